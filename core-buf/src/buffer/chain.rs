@@ -1,0 +1,96 @@
+//! A chain: the segments of a buffer in order, the first of them in place.
+//!
+//! Owns its segments. Never allocates for fewer than two of them: most buffers of most connections
+//! hold none or one. The list for the others comes from the thread's free list and goes back there
+//! when the chain runs empty.
+//!
+//! Invariants: without a first segment there are no others. Only the last segment may be empty,
+//! between a buffer's `reserve` and what follows it.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use super::pool;
+use super::segment::Segment;
+
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    first: Option<Segment>,
+    rest: VecDeque<Segment>,
+}
+
+impl Chain {
+    pub(super) const fn new() -> Self {
+        Self { first: None, rest: VecDeque::new() }
+    }
+
+    /// Puts a segment at the end, in place of an empty last one. O(1), amortised.
+    pub(super) fn push_back(&mut self, segment: Segment) {
+        self.drop_empty_back();
+        if self.first.is_none() {
+            self.first = Some(segment);
+            return;
+        }
+        if self.rest.capacity() == 0 {
+            self.rest = pool::take_list();
+        }
+        self.rest.push_back(segment);
+    }
+
+    /// Takes the first segment off. O(1).
+    pub(super) fn pop_front(&mut self) -> Option<Segment> {
+        let segment = mem::replace(&mut self.first, self.rest.pop_front());
+        if self.first.is_none() {
+            self.give_list_back();
+        }
+        segment
+    }
+
+    /// Drops every segment. O(segments).
+    pub(super) fn clear(&mut self) {
+        self.first = None;
+        self.rest.clear();
+        self.give_list_back();
+    }
+
+    /// Drops the last segment if it holds no bytes. O(1).
+    pub(super) fn drop_empty_back(&mut self) {
+        if self.back().is_some_and(Segment::is_empty) && self.rest.pop_back().is_none() {
+            self.clear();
+        }
+    }
+
+    pub(super) fn front_mut(&mut self) -> Option<&mut Segment> {
+        self.first.as_mut()
+    }
+
+    pub(super) fn back_mut(&mut self) -> Option<&mut Segment> {
+        self.rest.back_mut().or(self.first.as_mut())
+    }
+
+    pub(super) fn front(&self) -> Option<&Segment> {
+        self.first.as_ref()
+    }
+
+    pub(super) fn back(&self) -> Option<&Segment> {
+        self.rest.back().or(self.first.as_ref())
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
+        self.first.iter().chain(&self.rest)
+    }
+
+    pub(super) fn count(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn give_list_back(&mut self) {
+        pool::give_list(mem::take(&mut self.rest));
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}

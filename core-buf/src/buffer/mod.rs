@@ -1,0 +1,223 @@
+//! A buffer: a queue of bytes in segments, filled at the end and consumed at the front.
+//!
+//! Owns its segments and their total length. Never moves bytes between segments once they are in,
+//! except to keep thin ones from piling up, and never writes to memory it shares. Has no lock:
+//! one owner at a time, `Send`, and everything it holds goes where it goes.
+//!
+//! This file makes buffers and fills them; `consume.rs` takes bytes out, `view.rs` looks at them,
+//! `landing.rs` brings bytes in from a read. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are
+//! the storeys below, in that order.
+//!
+//! Invariants: `len` is the sum of the segments' lengths; a buffer of no bytes holds no segment,
+//! but for one reserved and not yet committed.
+//! Source: libevent 2.1.12 `evbuffer` (buffer.c). Differs: no locks or callbacks, memory is reused
+//! through a list per thread, and the room of a read is lent by the core, not by each connection.
+
+mod block;
+mod chain;
+mod consume;
+mod landing;
+mod pool;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use self::block::Block;
+use self::chain::Chain;
+pub use self::landing::Landing;
+use self::segment::Segment;
+
+/// A queue of bytes: added at the end, consumed at the front, moved between buffers by segment.
+///
+/// # Shape
+/// `Send`, one owner at a time. An empty buffer is 80 bytes and owns nothing else; one with a
+/// single segment owns that segment's memory alone. What is consumed is given back to the free
+/// list of the current thread, 4 MiB at most, so a steady flow asks the allocator for nothing.
+/// Memory held is at most about eight times the unread bytes, plus a block.
+///
+/// # Examples
+/// ```
+/// use sluicegate_core_buf::Buffer;
+///
+/// let (mut input, mut output) = (Buffer::new(), Buffer::new());
+/// input.add(b"hello, ");
+/// input.add(b"world");
+/// output.append(&mut input);
+/// assert!(input.is_empty());
+/// assert_eq!(output.drain(7), 7);
+/// assert_eq!(output, *b"world");
+/// ```
+#[derive(Default)]
+pub struct Buffer {
+    chain: Chain,
+    len: usize,
+}
+
+impl Buffer {
+    /// Creates an empty buffer, which owns no memory.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { chain: Chain::new(), len: 0 }
+    }
+
+    /// Adds a copy of `bytes` at the end.
+    ///
+    /// Fills the tail room of the last segment first, then blocks of 1 to 16 KiB that grow with
+    /// the buffer. O(`bytes`); memory shared with others is left alone.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        let mut left = bytes;
+        if let Some(last) = self.chain.back_mut() {
+            left = &left[last.fill(left)..];
+        }
+        let held = self.len - left.len();
+        while !left.is_empty() {
+            let room = left.len().max(held).min(GROWTH_BYTES);
+            let mut segment = Segment::owned(Block::with_room(room), 0);
+            left = &left[segment.fill(left)..];
+            self.chain.push_back(segment);
+        }
+    }
+
+    /// Adds `bytes` at the end by reference: O(1), nothing is copied.
+    ///
+    /// The count on `bytes` is given up when the last of them is consumed. The same memory may be
+    /// in any number of buffers, on any core.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sluicegate_core_buf::Buffer;
+    /// use std::sync::Arc;
+    ///
+    /// let page: Arc<[u8]> = Arc::from(&b"the same page for everyone"[..]);
+    /// let mut output = Buffer::new();
+    /// output.add_shared(Arc::clone(&page));
+    /// assert_eq!(output.first().as_ptr(), page.as_ptr());
+    /// ```
+    pub fn add_shared(&mut self, bytes: Arc<[u8]>) {
+        let all = 0..bytes.len();
+        self.add_shared_range(bytes, all);
+    }
+
+    /// Adds the bytes of `bytes` inside `range` at the end by reference: O(1), nothing is copied.
+    ///
+    /// # Panics
+    /// If `range` does not lie inside `bytes`.
+    pub fn add_shared_range(&mut self, bytes: Arc<[u8]>, range: Range<usize>) {
+        assert!(
+            range.start <= range.end && range.end <= bytes.len(),
+            "range {range:?} does not lie inside {} shared bytes",
+            bytes.len()
+        );
+        if !range.is_empty() {
+            self.attach(Segment::shared(bytes, range));
+        }
+    }
+
+    /// Moves everything in `other` to the end of this buffer and leaves `other` empty.
+    ///
+    /// O(1) into an empty buffer, else O(segments of `other`). Segments move as they are; only one
+    /// less than an eighth full is copied, where the last segment has the room, so that many small
+    /// appends do not hold a block each. A reservation in either buffer ends.
+    pub fn append(&mut self, other: &mut Self) {
+        other.chain.drop_empty_back();
+        if self.is_empty() {
+            self.chain.clear();
+            std::mem::swap(self, other);
+            return;
+        }
+        while let Some(segment) = other.chain.pop_front() {
+            self.attach(segment);
+        }
+        other.len = 0;
+    }
+
+    /// Lends `count` bytes of room behind the last byte, to be filled and then committed.
+    ///
+    /// The room is one piece; what it holds is unspecified. It comes from the last segment if that
+    /// has enough, else from a new block: of up to 64 KiB through the free list, beyond that from
+    /// the allocator, and zeroed. Reserving again, or adding, replaces the reservation.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sluicegate_core_buf::Buffer;
+    /// let mut buffer = Buffer::new();
+    /// buffer.reserve(100)[..3].copy_from_slice(b"abc");
+    /// buffer.commit(3);
+    /// assert_eq!(buffer, *b"abc");
+    /// ```
+    #[expect(clippy::missing_panics_doc, reason = "there is a last segment once one was added")]
+    pub fn reserve(&mut self, count: usize) -> &mut [u8] {
+        if count == 0 {
+            return &mut [];
+        }
+        if self.chain.back().is_none_or(|last| last.tail_room() < count) {
+            let room = count.max(self.len.min(GROWTH_BYTES));
+            self.chain.push_back(Segment::owned(Block::with_room(room), 0));
+        }
+        let last = self
+            .chain
+            .back_mut()
+            .expect("a segment with the room was there or has just been added");
+        &mut last.tail_mut()[..count]
+    }
+
+    /// Makes the first `count` bytes of the room last reserved part of the buffer. O(1).
+    ///
+    /// Committing 0 gives the reservation up.
+    ///
+    /// # Panics
+    /// If there is less room than `count` behind the last byte, so if more is committed than was
+    /// reserved may be.
+    pub fn commit(&mut self, count: usize) {
+        if count == 0 {
+            self.chain.drop_empty_back();
+            return;
+        }
+        let room = self.chain.back().map_or(0, Segment::tail_room);
+        assert!(count <= room, "{count} bytes committed where {room} are reserved");
+        if let Some(last) = self.chain.back_mut() {
+            last.extend(count);
+            self.len += count;
+        }
+    }
+
+    /// The number of bytes in the buffer. O(1).
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the buffer holds no bytes. O(1).
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The number of segments the bytes lie in. O(1).
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.chain.count()
+    }
+
+    /// Puts a segment at the end, or its bytes into the tail room there if they are few.
+    fn attach(&mut self, segment: Segment) {
+        self.len += segment.len();
+        if segment.is_thin()
+            && let Some(last) = self.chain.back_mut()
+            && last.tail_room() >= segment.len()
+        {
+            last.fill(segment.bytes());
+            return;
+        }
+        self.chain.push_back(segment);
+    }
+}
+
+/// Blocks for copied bytes grow with the buffer up to this size, so that a long buffer of short
+/// additions has few segments and a short one little unused room.
+const GROWTH_BYTES: usize = 16 << 10;

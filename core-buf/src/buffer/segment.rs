@@ -1,0 +1,190 @@
+//! A segment: one contiguous run of a buffer's bytes, owned or shared.
+//!
+//! Owns a block, or a count on memory that others read too, and the range of it that belongs to
+//! the buffer. Never writes into shared memory, and never into the part of a block that is in use.
+//!
+//! Invariants: `start <= end <= memory length`. A block's bytes behind `end` are tail room.
+
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::block::Block;
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    memory: Memory,
+    start: usize,
+    end: usize,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Owned(Block),
+    Shared(Arc<[u8]>),
+}
+
+impl Segment {
+    /// A segment of the first `len` bytes of a block; the rest is tail room.
+    pub(super) fn owned(block: Block, len: usize) -> Self {
+        debug_assert!(len <= block.len());
+        Self { memory: Memory::Owned(block), start: 0, end: len }
+    }
+
+    /// A segment that reads `range` of memory kept alive by others as well.
+    pub(super) fn shared(bytes: Arc<[u8]>, range: Range<usize>) -> Self {
+        debug_assert!(range.start <= range.end && range.end <= bytes.len());
+        Self { memory: Memory::Shared(bytes), start: range.start, end: range.end }
+    }
+
+    /// The room behind the bytes; none in shared memory.
+    pub(super) fn tail_mut(&mut self) -> &mut [u8] {
+        match &mut self.memory {
+            Memory::Owned(block) => &mut block[self.end..],
+            Memory::Shared(_) => &mut [],
+        }
+    }
+
+    /// Copies as much of `bytes` as the tail room holds; returns how much that was.
+    pub(super) fn fill(&mut self, bytes: &[u8]) -> usize {
+        let tail = self.tail_mut();
+        let count = bytes.len().min(tail.len());
+        tail[..count].copy_from_slice(&bytes[..count]);
+        self.end += count;
+        count
+    }
+
+    /// Makes the first `count` bytes of the tail room part of the segment.
+    pub(super) fn extend(&mut self, count: usize) {
+        debug_assert!(count <= self.tail_room());
+        self.end += count;
+    }
+
+    /// Forgets the first `count` bytes.
+    pub(super) fn advance(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start += count;
+    }
+
+    /// Cuts off the first `count` bytes as a segment of their own.
+    ///
+    /// Shared memory is counted once more. Of a block one side stays and the shorter side is
+    /// copied, so at most half of the segment.
+    pub(super) fn split_front(&mut self, count: usize) -> Self {
+        debug_assert!(count <= self.len());
+        let middle = self.start + count;
+        let front = match &mut self.memory {
+            Memory::Shared(bytes) => Self::shared(Arc::clone(bytes), self.start..middle),
+            Memory::Owned(block) if count <= self.end - middle => {
+                Self::copied(&block[self.start..middle])
+            }
+            Memory::Owned(block) => {
+                let back = Self::copied(&block[middle..self.end]);
+                let mut front = mem::replace(self, back);
+                front.end = middle;
+                return front;
+            }
+        };
+        self.start = middle;
+        front
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.memory {
+            Memory::Owned(block) => &block[self.start..self.end],
+            Memory::Shared(bytes) => &bytes[self.start..self.end],
+        }
+    }
+
+    pub(super) fn tail_room(&self) -> usize {
+        match &self.memory {
+            Memory::Owned(block) => block.len() - self.end,
+            Memory::Shared(_) => 0,
+        }
+    }
+
+    /// Whether the segment holds so little of its block that copying it elsewhere pays.
+    pub(super) fn is_thin(&self) -> bool {
+        match &self.memory {
+            Memory::Owned(block) => self.len() <= thin_limit(block),
+            Memory::Shared(_) => false,
+        }
+    }
+
+    fn copied(bytes: &[u8]) -> Self {
+        let mut segment = Self::owned(Block::with_room(bytes.len()), 0);
+        segment.fill(bytes);
+        segment
+    }
+}
+
+/// The most bytes of a block that are copied out of it rather than handed on with it.
+pub(super) fn thin_limit(block: &Block) -> usize {
+    block.len() / THIN_SHARE
+}
+
+/// A block less full than one part in this many is not worth passing on: its bytes are copied.
+///
+/// This bounds both costs at once. A copy is at most 2 KiB out of a 16 KiB block, about as cheap
+/// as passing the block on; and memory held for unread bytes stays within this multiple of them,
+/// so a peer that sends one byte at a time cannot pin a block with each.
+const THIN_SHARE: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segment_is_five_words_and_option_adds_none() {
+        assert_eq!(size_of::<Segment>(), 40);
+        assert_eq!(size_of::<Option<Segment>>(), 40);
+    }
+
+    #[test]
+    fn fill_stops_at_the_end_of_the_block() {
+        let mut segment = Segment::owned(Block::with_room(1024), 0);
+        assert_eq!(segment.fill(&[1; 1000]), 1000);
+        assert_eq!(segment.fill(&[2; 1000]), 24);
+        assert_eq!(segment.tail_room(), 0);
+        assert_eq!(segment.bytes()[999..1002], [1, 2, 2]);
+    }
+
+    #[test]
+    fn shared_segment_has_no_room_and_is_never_thin() {
+        let mut segment = Segment::shared(Arc::from(&b"abcdef"[..]), 2..3);
+        assert_eq!(segment.fill(b"x"), 0);
+        assert!(!segment.is_thin());
+        assert_eq!(segment.bytes(), b"c");
+    }
+
+    #[test]
+    fn splitting_a_block_keeps_the_longer_side_in_place() {
+        let bytes: Vec<u8> = (0..100).collect();
+        for count in [0, 1, 50, 51, 99, 100] {
+            let mut back = Segment::copied(&bytes);
+            let address = back.bytes().as_ptr();
+            let front = back.split_front(count);
+            assert_eq!(front.bytes(), &bytes[..count], "count {count}");
+            assert_eq!(back.bytes(), &bytes[count..], "count {count}");
+            let front_stayed = front.bytes().as_ptr() == address;
+            assert_eq!(front_stayed, count > 50, "count {count}");
+        }
+    }
+
+    #[test]
+    fn splitting_shared_memory_copies_nothing() {
+        let bytes: Arc<[u8]> = Arc::from(&b"abcdef"[..]);
+        let mut back = Segment::shared(Arc::clone(&bytes), 1..6);
+        let front = back.split_front(2);
+        assert_eq!((front.bytes(), back.bytes()), (&b"bc"[..], &b"def"[..]));
+        assert_eq!(Arc::strong_count(&bytes), 3);
+    }
+}

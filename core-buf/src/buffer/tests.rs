@@ -1,0 +1,188 @@
+//! Tests of what a buffer does with memory: sharing, reuse, and how much of it is held.
+
+use std::sync::Arc;
+
+use super::pool::{allocations, free_bytes};
+use super::{Buffer, Landing};
+
+const fn assert_send<T: Send>() {}
+const _: () = assert_send::<Buffer>();
+const _: () = assert_send::<Landing>();
+
+fn shared(len: usize) -> Arc<[u8]> {
+    (0..len).map(|i| i as u8).collect()
+}
+
+fn land(buffer: &mut Buffer, landing: &mut Landing, count: usize) {
+    landing.space(count)[..count].fill(7);
+    buffer.land(landing, count);
+}
+
+#[test]
+fn empty_buffer_is_small_and_option_adds_none() {
+    assert_eq!(size_of::<Buffer>(), 80);
+    assert_eq!(size_of::<Option<Buffer>>(), 80);
+}
+
+#[test]
+fn blocks_come_back_when_a_buffer_is_drained_cleared_or_dropped() {
+    let ends: [fn(Buffer) -> Buffer; 3] = [
+        |mut buffer| {
+            buffer.drain(usize::MAX);
+            buffer
+        },
+        |mut buffer| {
+            buffer.clear();
+            buffer
+        },
+        |_| Buffer::new(),
+    ];
+    for end in ends {
+        let before = free_bytes();
+        let mut buffer = Buffer::new();
+        buffer.add(&[1; 50_000]);
+        let held = end(buffer);
+        assert_eq!(held.segment_count(), 0);
+        let after = free_bytes();
+        assert!(after >= before && after >= 50_000, "before {before}, after {after}");
+    }
+}
+
+#[test]
+fn steady_echo_allocates_nothing() {
+    let (mut landing, mut input, mut output) = (Landing::new(), Buffer::new(), Buffer::new());
+    let mut turn = |reads: &[usize]| {
+        for &count in reads {
+            land(&mut input, &mut landing, count);
+        }
+        output.append(&mut input);
+        output.drain(usize::MAX);
+    };
+    let rounds: [&[usize]; 4] = [&[64], &[5_000], &[16_384; 10], &[65_536, 64, 9_000]];
+    rounds.iter().for_each(|reads| turn(reads));
+    let before = allocations();
+    for _ in 0..100 {
+        rounds.iter().for_each(|reads| turn(reads));
+    }
+    assert_eq!(allocations(), before);
+}
+
+#[test]
+fn shared_memory_is_let_go_exactly_once() {
+    let bytes = shared(100);
+    let (mut one, mut two) = (Buffer::new(), Buffer::new());
+    one.add_shared(Arc::clone(&bytes));
+    one.add_shared_range(Arc::clone(&bytes), 10..20);
+    assert_eq!(Arc::strong_count(&bytes), 3);
+    one.move_to(&mut two, 50);
+    assert_eq!(Arc::strong_count(&bytes), 4, "the split segment counts twice");
+    two.drain(49);
+    assert_eq!(Arc::strong_count(&bytes), 4);
+    two.drain(1);
+    assert_eq!(Arc::strong_count(&bytes), 3);
+    one.drain(50);
+    assert_eq!(Arc::strong_count(&bytes), 2);
+    drop(one);
+    assert_eq!(Arc::strong_count(&bytes), 1);
+}
+
+#[test]
+fn adding_behind_shared_memory_leaves_it_unchanged() {
+    let bytes = shared(10);
+    let mut buffer = Buffer::new();
+    buffer.add_shared_range(Arc::clone(&bytes), 0..5);
+    buffer.add(b"xyz");
+    assert_eq!(bytes, shared(10));
+    assert_eq!(buffer, [0, 1, 2, 3, 4, b'x', b'y', b'z']);
+}
+
+#[test]
+#[should_panic(expected = "range 5..11 does not lie inside 10 shared bytes")]
+fn shared_range_past_the_end_is_refused() {
+    Buffer::new().add_shared_range(shared(10), 5..11);
+}
+
+#[test]
+fn append_moves_blocks_without_copying() {
+    let (mut from, mut to) = (Buffer::from(&[1; 10_000]), Buffer::from(b"x"));
+    let address = from.first().as_ptr();
+    to.append(&mut from);
+    assert_eq!(to.slices().nth(1).map(<[u8]>::as_ptr), Some(address));
+    assert_eq!((to.len(), from.len(), from.segment_count()), (10_001, 0, 0));
+}
+
+#[test]
+fn bytes_appended_one_by_one_share_blocks() {
+    let (mut landing, mut input, mut output) = (Landing::new(), Buffer::new(), Buffer::new());
+    for _ in 0..100_000 {
+        land(&mut input, &mut landing, 1);
+        output.append(&mut input);
+    }
+    assert_eq!(output.len(), 100_000);
+    assert!(output.segment_count() <= 100_000 / 1024 + 1, "{output:?}");
+}
+
+#[test]
+fn long_buffer_of_short_additions_has_few_segments() {
+    let mut buffer = Buffer::new();
+    for _ in 0..1 << 18 {
+        buffer.add(b"abcd");
+    }
+    assert!(buffer.segment_count() <= (1 << 20) / (16 << 10) + 8, "{buffer:?}");
+}
+
+#[test]
+fn uncommitted_reservation_is_not_seen_and_given_up_by_what_follows() {
+    let mut buffer = Buffer::new();
+    buffer.reserve(100);
+    assert_eq!((buffer.len(), buffer.first(), buffer.slices().count()), (0, &[][..], 0));
+    buffer.commit(0);
+    assert_eq!(buffer.segment_count(), 0);
+
+    buffer.reserve(100);
+    buffer.add_shared(shared(3));
+    assert_eq!(buffer.segment_count(), 1);
+    buffer.reserve(100);
+    buffer.append(&mut Buffer::from(&[1; 5_000]));
+    assert_eq!(buffer.segment_count(), 2);
+
+    let mut other = Buffer::from(&[1; 1024]);
+    other.reserve(100);
+    buffer.append(&mut other);
+    assert_eq!((buffer.segment_count(), other.segment_count()), (3, 0));
+}
+
+#[test]
+fn reservation_uses_tail_room_and_may_exceed_every_class() {
+    let mut buffer = Buffer::from(b"abc");
+    assert_eq!(buffer.reserve(1021).len(), 1021);
+    buffer.commit(1021);
+    assert_eq!(buffer.segment_count(), 1);
+    assert_eq!(buffer.reserve(200_000).len(), 200_000);
+    buffer.commit(200_000);
+    assert_eq!((buffer.len(), buffer.segment_count()), (201_024, 2));
+    assert!(buffer.reserve(0).is_empty());
+}
+
+#[test]
+#[should_panic(expected = "1025 bytes committed where 1024 are reserved")]
+fn committing_past_the_block_is_refused() {
+    let mut buffer = Buffer::new();
+    buffer.reserve(10);
+    buffer.commit(1025);
+}
+
+#[test]
+fn equality_ignores_how_bytes_are_cut() {
+    let mut cut = Buffer::new();
+    cut.add_shared(shared(5));
+    cut.add(&[5, 6]);
+    assert_eq!(cut, Buffer::from(&[0, 1, 2, 3, 4, 5, 6]));
+    assert_ne!(cut, [0, 1, 2, 3, 4, 5]);
+    assert_ne!(cut, [0, 1, 2, 3, 4, 5, 7]);
+}
+
+#[test]
+fn debug_output_shows_sizes_not_contents() {
+    assert_eq!(format!("{:?}", Buffer::from(b"secret")), "Buffer { len: 6, segments: 1 }");
+}
