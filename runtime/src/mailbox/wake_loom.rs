@@ -1,0 +1,128 @@
+//! Loom models of the wake word and the gate.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test --release wake_loom`. Every model explores all
+//! interleavings and all values a relaxed load may see, with at most three preemptions in one
+//! run. The queue is the weakest there can be: a relaxed cell for each message, so that nothing
+//! but the code under test can make a push visible. The operating system's wake-up is a relaxed
+//! flag and a relaxed read of it, because an eventfd orders nothing that the word does not.
+
+use loom::sync::Arc;
+use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use loom::thread;
+
+use super::gate::Gate;
+use super::wake::WakeWord;
+
+const SENDERS: usize = 2;
+
+fn model(run: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(run);
+}
+
+/// The cells of the queue and what surrounds them.
+struct Shared {
+    word: WakeWord,
+    gate: Gate,
+    cells: [AtomicBool; SENDERS],
+    wakes: AtomicUsize,
+}
+
+impl Shared {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            word: WakeWord::new(),
+            gate: Gate::new(),
+            cells: [AtomicBool::new(false), AtomicBool::new(false)],
+            wakes: AtomicUsize::new(0),
+        })
+    }
+
+    /// What `Mailbox::send` does, on this queue.
+    fn send(&self, cell: usize) -> bool {
+        if !self.gate.admit(1) {
+            return false;
+        }
+        self.cells[cell].store(true, Ordering::Relaxed);
+        if self.word.notify() {
+            self.wakes.fetch_add(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Empties the queue; returns how many messages were visible.
+    fn drain(&self) -> usize {
+        let mut count = 0;
+        for cell in &self.cells {
+            if cell.load(Ordering::Relaxed) {
+                cell.store(false, Ordering::Relaxed);
+                self.gate.release();
+                count += 1;
+            }
+        }
+        count
+    }
+}
+
+fn spawn_senders(shared: &Arc<Shared>) -> Vec<thread::JoinHandle<bool>> {
+    (0..SENDERS)
+        .map(|cell| {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || shared.send(cell))
+        })
+        .collect()
+}
+
+/// Bug: a core that stores RUNNING, or looks before it has swapped, sleeps on a full queue.
+#[test]
+fn a_core_never_sleeps_through_a_message() {
+    model(|| {
+        let shared = Shared::new();
+        let senders = spawn_senders(&shared);
+        let mut taken = shared.drain();
+        let mut sleeps = 0;
+        while taken < SENDERS {
+            if shared.word.park() {
+                sleeps += 1;
+                // If no wake ever comes, loom reports that this loop cannot end.
+                while shared.wakes.load(Ordering::Relaxed) < sleeps {
+                    thread::yield_now();
+                }
+            }
+            shared.word.unpark();
+            taken += shared.drain();
+        }
+        for sender in senders {
+            assert!(sender.join().expect("a sender does not panic"));
+        }
+        assert!(shared.wakes.load(Ordering::Relaxed) <= sleeps, "two wakes for one sleep");
+        assert_eq!(shared.gate.count(), 0);
+    });
+}
+
+/// Bug: a sender passes the gate, the core closes and leaves, and the message is never seen.
+#[test]
+fn closing_waits_for_every_message_that_was_accepted() {
+    model(|| {
+        let shared = Shared::new();
+        let senders = spawn_senders(&shared);
+        let mut taken = 0;
+        shared.gate.close();
+        while shared.gate.count() > 0 {
+            let now = shared.drain();
+            if now == 0 {
+                thread::yield_now();
+            }
+            taken += now;
+        }
+        let accepted = senders
+            .into_iter()
+            .map(|sender| sender.join().expect("a sender does not panic"))
+            .filter(|&accepted| accepted)
+            .count();
+        assert_eq!(taken, accepted);
+        assert_eq!(shared.gate.count(), 0);
+        assert!(!shared.send(0), "a closed gate refuses");
+    });
+}
