@@ -94,3 +94,29 @@ impl Drop for Chain {
         self.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::Block;
+    use super::*;
+
+    fn segment() -> Segment {
+        Segment::owned(Block::with_room(1), 1)
+    }
+
+    #[test]
+    fn list_is_taken_for_the_second_segment_and_given_back_when_empty() {
+        while pool::take_list().capacity() > 0 {}
+        pool::give_list(VecDeque::with_capacity(50));
+        let mut chain = Chain::new();
+        chain.push_back(segment());
+        assert_eq!(chain.rest.capacity(), 0);
+        chain.push_back(segment());
+        assert!(chain.rest.capacity() >= 50, "the kept list is used");
+        chain.pop_front();
+        assert!(chain.rest.capacity() >= 50, "not yet empty");
+        chain.pop_front();
+        assert_eq!((chain.rest.capacity(), chain.count()), (0, 0));
+        assert!(pool::take_list().capacity() >= 50, "the list came back");
+    }
+}

@@ -8,7 +8,8 @@ use super::Buffer;
 impl Buffer {
     /// Forgets the first `count` bytes, or all if there are fewer; returns how many that was.
     ///
-    /// O(segments dropped). Their memory goes to the free list, shared memory loses its count.
+    /// O(segments dropped). Their memory goes to the free list, shared memory loses its count. When
+    /// an eighth of a block is left its bytes move to a smaller one, at most 8 KiB.
     pub fn drain(&mut self, count: usize) -> usize {
         if count >= self.len {
             let all = self.len;

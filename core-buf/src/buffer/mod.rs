@@ -1,8 +1,8 @@
 //! A buffer: a queue of bytes in segments, filled at the end and consumed at the front.
 //!
-//! Owns its segments and their total length. Never moves bytes between segments once they are in,
-//! except to keep thin ones from piling up, and never writes to memory it shares. Has no lock:
-//! one owner at a time, `Send`, and everything it holds goes where it goes.
+//! Owns its segments and their total length. Never copies bytes once they are in, except out of a
+//! block they fill too little of, and never writes to memory it shares. Has no lock: one owner at a
+//! time, `Send`, and everything it holds goes where it goes.
 //!
 //! This file makes buffers and fills them; `consume.rs` takes bytes out, `view.rs` looks at them,
 //! `landing.rs` brings bytes in from a read. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are
@@ -37,7 +37,8 @@ use self::segment::Segment;
 /// `Send`, one owner at a time. An empty buffer is 80 bytes and owns nothing else; one with a
 /// single segment owns that segment's memory alone. What is consumed is given back to the free
 /// list of the current thread, 4 MiB at most, so a steady flow asks the allocator for nothing.
-/// Memory held is at most about eight times the unread bytes, plus a block.
+/// Memory held is at most about eight times the bytes, plus one block: thin contents move to
+/// smaller ones. (Shared memory is kept whole, and a reservation is as large as was asked.)
 ///
 /// # Examples
 /// ```
@@ -120,9 +121,9 @@ impl Buffer {
 
     /// Moves everything in `other` to the end of this buffer and leaves `other` empty.
     ///
-    /// O(1) into an empty buffer, else O(segments of `other`). Segments move as they are; only one
-    /// less than an eighth full is copied, where the last segment has the room, so that many small
-    /// appends do not hold a block each. A reservation in either buffer ends.
+    /// O(1) into an empty buffer, else O(segments of `other`). Segments move as they are; only the
+    /// bytes of a block no more than an eighth full are copied, so that many small appends do not
+    /// hold a block each. A reservation in either buffer ends.
     pub fn append(&mut self, other: &mut Self) {
         other.chain.drop_empty_back();
         if self.is_empty() {
@@ -204,17 +205,14 @@ impl Buffer {
         self.chain.count()
     }
 
-    /// Puts a segment at the end, or its bytes into the tail room there if they are few.
+    /// Puts a segment at the end, or a copy of its bytes where they are few for their block.
     fn attach(&mut self, segment: Segment) {
-        self.len += segment.len();
-        if segment.is_thin()
-            && let Some(last) = self.chain.back_mut()
-            && last.tail_room() >= segment.len()
-        {
-            last.fill(segment.bytes());
-            return;
+        if segment.is_thin() {
+            self.add(segment.bytes());
+        } else {
+            self.len += segment.len();
+            self.chain.push_back(segment);
         }
-        self.chain.push_back(segment);
     }
 }
 

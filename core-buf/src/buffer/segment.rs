@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::block::Block;
+use super::pool;
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -60,10 +61,11 @@ impl Segment {
         self.end += count;
     }
 
-    /// Forgets the first `count` bytes.
+    /// Forgets the first `count` bytes, and leaves the block once what is left of it is thin.
     pub(super) fn advance(&mut self, count: usize) {
         debug_assert!(count <= self.len());
         self.start += count;
+        self.slim();
     }
 
     /// Cuts off the first `count` bytes as a segment of their own.
@@ -85,7 +87,7 @@ impl Segment {
                 return front;
             }
         };
-        self.start = middle;
+        self.advance(count);
         front
     }
 
@@ -111,11 +113,31 @@ impl Segment {
         }
     }
 
+    /// Bytes of memory the segment keeps alive.
+    #[cfg(test)]
+    pub(super) fn memory_bytes(&self) -> usize {
+        match &self.memory {
+            Memory::Owned(block) => block.len(),
+            Memory::Shared(bytes) => bytes.len(),
+        }
+    }
+
     /// Whether the segment holds so little of its block that copying it elsewhere pays.
     pub(super) fn is_thin(&self) -> bool {
         match &self.memory {
             Memory::Owned(block) => self.len() <= thin_limit(block),
             Memory::Shared(_) => false,
+        }
+    }
+
+    /// Moves thin contents to a smaller block. A block shrinks to a quarter or less each time, so
+    /// few bytes of it are copied however slowly it is consumed.
+    fn slim(&mut self) {
+        if let Memory::Owned(block) = &self.memory
+            && block.len() > pool::CLASS_BYTES[0]
+            && self.is_thin()
+        {
+            *self = Self::copied(self.bytes());
         }
     }
 
@@ -133,9 +155,9 @@ pub(super) fn thin_limit(block: &Block) -> usize {
 
 /// A block less full than one part in this many is not worth passing on: its bytes are copied.
 ///
-/// This bounds both costs at once. A copy is at most 2 KiB out of a 16 KiB block, about as cheap
-/// as passing the block on; and memory held for unread bytes stays within this multiple of them,
-/// so a peer that sends one byte at a time cannot pin a block with each.
+/// This bounds both costs at once. A copy out of a 16 KiB block is at most 2 KiB, which costs some
+/// 10 ns more than passing the block on. And memory held for unread bytes stays within about this
+/// multiple of them, so a peer that sends one byte at a time cannot pin a block with each.
 const THIN_SHARE: usize = 8;
 
 #[cfg(test)]
@@ -177,6 +199,18 @@ mod tests {
             let front_stayed = front.bytes().as_ptr() == address;
             assert_eq!(front_stayed, count > 50, "count {count}");
         }
+    }
+
+    #[test]
+    fn slowly_consumed_block_is_left_for_smaller_ones() {
+        let mut segment = Segment::owned(Block::with_room(65_536), 65_536);
+        let mut seen = vec![segment.memory_bytes()];
+        while !segment.is_empty() {
+            segment.advance(1);
+            seen.push(segment.memory_bytes());
+        }
+        seen.dedup();
+        assert_eq!(seen, [65_536, 16_384, 4096, 1024]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pool::{allocations, free_bytes};
-use super::{Buffer, Landing};
+use super::{Buffer, Landing, Segment};
 
 const fn assert_send<T: Send>() {}
 const _: () = assert_send::<Buffer>();
@@ -16,6 +16,10 @@ fn shared(len: usize) -> Arc<[u8]> {
 fn land(buffer: &mut Buffer, landing: &mut Landing, count: usize) {
     landing.space(count)[..count].fill(7);
     buffer.land(landing, count);
+}
+
+fn memory_bytes(buffer: &Buffer) -> usize {
+    buffer.chain.iter().map(Segment::memory_bytes).sum()
 }
 
 #[test]
@@ -119,7 +123,20 @@ fn bytes_appended_one_by_one_share_blocks() {
         output.append(&mut input);
     }
     assert_eq!(output.len(), 100_000);
-    assert!(output.segment_count() <= 100_000 / 1024 + 1, "{output:?}");
+    assert!(memory_bytes(&output) <= 120_000, "{} bytes held", memory_bytes(&output));
+}
+
+#[test]
+fn remains_of_large_reads_do_not_hold_their_blocks() {
+    let (mut landing, mut input, mut output) = (Landing::new(), Buffer::new(), Buffer::new());
+    for _ in 0..100 {
+        land(&mut input, &mut landing, 16_384);
+        input.drain(16_300);
+        assert_eq!(memory_bytes(&input), 1024, "84 bytes left unread");
+        output.append(&mut input);
+    }
+    assert_eq!(output.len(), 8_400);
+    assert!(memory_bytes(&output) <= 4 * 8_400, "{} bytes held", memory_bytes(&output));
 }
 
 #[test]
@@ -150,6 +167,12 @@ fn uncommitted_reservation_is_not_seen_and_given_up_by_what_follows() {
     other.reserve(100);
     buffer.append(&mut other);
     assert_eq!((buffer.segment_count(), other.segment_count()), (3, 0));
+
+    let (mut from, mut to) = (Buffer::from(&[1; 1024]), Buffer::new());
+    from.reserve(100);
+    to.reserve(100);
+    to.append(&mut from);
+    assert_eq!((to.segment_count(), from.segment_count()), (1, 0));
 }
 
 #[test]
