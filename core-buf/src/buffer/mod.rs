@@ -172,8 +172,7 @@ impl Buffer {
     /// Committing 0 gives the reservation up.
     ///
     /// # Panics
-    /// If there is less room than `count` behind the last byte, so if more is committed than was
-    /// reserved may be.
+    /// If `count` exceeds the room behind the last byte, which is never less than was reserved.
     pub fn commit(&mut self, count: usize) {
         if count == 0 {
             self.chain.drop_empty_back();
