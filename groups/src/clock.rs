@@ -1,0 +1,162 @@
+//! The byte clock: how many bytes a limit has produced by an instant.
+//!
+//! Owns no level and no last reading. g(t) = base + floor(rate * (t - start) / period), or, with a
+//! tick, base + rate * floor((t - start) / tick): a pure function of absolute time, so nothing
+//! drifts, nothing has to refill, and any core may evaluate it.
+//!
+//! g is a wrapping 64-bit count; sums are formed in 128 bits first. Two counts are compared by
+//! their difference, which the callers keep within 63 bits.
+//! Invariants: g never falls as t grows; before `start` it is `base`.
+
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// Produces bytes at a fixed rate from a fixed start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteClock {
+    start: Time,
+    base: u64,
+    rate: u64,
+    period_ns: u64,
+    stepped: bool,
+}
+
+impl ByteClock {
+    /// Makes a clock that reads `base` at `start` and gains `rate` bytes every `period_ns`,
+    /// all at once if `stepped`.
+    pub(crate) fn new(start: Time, base: u64, rate: u64, period_ns: u64, stepped: bool) -> Self {
+        debug_assert!(rate > 0 && period_ns > 0, "configs reject zero rates and ticks");
+        Self { start, base, rate, period_ns, stepped }
+    }
+
+    /// Returns the reading at `now`.
+    pub(crate) fn at(&self, now: Time) -> u64 {
+        // Wrapping on purpose: only differences of readings are ever used.
+        self.base.wrapping_add(self.produced(now) as u64)
+    }
+
+    /// Returns the bytes produced from the start until `now`.
+    pub(crate) fn produced(&self, now: Time) -> u128 {
+        let elapsed_ns = u128::from(now.as_nanos().saturating_sub(self.start.as_nanos()));
+        let (rate, period_ns) = (u128::from(self.rate), u128::from(self.period_ns));
+        if self.stepped { elapsed_ns / period_ns * rate } else { elapsed_ns * rate / period_ns }
+    }
+
+    /// Returns the first instant at which the clock reads `bytes` more than at `from`; with a
+    /// negative number, the first at which it read that much less.
+    pub(crate) fn reach(&self, bytes: i64, from: Time) -> Time {
+        let target = self.produced(from).saturating_add_signed(i128::from(bytes));
+        let (rate, period_ns) = (u128::from(self.rate), u128::from(self.period_ns));
+        let elapsed_ns = if self.stepped {
+            target.div_ceil(rate).saturating_mul(period_ns)
+        } else {
+            target.saturating_mul(period_ns).div_ceil(rate)
+        };
+        u64::try_from(elapsed_ns).map_or(Time::MAX, |ns| self.start + Duration::from_nanos(ns))
+    }
+
+    /// Returns the number of whole periods from the start until `now`.
+    pub(crate) fn periods(&self, now: Time) -> u64 {
+        now.as_nanos().saturating_sub(self.start.as_nanos()) / self.period_ns
+    }
+
+    /// Returns the bytes a span of time is worth, rounded down.
+    pub(crate) fn bytes_in(&self, span: Duration) -> u64 {
+        let bytes = span.as_nanos() * u128::from(self.rate) / u128::from(self.period_ns);
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    /// Returns the time it takes to produce `bytes`, rounded down.
+    pub(crate) fn time_for(&self, bytes: u64) -> Duration {
+        let ns = u128::from(bytes) * u128::from(self.period_ns) / u128::from(self.rate);
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
+
+    /// Returns the bytes one tick brings, or 0 where there is no tick.
+    pub(crate) fn tick_bytes(&self) -> u64 {
+        if self.stepped { self.rate } else { 0 }
+    }
+
+    /// Returns the tick's length, or zero where there is none.
+    pub(crate) fn tick(&self) -> Duration {
+        if self.stepped { Duration::from_nanos(self.period_ns) } else { Duration::ZERO }
+    }
+
+    /// Returns where a successor that begins at `now` has to start to keep this clock's beat:
+    /// at the last edge if it ticks alike, else at `now`.
+    pub(crate) fn successor_start(&self, now: Time, period_ns: u64, stepped: bool) -> Time {
+        if !(self.stepped && stepped && self.period_ns == period_ns) {
+            return now;
+        }
+        let since_edge = now.saturating_since(self.start).as_nanos() as u64 % self.period_ns;
+        Time::from_nanos(now.as_nanos() - since_edge)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::time::NANOS_PER_SECOND;
+
+    fn at(ns: u64) -> Time {
+        Time::from_nanos(ns)
+    }
+
+    #[test]
+    fn one_byte_a_second_for_a_century_loses_nothing() {
+        let clock = ByteClock::new(Time::ZERO, 0, 1, NANOS_PER_SECOND, false);
+        let century = 100 * 365 * 86_400;
+        assert_eq!(clock.at(at(century * NANOS_PER_SECOND)), century);
+        assert_eq!(clock.at(at(century * NANOS_PER_SECOND - 1)), century - 1);
+    }
+
+    #[test]
+    fn the_largest_rate_wraps_without_overflow() {
+        let clock = ByteClock::new(Time::ZERO, 0, 1 << 40, NANOS_PER_SECOND, false);
+        let produced = clock.produced(Time::MAX);
+        assert_eq!(produced, (u128::from(u64::MAX) << 40) / u128::from(NANOS_PER_SECOND));
+        assert_eq!(clock.at(Time::MAX), produced as u64);
+        assert_eq!(clock.reach(i64::MAX, Time::MAX), Time::MAX);
+    }
+
+    #[test]
+    fn ticks_bring_their_bytes_at_the_edge() {
+        let clock = ByteClock::new(at(7), 100, 30, 10, true);
+        for (ns, bytes) in [(0, 100), (7, 100), (16, 100), (17, 130), (26, 130), (27, 160)] {
+            assert_eq!(clock.at(at(ns)), bytes, "at {ns}");
+        }
+        assert_eq!(clock.reach(1, at(20)), at(27));
+        assert_eq!(clock.reach(31, at(20)), at(37));
+    }
+
+    #[test]
+    fn a_successor_with_the_same_tick_keeps_the_beat() {
+        let clock = ByteClock::new(at(7), 0, 30, 10, true);
+        assert_eq!(clock.successor_start(at(29), 10, true), at(27));
+        assert_eq!(clock.successor_start(at(29), 11, true), at(29));
+        assert_eq!(clock.successor_start(at(29), 10, false), at(29));
+        assert_eq!(clock.successor_start(at(3), 10, true), at(3));
+    }
+
+    proptest! {
+        #[test]
+        fn reach_is_the_first_instant_that_suffices(
+            start in 0u64..1 << 50,
+            rate in 1u64..1 << 40,
+            period_ns in 1u64..1 << 40,
+            stepped: bool,
+            from in 0u64..1 << 51,
+            bytes in 1i64..1 << 40,
+        ) {
+            let clock = ByteClock::new(at(start), 3, rate, period_ns, stepped);
+            let goal = clock.produced(at(from)) + bytes as u128;
+            let reached = clock.reach(bytes, at(from));
+            prop_assume!(reached < Time::MAX);
+            prop_assert!(clock.produced(reached) >= goal);
+            prop_assert!(clock.produced(at(reached.as_nanos() - 1)) < goal);
+        }
+    }
+}

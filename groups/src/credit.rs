@@ -1,0 +1,173 @@
+//! A core's credit: how much of what the group produced is its share and not yet drawn.
+//!
+//! Owns a signed balance and the byte-clock reading up to which it was settled. Decides how much
+//! a contended draw may take; safety does not depend on it, only fairness. Plain integers, owned
+//! by one core.
+//!
+//! Invariants, at constant W and once settled: -Q <= balance <= R * X * w / W + Q; no credit is gained while idle;
+//! remainders are carried, so the slowest rate loses none.
+
+/// A core's part of the group's backlogged weight.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    /// w: what this core published; at least 1.
+    pub(crate) own: u64,
+    /// W: what all published; at least `own`.
+    pub(crate) all: u64,
+}
+
+/// What a draw may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Allowance {
+    /// Bytes nobody claimed in time: free to anyone who waits.
+    pub(crate) surplus: u64,
+    /// The most this draw may take, surplus included.
+    pub(crate) most: u64,
+}
+
+/// The running account of one core in one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Credit {
+    balance: i64,
+    settled: u64,
+    remainder: u64,
+}
+
+impl Credit {
+    /// Starts over at the reading `g`: a core that is alone owes nothing and is owed nothing.
+    pub(crate) fn reset(&mut self, g: u64) {
+        *self = Self { balance: 0, settled: g, remainder: 0 };
+    }
+
+    /// Adds the core's share of what was produced since the last time, up to `window_bytes` worth.
+    pub(crate) fn settle(&mut self, g: u64, share: Share, window_bytes: u64, quantum: u64) {
+        let produced = g.wrapping_sub(self.settled) as i64;
+        if produced <= 0 {
+            return; // An older reading: no time has passed.
+        }
+        let (own, all) = (u128::from(share.own), u128::from(share.all));
+        let earned = produced as u128 * own + u128::from(self.remainder.min(share.all - 1));
+        // `own <= all`, so the quotient is at most `produced` + 1 and fits; so do the others.
+        let cap = (u128::from(window_bytes) * own / all) as i64 + quantum as i64;
+        let balance = self.balance.saturating_add((earned / all) as i64);
+        self.balance = balance.min(cap);
+        self.remainder = if balance > cap { 0 } else { (earned % all) as u64 };
+        self.settled = g;
+    }
+
+    /// Resumes after an idle time: it pays debts back but brings no credit.
+    pub(crate) fn rejoin(&mut self, g: u64, share: Share) {
+        self.settle(g, share, 0, 0);
+        self.balance = self.balance.min(0);
+        self.settled = g;
+    }
+
+    /// Returns what a draw from `level` may take.
+    pub(crate) fn allowance(&self, level: i64, window_bytes: u64, quantum: u64) -> Allowance {
+        let level = u64::try_from(level).unwrap_or(0);
+        let surplus = level.saturating_sub(window_bytes.max(quantum));
+        let most = match u64::try_from(self.balance) {
+            Ok(credit) => credit.max(quantum).saturating_add(surplus),
+            Err(_) if surplus >= quantum => surplus,
+            Err(_) => 0,
+        };
+        Allowance { surplus, most: most.min(level) }
+    }
+
+    /// Books a draw; the surplus in it costs nothing.
+    pub(crate) fn spend(&mut self, taken: u64, surplus: u64) {
+        self.balance -= taken.saturating_sub(surplus) as i64;
+    }
+
+    /// Books bytes given back unused; the next settling caps what they lift the balance to.
+    pub(crate) fn give_back(&mut self, bytes: u64) {
+        self.balance = self.balance.saturating_add_unsigned(bytes);
+    }
+
+    /// Returns the reading at which the balance will be zero or more.
+    pub(crate) fn solvent_at(&self, share: Share) -> u64 {
+        let debt = u128::from(self.balance.min(0).unsigned_abs()) * u128::from(share.all);
+        let produced = debt.saturating_sub(u128::from(self.remainder)).div_ceil(share.own.into());
+        self.settled.wrapping_add(u64::try_from(produced).unwrap_or(u64::MAX >> 1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const THIRD: Share = Share { own: 1, all: 3 };
+
+    #[test]
+    fn shares_follow_weight_and_remainders_are_kept() {
+        let mut credit = Credit::default();
+        for g in 1..=100 {
+            credit.settle(g, THIRD, 1000, 10);
+        }
+        assert_eq!(credit.balance, 33);
+        credit.settle(101, THIRD, 1000, 10);
+        credit.settle(102, THIRD, 1000, 10);
+        assert_eq!(credit.balance, 34);
+    }
+
+    #[test]
+    fn credit_is_capped_at_the_window_and_a_quantum() {
+        let mut credit = Credit::default();
+        credit.settle(1 << 40, THIRD, 300, 10);
+        assert_eq!(credit.balance, 110);
+    }
+
+    #[test]
+    fn an_older_reading_changes_nothing() {
+        let mut credit = Credit::default();
+        credit.settle(90, THIRD, 1000, 10);
+        credit.settle(30, THIRD, 1000, 10);
+        credit.settle(90, THIRD, 1000, 10);
+        assert_eq!((credit.balance, credit.settled), (30, 90));
+    }
+
+    #[test]
+    fn credit_goes_one_quantum_negative_and_then_waits_for_its_share() {
+        let mut credit = Credit::default();
+        assert_eq!(credit.allowance(500, 1000, 10), Allowance { surplus: 0, most: 10 });
+        credit.spend(10, 0);
+        assert_eq!(credit.allowance(500, 1000, 10).most, 0);
+        assert_eq!(credit.solvent_at(THIRD), 30);
+        credit.settle(30, THIRD, 1000, 10);
+        assert_eq!(credit.allowance(500, 1000, 10).most, 10);
+    }
+
+    #[test]
+    fn what_nobody_claims_is_free_even_to_a_debtor() {
+        let mut credit = Credit::default();
+        credit.spend(10, 0);
+        assert_eq!(credit.allowance(1009, 1000, 10).most, 0, "less than a quantum is not worth it");
+        let allowed = credit.allowance(1010, 1000, 10);
+        assert_eq!(allowed, Allowance { surplus: 10, most: 10 });
+        credit.spend(10, allowed.surplus);
+        assert_eq!(credit.balance, -10);
+    }
+
+    #[test]
+    fn idle_time_brings_no_credit_but_pays_debts() {
+        let mut credit = Credit::default();
+        credit.rejoin(600, THIRD);
+        assert_eq!(credit.balance, 0);
+        credit.spend(100, 0);
+        credit.rejoin(630, THIRD);
+        assert_eq!(credit.balance, -90);
+        credit.rejoin(100_000, THIRD);
+        assert_eq!(credit.balance, 0);
+    }
+
+    #[test]
+    fn bytes_given_back_undo_their_draw_and_count_no_further_than_the_cap() {
+        let mut credit = Credit::default();
+        credit.spend(10, 0);
+        credit.give_back(4);
+        assert_eq!(credit.balance, -6);
+        credit.give_back(4000);
+        credit.settle(1, THIRD, 300, 10);
+        assert_eq!(credit.balance, 110);
+    }
+}

@@ -1,0 +1,463 @@
+//! A rate-limit group: one limit that any number of connections on any number of cores share.
+//!
+//! Owns the shared words, the seats and the configuration behind one cold lock; cores touch the
+//! lock only to take a seat and to adopt a new config version. Never reads a clock, never spawns.
+//!
+//! Invariants: in any window of length T all cores together move at most ceil(R * T) + B bytes; a
+//! change of config never raises the level; credit, config and disbanding change the shared state
+//! first and wake every seat after it.
+//! Ordering: the version is stored with Release under the lock and loaded with Acquire, so a core
+//! that sees a version finds its snapshot, or a later one, behind the lock.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config::{RATE_LIMIT_MAX, TokenBucketConfig};
+use crate::error::{ConfigError, NoSeat};
+use crate::lane::Desk;
+use crate::plan::{Plan, Terms};
+use crate::pool::Pool;
+use crate::shard::GroupShard;
+use crate::stats::{GroupStats, SeatStats};
+use crate::sync::{AtomicU64, Ordering, next_group_number};
+use crate::time::{Direction, Time};
+
+/// The number of a group, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupId(u64);
+
+impl GroupId {
+    /// Returns the bare number.
+    #[must_use]
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for GroupId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "group {}", self.0)
+    }
+}
+
+/// How often a backlogged core levels itself with the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Rebalance {
+    /// A quarter of the time shares are kept, at least 1 ms.
+    #[default]
+    Default,
+    /// This often; at most as long as shares are kept (half the burst's worth, up to 50 ms).
+    Every(Duration),
+    /// Never: cores keep the weight they first joined with, and shares drift apart.
+    Never,
+}
+
+/// Who among a core's waiting members goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum ServiceOrder {
+    /// Each in turn: nobody waits longer than a round.
+    #[default]
+    RoundRobin,
+    /// A new random order each tick, or each rebalance without a tick; as libevent documents it.
+    RandomEachTick,
+}
+
+/// One limit shared by members on all cores.
+///
+/// `Clone + Send + Sync`; clones are the same group, and equal. It lives as long as a clone or a
+/// shard of it does.
+///
+/// # Examples
+/// ```
+/// use sluicegate_groups::{Direction, Group, Time, TokenBucketConfig};
+///
+/// let config = TokenBucketConfig::per_second("10MB/s".parse()?);
+/// let group = Group::builder(config).seats(4).build(Time::ZERO)?;
+/// assert_eq!(group.read_limit(Time::ZERO), 10_000); // the first quantum: 1 ms of the rate
+/// assert_eq!(group.usable_burst(Direction::Read), 1_000_000 - 4 * 10_000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Group {
+    shared: Arc<Shared>,
+}
+
+impl Group {
+    /// Makes a group with default settings, its clock starting at `now`.
+    ///
+    /// # Errors
+    /// None for a valid config today; the signature is that of [`GroupBuilder::build`].
+    pub fn new(now: Time, config: TokenBucketConfig) -> Result<Self, ConfigError> {
+        Self::builder(config).build(now)
+    }
+
+    /// Starts building a group with other than default settings.
+    pub fn builder(config: TokenBucketConfig) -> GroupBuilder {
+        GroupBuilder {
+            config,
+            seats: None,
+            seats_hint: 0,
+            min_share: DEFAULT_MIN_SHARE,
+            rebalance: Rebalance::Default,
+            order: ServiceOrder::RoundRobin,
+        }
+    }
+
+    /// Returns the group's number.
+    #[must_use]
+    pub fn id(&self) -> GroupId {
+        self.shared.id
+    }
+
+    /// Returns how many cores can join.
+    #[must_use]
+    pub fn seats(&self) -> usize {
+        self.shared.board.lock().wakers.len()
+    }
+
+    /// Takes a seat for a core; `waker` is woken when the configuration changes or credit comes.
+    ///
+    /// # Errors
+    /// [`NoSeat`] if all are taken: build the group with more.
+    pub fn shard(&self, _now: Time, waker: Waker) -> Result<GroupShard, NoSeat> {
+        let seat = {
+            let mut board = self.shared.board.lock();
+            let seats = board.wakers.len();
+            let free = board.wakers.iter().position(Option::is_none).ok_or(NoSeat { seats })?;
+            board.wakers[free] = Some(waker);
+            free
+        };
+        Ok(GroupShard::new(Arc::clone(&self.shared), seat))
+    }
+
+    /// Returns the current config.
+    #[must_use]
+    pub fn config(&self) -> TokenBucketConfig {
+        self.shared.board.lock().config.clone()
+    }
+
+    /// Replaces the config: levels are clipped, never raised; no member is dropped.
+    ///
+    /// A tick of unchanged length keeps its beat. Every core adopts it within one rebalance, and
+    /// until all have, the larger of both bounds holds.
+    ///
+    /// # Errors
+    /// [`ConfigError::RebalanceTooLong`] if the group was built with an interval that the new
+    /// config has no room for, [`ConfigError::Disbanded`] after [`disband`](Self::disband); the
+    /// old config then stays.
+    pub fn set_config(&self, now: Time, config: TokenBucketConfig) -> Result<(), ConfigError> {
+        self.shared.reconfigure(now, |board| board.config = config)
+    }
+
+    /// Sets the least an operation moves, default 64; 0 for no floor, though never zero bytes.
+    ///
+    /// # Errors
+    /// As [`set_config`](Self::set_config): leases and depth depend on the smallest share.
+    pub fn set_min_share(&self, now: Time, bytes: u64) -> Result<(), ConfigError> {
+        self.shared.reconfigure(now, |board| board.terms.min_share = bytes)
+    }
+
+    /// Returns the bytes that may be drawn for reading at `now`; negative after a larger debit,
+    /// `i64::MAX` without a limit. Leases that cores hold are not counted.
+    #[must_use]
+    pub fn read_limit(&self, now: Time) -> i64 {
+        self.shared.level(now, Direction::Read)
+    }
+
+    /// Returns the bytes that may be drawn for writing at `now`, as
+    /// [`read_limit`](Self::read_limit).
+    #[must_use]
+    pub fn write_limit(&self, now: Time) -> i64 {
+        self.shared.level(now, Direction::Write)
+    }
+
+    /// Returns what a quiet group can save up: the burst less a lease for each seat;
+    /// [`RATE_LIMIT_MAX`] without a limit.
+    #[must_use]
+    pub fn usable_burst(&self, dir: Direction) -> u64 {
+        let board = self.shared.board.lock();
+        board.plans[dir.index()].map_or(RATE_LIMIT_MAX, |plan| plan.depth)
+    }
+
+    /// Debits `bytes` by hand, or credits them if negative; credit is clipped at
+    /// [`usable_burst`](Self::usable_burst) and wakes every core.
+    pub fn decrement(&self, now: Time, dir: Direction, bytes: i64) {
+        {
+            let board = self.shared.board.lock();
+            let Some(plan) = board.plans[dir.index()] else { return };
+            self.shared.pool.word(dir).adjust(plan.clock.at(now), plan.depth, bytes);
+        }
+        if bytes < 0 {
+            self.shared.wake_all();
+        }
+    }
+
+    /// Returns the bytes read and written since the start or the last reset; exact when quiet.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        let board = self.shared.board.lock();
+        let total =
+            |dir: Direction| self.shared.pool.moved(dir).wrapping_sub(board.baseline[dir.index()]);
+        (total(Direction::Read), total(Direction::Write))
+    }
+
+    /// Starts both totals at zero again.
+    pub fn reset_totals(&self) {
+        let mut board = self.shared.board.lock();
+        board.baseline = Direction::ALL.map(|dir| self.shared.pool.moved(dir));
+    }
+
+    /// Ends the group: from now on everything is granted, and members should be detached.
+    pub fn disband(&self) {
+        {
+            let mut board = self.shared.board.lock();
+            board.plans = [None; 2];
+            board.disbanded = true;
+            self.shared.bump_version();
+        }
+        self.shared.wake_all();
+    }
+
+    /// Returns what each seat did and holds. Takes the cold lock; O(seats).
+    #[must_use]
+    pub fn stats(&self) -> GroupStats {
+        let board = self.shared.board.lock();
+        let seats = board.wakers.iter().enumerate();
+        let seats = seats
+            .map(|(seat, waker)| {
+                SeatStats::read(seat, waker.is_some(), self.shared.pool.tally(seat))
+            })
+            .collect();
+        GroupStats { seats, weight: Direction::ALL.map(|dir| self.shared.pool.word(dir).weight()) }
+    }
+
+    pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+impl Eq for Group {}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("id", &self.shared.id).finish_non_exhaustive()
+    }
+}
+
+/// Builds a [`Group`] with other than default settings.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct GroupBuilder {
+    config: TokenBucketConfig,
+    seats: Option<usize>,
+    seats_hint: usize,
+    min_share: u64,
+    rebalance: Rebalance,
+    order: ServiceOrder,
+}
+
+impl GroupBuilder {
+    /// Sets how many cores can join, 1 to 4096. Each seat costs a lease's worth of the burst.
+    ///
+    /// Default: 16, or [`seats_hint`](Self::seats_hint) if that is more.
+    pub fn seats(mut self, seats: usize) -> Self {
+        self.seats = Some(seats);
+        self
+    }
+
+    /// Tells how many cores there are, for the default number of seats; a runtime passes this.
+    pub fn seats_hint(mut self, cores: usize) -> Self {
+        self.seats_hint = cores;
+        self
+    }
+
+    /// Sets the least an operation moves, default 64; 0 for no floor, though never zero bytes.
+    pub fn min_share(mut self, bytes: u64) -> Self {
+        self.min_share = bytes;
+        self
+    }
+
+    /// Sets how often a backlogged core levels itself with the others.
+    pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
+        self.rebalance = rebalance;
+        self
+    }
+
+    /// Sets who goes first among a core's waiting members.
+    pub fn service_order(mut self, order: ServiceOrder) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// Makes the group; its clock starts at `now`.
+    ///
+    /// # Errors
+    /// [`ConfigError::Seats`] and [`ConfigError::RebalanceTooLong`]: use a value in the range the
+    /// message names.
+    pub fn build(self, now: Time) -> Result<Group, ConfigError> {
+        let seats = self.seats.unwrap_or_else(|| self.seats_hint.clamp(SEATS_DEFAULT, SEATS_MAX));
+        if !(1..=SEATS_MAX).contains(&seats) {
+            return Err(ConfigError::Seats { seats });
+        }
+        let (min_share, rebalance) = (self.min_share, self.rebalance);
+        let terms = Terms { seats: seats as u64, min_share, rebalance };
+        let mut plans = [None; 2];
+        for dir in Direction::ALL {
+            if let Some(limit) = self.config.limit(dir) {
+                plans[dir.index()] = Some(Plan::first(&self.config, limit, terms, now, 0)?);
+            }
+        }
+        let board = Board {
+            config: self.config,
+            terms,
+            plans,
+            disbanded: false,
+            wakers: vec![None; seats],
+            baseline: [0; 2],
+        };
+        let shared = Shared {
+            id: GroupId(next_group_number()),
+            order: self.order,
+            pool: Pool::new(seats),
+            version: AtomicU64::new(0),
+            board: Mutex::new(board),
+        };
+        Ok(Group { shared: Arc::new(shared) })
+    }
+}
+
+/// What the clones and shards of a group share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: GroupId,
+    pub(crate) order: ServiceOrder,
+    pool: Pool,
+    version: AtomicU64,
+    board: Mutex<Board>,
+}
+
+/// The cold state: changed by hand, read when a version is adopted.
+#[derive(Clone, Debug)]
+struct Board {
+    config: TokenBucketConfig,
+    terms: Terms,
+    plans: [Option<Plan>; 2],
+    disbanded: bool,
+    /// One for each seat; `Some` while it is taken.
+    wakers: Vec<Option<Waker>>,
+    /// What the seats had moved at the last reset.
+    baseline: [u64; 2],
+}
+
+/// What a core needs to know of one config version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) version: u64,
+    pub(crate) plans: [Option<Plan>; 2],
+    pub(crate) disbanded: bool,
+}
+
+impl Shared {
+    /// Returns the current config version.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Returns the current version with what belongs to it. Takes the cold lock.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let board = self.board.lock();
+        Snapshot { version: self.version(), plans: board.plans, disbanded: board.disbanded }
+    }
+
+    /// Returns what one seat works with in one direction.
+    pub(crate) fn desk(&self, seat: usize, dir: Direction) -> Desk<'_> {
+        Desk { word: self.pool.word(dir), tally: self.pool.tally(seat) }
+    }
+
+    /// Makes a seat available to another core.
+    pub(crate) fn free_seat(&self, seat: usize) {
+        self.board.lock().wakers[seat] = None;
+    }
+
+    fn level(&self, now: Time, dir: Direction) -> i64 {
+        let board = self.board.lock();
+        let level = |plan: Plan| self.pool.word(dir).level(plan.clock.at(now), plan.depth);
+        board.plans[dir.index()].map_or(i64::MAX, level)
+    }
+
+    /// Applies `change` to a copy of the board, derives new plans, publishes them, wakes all.
+    fn reconfigure(&self, now: Time, change: impl FnOnce(&mut Board)) -> Result<(), ConfigError> {
+        {
+            let mut board = self.board.lock();
+            if board.disbanded {
+                return Err(ConfigError::Disbanded);
+            }
+            let mut next = board.clone();
+            change(&mut next);
+            for dir in Direction::ALL {
+                next.plans[dir.index()] = self.successor(now, dir, &next)?;
+            }
+            // Under the old depth for the last time: what lies beyond it must not come back when
+            // the new one is deeper.
+            for dir in Direction::ALL {
+                if let Some(old) = board.plans[dir.index()] {
+                    self.pool.word(dir).settle(old.clock.at(now), old.depth);
+                }
+            }
+            *board = next;
+            self.bump_version();
+        }
+        self.wake_all();
+        Ok(())
+    }
+
+    /// Derives the plan that follows the one in `next`, whose config has already changed.
+    fn successor(
+        &self,
+        now: Time,
+        dir: Direction,
+        next: &Board,
+    ) -> Result<Option<Plan>, ConfigError> {
+        let (config, terms) = (&next.config, next.terms);
+        let Some(limit) = config.limit(dir) else { return Ok(None) };
+        match next.plans[dir.index()] {
+            None => Plan::first(config, limit, terms, now, self.pool.word(dir).consumed()),
+            Some(old) => {
+                let stepped = config.tick().is_some();
+                let start = old.clock.successor_start(now, config.period_ns(), stepped);
+                Plan::new(config, limit, terms, start, old.clock.at(now))
+            }
+        }
+        .map(Some)
+    }
+
+    /// Announces what was changed under the lock the caller holds.
+    fn bump_version(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Wakes every seat, with no lock held: a waker may run anything.
+    fn wake_all(&self) {
+        let wakers = self.board.lock().wakers.clone();
+        for waker in wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}
+
+/// The least an operation moves unless told otherwise, as in libevent.
+const DEFAULT_MIN_SHARE: u64 = 64;
+/// Seats of a group unless told otherwise.
+const SEATS_DEFAULT: usize = 16;
+/// The most seats: each is a cache line or three, and a part of the burst.
+const SEATS_MAX: usize = 4096;

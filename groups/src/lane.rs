@@ -1,0 +1,295 @@
+//! One direction of one core: its lease, its credit and its queue.
+//!
+//! Owns every plain integer a decision needs; touches the shared words only to draw, to refund and
+//! to publish its weight. Never reads a clock: each draw gets the reading made for it.
+//!
+//! A core that finds others backlogged, or is refused, joins the group's weight W with what it has
+//! waiting; from then on only a rebalance republishes it, and only idleness withdraws it.
+//! Invariants: lease + lent <= L; a refund leaves the lease before it reaches the word; a queue
+//! that is not empty has a deadline.
+
+use crate::credit::{Credit, Share};
+use crate::plan::Plan;
+use crate::pool::{Tally, Word, add, set};
+use crate::queue::{Members, Queue};
+use crate::time::{Direction, Time};
+
+/// The shared state a lane works with, lent for one call.
+#[derive(Clone, Copy)]
+pub(crate) struct Desk<'a> {
+    pub(crate) word: &'a Word,
+    pub(crate) tally: &'a Tally,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lane {
+    direction: Direction,
+    /// `None`: no limit in this direction.
+    plan: Option<Plan>,
+    lease: u64,
+    /// Bytes in grants that were not settled yet.
+    lent: u64,
+    quantum: u64,
+    /// w: this core's published part of W; 0 while it has not joined.
+    weight: u64,
+    credit: Credit,
+    pub(crate) queue: Queue,
+    /// The latest reading; an earlier one afterwards means that no time has passed.
+    seen: Time,
+    next_rebalance: Option<Time>,
+    tick_number: Option<u64>,
+}
+
+impl Lane {
+    pub(crate) fn new(direction: Direction, plan: Option<Plan>) -> Self {
+        Self {
+            direction,
+            plan,
+            lease: 0,
+            lent: 0,
+            quantum: plan.map_or(u64::MAX, |plan| plan.quantum(1)),
+            weight: 0,
+            credit: Credit::default(),
+            queue: Queue::new(direction),
+            seen: Time::ZERO,
+            next_rebalance: None,
+            tick_number: None,
+        }
+    }
+
+    /// Says whether bytes pass without being counted against anything.
+    pub(crate) fn is_unlimited(&self) -> bool {
+        self.plan.is_none()
+    }
+
+    /// Says whether each operation draws for itself (L = 0).
+    pub(crate) fn draws_each(&self) -> bool {
+        self.plan.is_some_and(|plan| plan.lease == 0)
+    }
+
+    pub(crate) fn lease(&self) -> u64 {
+        self.lease
+    }
+
+    pub(crate) fn quantum(&self) -> u64 {
+        self.quantum
+    }
+
+    /// Returns the most bytes a single grant can carry.
+    pub(crate) fn grant_max(&self) -> u64 {
+        self.plan.map_or(u64::MAX, |plan| if plan.lease > 0 { plan.lease } else { self.quantum })
+    }
+
+    /// Returns the level of the shared word at `now`.
+    pub(crate) fn level(&self, desk: Desk<'_>, now: Time) -> i64 {
+        self.plan.map_or(i64::MAX, |plan| desk.word.level(plan.clock.at(now), plan.depth))
+    }
+
+    /// Lends up to `most` bytes of the lease to an operation.
+    pub(crate) fn lend(&mut self, most: u64) -> u64 {
+        let bytes = most.min(self.lease);
+        self.lease -= bytes;
+        self.lent += bytes;
+        bytes
+    }
+
+    /// Takes back what an operation did not use of the `bytes` it was lent.
+    pub(crate) fn take_back(&mut self, desk: Desk<'_>, bytes: u64, used: u64) {
+        self.lent = self.lent.saturating_sub(bytes);
+        self.lease += bytes.saturating_sub(used);
+        let excess = self.lease.saturating_sub(self.plan.map_or(0, |plan| plan.lease));
+        self.refund(desk, excess);
+    }
+
+    /// Draws with the reading `now`, for a member of weight `claim`; says whether the lease then
+    /// holds `least` bytes.
+    ///
+    /// Takes nothing when that would not suffice: bytes in a lease that cannot serve anyone are
+    /// bytes another core waits for.
+    pub(crate) fn draw(&mut self, desk: Desk<'_>, least: u64, claim: u64, now: Time) -> bool {
+        let Some(plan) = self.plan else { return true };
+        let short = least.saturating_sub(self.lease);
+        if short == 0 {
+            return true;
+        }
+        self.seen = self.seen.max(now);
+        let g = plan.clock.at(self.seen);
+        if self.weight == 0 && desk.word.weight() > 0 {
+            self.join(desk, claim);
+        }
+        let room = match plan.lease {
+            0 => short,
+            most => most.saturating_sub(self.lease + self.lent),
+        };
+        let share = self.share(desk);
+        let alone = share.all == self.weight.max(1);
+        if alone {
+            self.credit.reset(g);
+        } else {
+            self.credit.settle(g, share, plan.window_bytes, self.quantum);
+        }
+        let (credit, quantum, mut surplus) = (self.credit, self.quantum, 0);
+        let taken = desk.word.draw(g, plan.depth, |level| {
+            let mut most = u64::try_from(level).unwrap_or(0);
+            if !alone {
+                let allowance = credit.allowance(level, plan.window_bytes, quantum);
+                (surplus, most) = (allowance.surplus, allowance.most);
+            }
+            let take = most.min(room);
+            if take < short { 0 } else { take }
+        });
+        if taken == 0 {
+            return false;
+        }
+        if !alone {
+            self.credit.spend(taken, surplus);
+        }
+        self.lease += taken;
+        add(&desk.tally.draws, 1);
+        set(&desk.tally.lease[self.direction.index()], self.lease);
+        true
+    }
+
+    /// Publishes a first weight, `claim` or what waits if that is more: from here on this core has
+    /// a share, and the others see that they are not alone.
+    pub(crate) fn join(&mut self, desk: Desk<'_>, claim: u64) {
+        let Some(plan) = self.plan else { return };
+        if self.weight > 0 {
+            return;
+        }
+        self.publish(desk, claim.max(self.queue.weight()).max(1));
+        self.credit.rejoin(plan.clock.at(self.seen), self.share(desk));
+        self.next_rebalance = plan.interval.map(|interval| self.seen + interval);
+    }
+
+    /// Levels this core with the others: republishes its weight, settles its credit, adapts the
+    /// quantum and gives back what it cannot use.
+    pub(crate) fn rebalance(&mut self, desk: Desk<'_>, now: Time) {
+        let Some(plan) = self.plan else { return };
+        self.seen = self.seen.max(now);
+        add(&desk.tally.rebalances, 1);
+        if self.queue.is_empty() {
+            self.quiesce(desk);
+            return;
+        }
+        if self.weight > 0 {
+            let share = self.share(desk);
+            self.credit.settle(plan.clock.at(self.seen), share, plan.window_bytes, self.quantum);
+            self.publish(desk, self.queue.weight());
+        } else {
+            self.join(desk, 1);
+        }
+        self.adapt_quantum(desk);
+        let useful = self.queue.weight().saturating_mul(self.quantum);
+        self.refund(desk, self.lease.saturating_sub(useful));
+        self.next_rebalance = plan.interval.map(|interval| self.seen + interval);
+    }
+
+    /// Gives the lease back, and the share too if nobody waits.
+    pub(crate) fn quiesce(&mut self, desk: Desk<'_>) {
+        if self.queue.is_empty() && self.weight > 0 {
+            self.publish(desk, 0);
+            self.next_rebalance = None;
+        }
+        self.refund(desk, self.lease);
+    }
+
+    /// Leaves W and gives everything back: the core is going.
+    pub(crate) fn close(&mut self, desk: Desk<'_>) {
+        self.publish(desk, 0);
+        self.next_rebalance = None;
+        self.refund(desk, self.lease);
+    }
+
+    /// Takes over a new config version; the lease, drawn under the old one, goes back first.
+    pub(crate) fn adopt(&mut self, desk: Desk<'_>, plan: Option<Plan>) {
+        self.refund(desk, self.lease);
+        self.plan = plan;
+        self.tick_number = None;
+        let Some(plan) = plan else {
+            self.quantum = u64::MAX;
+            self.publish(desk, 0);
+            self.next_rebalance = None;
+            return;
+        };
+        self.adapt_quantum(desk);
+        let interval = plan.interval.filter(|_| self.weight > 0);
+        self.next_rebalance = interval.map(|interval| self.seen + interval);
+    }
+
+    /// Says whether a rebalance is due.
+    pub(crate) fn rebalance_due(&self, now: Time) -> bool {
+        self.next_rebalance.is_some_and(|due| due <= now)
+    }
+
+    /// Says, once a tick, that a new tick has begun since the last time.
+    pub(crate) fn enter_tick(&mut self, now: Time) -> bool {
+        let number = self.plan.and_then(|plan| plan.tick_number(now));
+        let entered = number.is_some() && number != self.tick_number;
+        self.tick_number = number;
+        entered
+    }
+
+    /// Says whether the service order changes at rebalances, for want of ticks.
+    pub(crate) fn has_no_tick(&self) -> bool {
+        self.plan.is_some_and(|plan| plan.clock.tick_bytes() == 0)
+    }
+
+    /// Returns when to come back: when the member in front can be served, or a rebalance is due.
+    /// `None` while nobody waits.
+    pub(crate) fn deadline(&self, desk: Desk<'_>, members: &Members) -> Option<Time> {
+        let turn = self.queue.front(members, self.quantum)?;
+        let Some(plan) = self.plan else { return Some(Time::ZERO) };
+        let short = turn.least.saturating_sub(self.lease);
+        let here = plan.clock.at(self.seen);
+        // All three are distances from the reading `here`; how far, not how long.
+        let away = |g: u64| g.wrapping_sub(here) as i64;
+        let filled = away(desk.word.consumed().wrapping_add(short));
+        let share = self.share(desk);
+        let mut bytes = filled;
+        if share.all > self.weight {
+            bytes = bytes.max(away(self.credit.solvent_at(share)));
+            // What nobody claims comes first, if the depth can hold that much.
+            let free = plan.window_bytes.max(self.quantum) + self.quantum.max(short);
+            if free <= plan.depth {
+                bytes = bytes.min(away(desk.word.consumed().wrapping_add(free)));
+            }
+        }
+        let served = plan.clock.reach(bytes.max(0), self.seen);
+        Some(self.next_rebalance.map_or(served, |due| due.min(served)))
+    }
+
+    /// Refunds `bytes` of the lease: they leave it before they reach the word.
+    fn refund(&mut self, desk: Desk<'_>, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        self.lease -= bytes;
+        if self.weight > 0 {
+            self.credit.give_back(bytes);
+        }
+        desk.word.refund(bytes);
+        add(&desk.tally.refunds, 1);
+        set(&desk.tally.lease[self.direction.index()], self.lease);
+    }
+
+    fn publish(&mut self, desk: Desk<'_>, weight: u64) {
+        if weight != self.weight {
+            desk.word.publish_weight(self.weight, weight);
+            self.weight = weight;
+            set(&desk.tally.weight[self.direction.index()], weight);
+        }
+    }
+
+    fn adapt_quantum(&mut self, desk: Desk<'_>) {
+        let backlogged = desk.word.weight().max(self.queue.weight());
+        self.quantum = self.plan.map_or(u64::MAX, |plan| plan.quantum(backlogged));
+        set(&desk.tally.quantum[self.direction.index()], self.quantum);
+    }
+
+    /// Returns this core's part of W as it stands now.
+    fn share(&self, desk: Desk<'_>) -> Share {
+        let own = self.weight.max(1);
+        Share { own, all: desk.word.weight().max(own) }
+    }
+}

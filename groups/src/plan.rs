@@ -1,0 +1,199 @@
+//! The plan of one direction of a group: every number that follows from its configuration.
+//!
+//! Owns the byte clock and the constants of one config version; `Copy`, so that a core decides
+//! with its own copy and reads nothing shared. Never changes once made.
+//!
+//! With burst B, rate R, P seats and r = one tick's worth (0 without a tick):
+//! lease L = clamp(R * 1 ms, min_share, (B - r) / 2P), or 0 where that is too little to hold;
+//! depth b = B - P * L; share window X = min(b / 2R, 50 ms), at least one tick.
+//! Invariants: b + P * L = B; b >= r; quantum <= L where L > 0, <= B where L = 0, always >= 1.
+
+use std::time::Duration;
+
+use crate::clock::ByteClock;
+use crate::config::{Limit, TokenBucketConfig};
+use crate::error::ConfigError;
+use crate::group::Rebalance;
+use crate::time::Time;
+
+/// What a group was built with apart from its config; constant but for `min_share`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) seats: u64,
+    pub(crate) min_share: u64,
+    pub(crate) rebalance: Rebalance,
+}
+
+/// The constants of one direction in one config version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) clock: ByteClock,
+    /// b: the most bytes the shared word can save up.
+    pub(crate) depth: u64,
+    /// L: the most bytes a core may hold; 0 means that each operation draws what it moves.
+    pub(crate) lease: u64,
+    /// R * X: what a core's reserved share never exceeds in sum.
+    pub(crate) window_bytes: u64,
+    /// How often a backlogged core rebalances; `None` for never.
+    pub(crate) interval: Option<Duration>,
+    burst: u64,
+    min_share: u64,
+}
+
+impl Plan {
+    /// Derives the plan whose clock starts at `start` and reads `base` there.
+    pub(crate) fn new(
+        config: &TokenBucketConfig,
+        limit: Limit,
+        terms: Terms,
+        start: Time,
+        base: u64,
+    ) -> Result<Self, ConfigError> {
+        let (burst, min_share) = (limit.burst(), terms.min_share);
+        let clock =
+            ByteClock::new(start, base, limit.rate(), config.period_ns(), config.tick().is_some());
+        let lease_max = (burst - clock.tick_bytes()) / (2 * terms.seats);
+        let lease = if lease_max < min_share.max(1) {
+            0
+        } else {
+            clock.bytes_in(LEASE_SPAN).clamp(min_share, lease_max)
+        };
+        let depth = burst - terms.seats * lease;
+        let window = clock.time_for(depth / 2).min(WINDOW_MAX).max(clock.tick());
+        let window_bytes = clock.bytes_in(window);
+        let interval = match terms.rebalance {
+            Rebalance::Never => None,
+            Rebalance::Default => Some((window / 4).max(INTERVAL_MIN)),
+            Rebalance::Every(interval) => {
+                let longest = window.max(INTERVAL_MIN);
+                if interval > longest {
+                    return Err(ConfigError::RebalanceTooLong { interval, longest });
+                }
+                Some(interval)
+            }
+        };
+        Ok(Self { clock, depth, lease, window_bytes, interval, burst, min_share })
+    }
+
+    /// Derives the plan of a direction that had no limit before and consumed `consumed` bytes:
+    /// it starts with the first fill.
+    pub(crate) fn first(
+        config: &TokenBucketConfig,
+        limit: Limit,
+        terms: Terms,
+        now: Time,
+        consumed: u64,
+    ) -> Result<Self, ConfigError> {
+        let plan = Self::new(config, limit, terms, now, consumed)?;
+        Self::new(config, limit, terms, now, consumed.wrapping_add(plan.first_fill()))
+    }
+
+    /// Returns Q: what one operation moves when `backlogged` weight waits in the whole group.
+    pub(crate) fn quantum(&self, backlogged: u64) -> u64 {
+        let fair = self.clock.bytes_in(QUANTUM_SPAN) / backlogged.max(1);
+        let paced = fair.max(self.clock.bytes_in(QUANTUM_SPAN_MIN)).min(QUANTUM_MAX);
+        let most = if self.lease > 0 { self.lease } else { self.burst };
+        paced.max(self.min_share).min(most).max(1)
+    }
+
+    /// Returns what a new bucket starts with: one tick's worth, or one quantum.
+    fn first_fill(&self) -> u64 {
+        match self.clock.tick_bytes() {
+            0 => self.quantum(1).min(self.depth),
+            tick => tick,
+        }
+    }
+
+    /// Returns the number of the service order that holds at `now`: one for each tick.
+    pub(crate) fn tick_number(&self, now: Time) -> Option<u64> {
+        (self.clock.tick_bytes() > 0).then(|| self.clock.periods(now))
+    }
+}
+
+/// A core's lease is what the group's rate brings in this time.
+const LEASE_SPAN: Duration = Duration::from_millis(1);
+/// Shares are reserved for at most this long; afterwards anyone who waits may have them.
+const WINDOW_MAX: Duration = Duration::from_millis(50);
+/// Rebalancing more often than this costs more than it levels.
+const INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// One round of all waiting members takes about this long, ...
+const QUANTUM_SPAN: Duration = Duration::from_millis(1);
+/// ... unless operations would come faster than one in this time, ...
+const QUANTUM_SPAN_MIN: Duration = Duration::from_micros(100);
+/// ... and no operation needs to be larger than this.
+const QUANTUM_MAX: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Direction;
+
+    fn plan(config: &TokenBucketConfig, seats: u64, min_share: u64) -> Plan {
+        let terms = Terms { seats, min_share, rebalance: Rebalance::Default };
+        let limit = config.limit(Direction::Read).unwrap();
+        Plan::new(config, limit, terms, Time::ZERO, 0).unwrap()
+    }
+
+    fn ticking(rate: u64, burst: u64) -> TokenBucketConfig {
+        let tick = Some(Duration::from_millis(100));
+        TokenBucketConfig::new(rate, burst, rate, burst, tick).unwrap()
+    }
+
+    #[test]
+    fn leases_and_depth_make_up_the_burst() {
+        let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
+        assert_eq!((fast.lease, fast.depth), (10_000, 1_000_000 - 160_000));
+        assert_eq!(fast.window_bytes, 420_000, "half the depth, at most 50 ms");
+        assert_eq!(fast.interval, Some(Duration::from_micros(10_500)));
+    }
+
+    #[test]
+    fn slow_limits_hold_the_smallest_share_and_tight_ones_nothing() {
+        let slow = plan(&ticking(3000, 12_000), 16, 64);
+        assert_eq!((slow.lease, slow.depth), (64, 12_000 - 16 * 64));
+        let tight = plan(&ticking(3000, 3000), 16, 64);
+        assert_eq!((tight.lease, tight.depth), (0, 3000));
+        let edge = plan(&ticking(3000, 3000 + 32 * 64), 16, 64);
+        assert_eq!(edge.lease, 64, "just enough for one share on every seat");
+        assert_eq!(plan(&ticking(3000, 2999 + 32 * 64), 16, 64).lease, 0);
+    }
+
+    #[test]
+    fn the_depth_always_takes_a_whole_tick() {
+        for burst in 3000..6000 {
+            assert!(plan(&ticking(3000, burst), 1, 1).depth >= 3000, "burst {burst}");
+        }
+    }
+
+    #[test]
+    fn quanta_shrink_with_the_backlog_down_to_a_floor() {
+        let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
+        assert_eq!(fast.quantum(0), 10_000);
+        assert_eq!(fast.quantum(4), 2500);
+        assert_eq!(fast.quantum(1000), 1000, "10,000 operations a second");
+        let slow = plan(&ticking(3000, 12_000), 16, 64);
+        assert_eq!(slow.quantum(1000), 64);
+    }
+
+    #[test]
+    fn without_a_floor_a_quantum_is_still_a_byte() {
+        let config = TokenBucketConfig::per_second("10B/s".parse().unwrap());
+        assert_eq!(plan(&config, 16, 0).quantum(1000), 1);
+        let tiny = config.with_burst(3).unwrap();
+        assert_eq!(plan(&tiny, 16, 64).quantum(1), 3, "at most the burst");
+    }
+
+    #[test]
+    fn rebalancing_must_come_before_shares_lapse() {
+        let config = TokenBucketConfig::per_second("10MB/s".parse().unwrap());
+        let limit = config.limit(Direction::Read).unwrap();
+        let make = |ms| {
+            let rebalance = Rebalance::Every(Duration::from_millis(ms));
+            let terms = Terms { seats: 16, min_share: 64, rebalance };
+            Plan::new(&config, limit, terms, Time::ZERO, 0).map(|plan| plan.interval)
+        };
+        assert_eq!(make(42), Ok(Some(Duration::from_millis(42))));
+        let (interval, longest) = (Duration::from_millis(43), Duration::from_millis(42));
+        assert_eq!(make(43), Err(ConfigError::RebalanceTooLong { interval, longest }));
+    }
+}

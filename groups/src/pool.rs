@@ -1,0 +1,265 @@
+//! The words all cores of a group share: bytes consumed, weight backlogged, and each seat's counts.
+//!
+//! `consumed` (C) alone decides admission: against a byte-clock reading g the level is
+//! min(g - C, b). Every change of C but a refund is one compare-and-swap that first settles
+//! C = max(C, g - b), so bytes beyond the depth are gone before anything is taken. A refund only
+//! subtracts bytes a lease has already given up; the next settling discards what is too much.
+//!
+//! Ordering: Relaxed throughout. Each decision reads and changes a single location, whose
+//! modification order all cores agree on, and no other data is published through these words; the
+//! config travels under its own Acquire/Release version in `group.rs`.
+//! Bounds: a swap fails only because another core's succeeded, so cores as a whole progress.
+//!
+//! C wraps. A level below -2^60 cannot be a debt, as debits stop there: it is a group nobody drew
+//! from while 2^63 bytes went by (97 days at 2^40 B/s, 29 years at 10 GB/s) and reads as full.
+
+use crossbeam::utils::CachePadded;
+
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::Direction;
+
+/// The shared state of one direction.
+#[derive(Debug)]
+pub(crate) struct Word {
+    consumed: CachePadded<AtomicU64>,
+    weight: CachePadded<AtomicU64>,
+}
+
+impl Word {
+    pub(crate) fn new() -> Self {
+        Self {
+            consumed: CachePadded::new(AtomicU64::new(0)),
+            weight: CachePadded::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Returns C, the bytes consumed so far.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.consumed.load(Ordering::Relaxed)
+    }
+
+    /// Returns W, the weight of all members backlogged anywhere.
+    pub(crate) fn weight(&self) -> u64 {
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    /// Returns the level against the reading `g`.
+    pub(crate) fn level(&self, g: u64, depth: u64) -> i64 {
+        level(g, self.consumed(), depth)
+    }
+
+    /// Takes what `policy` makes of the level, in one step with settling.
+    ///
+    /// `policy` must answer with at most the level it is shown. Returns the bytes taken.
+    pub(crate) fn draw(&self, g: u64, depth: u64, mut policy: impl FnMut(i64) -> u64) -> u64 {
+        let mut taken = 0;
+        self.update(g, depth, |level| {
+            taken = policy(level);
+            debug_assert!(taken == 0 || taken as i64 <= level, "drew {taken} from {level}");
+            (taken > 0).then(|| level - taken as i64)
+        });
+        taken
+    }
+
+    /// Debits `bytes`, or credits them if negative; a credit is clipped at the depth.
+    pub(crate) fn adjust(&self, g: u64, depth: u64, bytes: i64) {
+        let (floor, ceiling) = (-DEBT_MAX, depth as i64);
+        self.update(g, depth, |level| Some(level.saturating_sub(bytes).clamp(floor, ceiling)));
+    }
+
+    /// Discards what lies beyond the depth, before a config with another depth takes over.
+    pub(crate) fn settle(&self, g: u64, depth: u64) {
+        self.update(g, depth, Some);
+    }
+
+    /// Gives back bytes that a lease no longer counts.
+    pub(crate) fn refund(&self, bytes: u64) {
+        self.consumed.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Replaces one core's part of W.
+    pub(crate) fn publish_weight(&self, before: u64, after: u64) {
+        self.weight.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
+    }
+
+    /// Replaces the level by what `change` makes of it, until a swap succeeds or it says `None`.
+    fn update(&self, g: u64, depth: u64, mut change: impl FnMut(i64) -> Option<i64>) {
+        let mut seen = self.consumed.load(Ordering::Relaxed);
+        while let Some(after) = change(level(g, seen, depth)) {
+            let next = g.wrapping_sub(after as u64);
+            match self.consumed.compare_exchange_weak(
+                seen,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(current) => seen = current,
+            }
+        }
+    }
+}
+
+/// min(g - C, b), wrapping; see the header for what lies below the deepest debt.
+fn level(g: u64, consumed: u64, depth: u64) -> i64 {
+    let level = g.wrapping_sub(consumed) as i64;
+    if level < -DEBT_MAX - DEBT_SLACK { depth as i64 } else { level.min(depth as i64) }
+}
+
+/// Everything the cores of a group share while bytes flow.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    words: [Word; 2],
+    tallies: Box<[CachePadded<Tally>]>,
+}
+
+impl Pool {
+    pub(crate) fn new(seats: usize) -> Self {
+        Self {
+            words: [Word::new(), Word::new()],
+            tallies: (0..seats).map(|_| CachePadded::new(Tally::new())).collect(),
+        }
+    }
+
+    pub(crate) fn word(&self, direction: Direction) -> &Word {
+        &self.words[direction.index()]
+    }
+
+    pub(crate) fn tally(&self, seat: usize) -> &Tally {
+        &self.tallies[seat]
+    }
+
+    /// Returns the bytes all seats moved since the group was built, wrapping.
+    pub(crate) fn moved(&self, direction: Direction) -> u64 {
+        self.tallies.iter().fold(0, |sum, tally| sum.wrapping_add(tally.moved(direction)))
+    }
+}
+
+/// What one seat counts: written by its owner alone, read by anybody.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) moved: [AtomicU64; 2],
+    pub(crate) lease: [AtomicU64; 2],
+    pub(crate) weight: [AtomicU64; 2],
+    pub(crate) quantum: [AtomicU64; 2],
+    pub(crate) draws: AtomicU64,
+    pub(crate) refunds: AtomicU64,
+    pub(crate) waits: AtomicU64,
+    pub(crate) rebalances: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        let pair = || [AtomicU64::new(0), AtomicU64::new(0)];
+        Self {
+            moved: pair(),
+            lease: pair(),
+            weight: pair(),
+            quantum: pair(),
+            draws: AtomicU64::new(0),
+            refunds: AtomicU64::new(0),
+            waits: AtomicU64::new(0),
+            rebalances: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the bytes this seat moved.
+    pub(crate) fn moved(&self, direction: Direction) -> u64 {
+        read(&self.moved[direction.index()])
+    }
+}
+
+/// Adds to a counter that only the caller writes: a plain load and store, no bus lock.
+pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+    counter.store(read(counter).wrapping_add(amount), Ordering::Relaxed);
+}
+
+/// Sets a gauge that only the caller writes.
+pub(crate) fn set(gauge: &AtomicU64, value: u64) {
+    gauge.store(value, Ordering::Relaxed);
+}
+
+/// Reads a counter or gauge; exact once its writer is quiet.
+pub(crate) fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// The deepest debt a manual debit can leave, in bytes.
+const DEBT_MAX: i64 = 1 << 60;
+
+/// How far a core's older reading may lie behind the one a debit was made with.
+const DEBT_SLACK: i64 = 1 << 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_settles_first_so_an_idle_group_saves_only_its_depth() {
+        let word = Word::new();
+        assert_eq!(word.draw(1_000_000, 100, |level| level as u64), 100);
+        assert_eq!(word.level(1_000_000, 100), 0);
+        assert_eq!(word.level(1_000_040, 100), 40);
+    }
+
+    #[test]
+    fn a_refund_never_lifts_the_level_above_the_depth() {
+        let word = Word::new();
+        assert_eq!(word.draw(500, 100, |_| 60), 60);
+        word.refund(60);
+        assert_eq!(word.level(500, 100), 100);
+        assert_eq!(word.level(900, 100), 100);
+    }
+
+    #[test]
+    fn credits_are_clipped_also_after_a_long_idle_time() {
+        let word = Word::new();
+        word.adjust(1 << 40, 100, -1000);
+        assert_eq!(word.level(1 << 40, 100), 100);
+        word.adjust(1 << 40, 100, 250);
+        assert_eq!(word.level(1 << 40, 100), -150);
+        word.adjust(1 << 40, 100, -200);
+        assert_eq!(word.level(1 << 40, 100), 50);
+    }
+
+    #[test]
+    fn debts_stop_where_they_could_be_mistaken_for_idleness() {
+        let word = Word::new();
+        for _ in 0..5 {
+            word.adjust(0, 100, i64::MAX);
+        }
+        assert_eq!(word.level(0, 100), -DEBT_MAX);
+        assert_eq!(word.draw(0, 100, |level| level.max(0) as u64), 0);
+    }
+
+    #[test]
+    fn the_count_wraps_without_anyone_noticing() {
+        let word = Word::new();
+        let mut g = u64::MAX - 50;
+        for quarter in 1..=4 {
+            word.settle(g / 4 * quarter, 100);
+        }
+        assert!(word.consumed() > u64::MAX - 200);
+        for _ in 0..10 {
+            g = g.wrapping_add(100);
+            assert_eq!(word.draw(g, 100, |level| level as u64), 100);
+        }
+    }
+
+    #[test]
+    fn more_than_half_the_range_of_idleness_still_reads_as_full() {
+        let word = Word::new();
+        assert_eq!(word.level((1 << 63) + 12_345, 100), 100);
+    }
+
+    #[test]
+    fn weight_is_the_sum_of_what_cores_published() {
+        let word = Word::new();
+        word.publish_weight(0, 7);
+        word.publish_weight(0, 5);
+        word.publish_weight(7, 2);
+        assert_eq!(word.weight(), 7);
+        word.publish_weight(2, 0);
+        assert_eq!(word.weight(), 5);
+    }
+}
