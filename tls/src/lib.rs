@@ -1,1 +1,41 @@
-//! To be written.
+//! OpenSSL for sluicegate: made ready for many cores, once per process.
+//!
+//! Today this crate holds the process-wide start: [`init`] finds out who does OpenSSL's locking,
+//! supplies the locks where the library is too old to bring its own, and refuses to go on without
+//! threads or entropy; [`thread_stop`] frees what OpenSSL keeps for one thread. TLS sessions
+//! between two buffers will stand here too; none exists yet.
+//!
+//! It opens no socket, starts no thread and reads no clock. `unsafe` stands in `ffi.rs` alone.
+//!
+//! | file | what it owns |
+//! |---|---|
+//! | `init.rs` | [`init`] itself: look, decide, install, remember |
+//! | `threading.rs` | [`Threading`] and the decision, a pure function of what was found |
+//! | `error.rs` | [`InitError`], each variant with its remedy |
+//! | `lock_table.rs` | the locks lent to a library that has none |
+//! | `ffi.rs` | the C edge: symbols, calls, callbacks |
+//!
+//! # Features
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `vendored` | no | builds OpenSSL from source; needs perl and make |
+
+#![warn(missing_docs)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("sluicegate runs on Linux only");
+
+mod error;
+mod ffi;
+mod init;
+mod lock_table;
+mod threading;
+
+pub use error::InitError;
+pub use init::{init, thread_stop};
+pub use threading::Threading;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
