@@ -6,11 +6,12 @@
 //! then looks at the queue. Never blocks, never makes the system call itself.
 //!
 //! Orderings: only read-modify-writes touch the word, each acquire and release (a sender alone
-//! could do without the acquire; one rule for all costs nothing). They form one chain in the word's order of changes, so whoever reads NOTIFIED has the notifying sender's
-//! push before it, and those of all senders earlier in the chain. A sender later in the chain
-//! than the core's swap leaves NOTIFIED for the next park to fail on, or finds PARKED and wakes.
-//! A plain store in `unpark` would break the chain: the core could miss a push whose sender saw
-//! the core as already notified. No fence, and nothing leans on sequential consistency.
+//! could do without the acquire; one rule for all costs nothing). They form one chain in the
+//! word's order of changes, so whoever reads NOTIFIED has the notifying sender's push before it,
+//! and those of all senders earlier in the chain. A sender later in the chain than the core's
+//! swap leaves NOTIFIED for the next park to fail on, or finds PARKED and wakes. A plain store in
+//! `unpark` would break the chain: the core could miss a push whose sender saw the core as
+//! already notified. No fence, and nothing leans on sequential consistency.
 //! Source: the flag of compio's executor, with tokio's park states; modelled in `wake_loom`.
 
 use super::sync::{AtomicU8, Ordering};

@@ -161,8 +161,9 @@ fn step() -> impl Strategy<Value = Step> {
     // A power for the size of a distance reaches every level of the wheel.
     let distance = (0_u32..60, any::<u64>()).prop_map(|(bits, random)| random % (1 << bits));
     let short = 0..200 * TICK_NS;
+    let ahead = prop_oneof![distance.clone(), short.clone()];
     prop_oneof![
-        4 => prop_oneof![distance.clone(), short.clone()].prop_map(|ahead_ns| Step::Arm { ahead_ns }),
+        4 => ahead.prop_map(|ahead_ns| Step::Arm { ahead_ns }),
         1 => short.clone().prop_map(|ago_ns| Step::ArmPast { ago_ns }),
         2 => (0_usize..200).prop_map(|nth| Step::Cancel { nth }),
         2 => (prop_oneof![short, distance], 0_usize..8)
