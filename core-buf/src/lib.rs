@@ -1,11 +1,30 @@
-//! Segmented buffers and the bufferevent state machine, without sockets, threads or clocks.
+//! Buffers and the bufferevent state machine, without sockets, threads or clocks.
 //!
-//! A [`Buffer`] is a chain of segments that moves without copying; a [`Landing`] is the block that
-//! a core reads its sockets into.
+//! A [`Buffer`] is a chain of segments that moves without copying. A [`Bufferevent`] owns two of
+//! them and decides when bytes may pass: readiness, watermarks, timeouts, limits, back-pressure,
+//! the order of callbacks, a close that writes what is left. It never touches a socket and never
+//! reads a clock: the runtime tells it what happened and when, and asks what to do next, so every
+//! rule is tested in virtual time.
+//!
+//! ```text
+//!   socket --read--> landing block --land--> input  --> handler
+//!                                                        |  append moves segments
+//!   socket <--writev (cut to the permit)--- output <-----+
+//! ```
+//!
+//! What is absent: sockets, threads, clocks, user callbacks, unsafe code.
+//! Start reading at [`Bufferevent`], then [`Buffer`].
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+extern crate sluicegate_groups as groups;
+
 mod buffer;
+mod bufferevent;
 
 pub use buffer::{Buffer, Landing};
+pub use bufferevent::{
+    Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,
+    Membership, Permit, ReadOutcome, Readiness, Suspend, WriteOutcome,
+};

@@ -1,0 +1,240 @@
+//! The one seam at which a bufferevent's bytes are metered; the only file here that knows groups.
+//!
+//! Owns the bufferevent's own token bucket and its place in a group. Before an operation the
+//! driver asks [`Bufferevent::request`] how much may move, after it [`Bufferevent::settle`] charges
+//! what moved, for every kind of bufferevent alike. Both limits apply and both are charged.
+//!
+//! Invariants: no operation moves more than its permit; a permit is settled exactly once; every
+//! check of a bucket uses a clock reading made for it, as a reading of the past would let a long
+//! turn spend the same time twice.
+//! Source: libevent 2.1.12 `bufferevent_get_rlim_max_` and `bufferevent_decrement_*_buckets_`.
+//! Differs: grants are cut before the operation, so nothing is over-committed.
+
+use groups::{Direction, Grant, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig};
+
+use super::{Bufferevent, Suspend};
+
+/// Where a bufferevent stands in its core's table of groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// Index of the group's shard in the core's table.
+    pub shard: u32,
+    /// The member within that shard.
+    pub member: MemberId,
+}
+
+/// Leave to move some bytes in one operation.
+#[derive(Debug)]
+#[must_use = "a permit holds tokens until it is settled"]
+pub struct Permit {
+    /// The most the operation may move; never 0.
+    pub bytes: usize,
+    direction: Direction,
+    grant: Option<Grant>,
+    /// The member waited in its group's queue and goes back there if it has more to move.
+    was_queued: bool,
+}
+
+impl Permit {
+    /// The clock reading its bytes were drawn with, where the group draws for each operation.
+    ///
+    /// An audit begins the operation's window there; `None` says it may read a clock itself.
+    pub fn drawn_at(&self) -> Option<Time> {
+        self.grant.as_ref().and_then(|grant| grant.drawn_at)
+    }
+}
+
+/// What [`Bufferevent::request`] answers.
+#[derive(Debug)]
+#[must_use]
+pub enum Allowance {
+    /// The operation may go ahead.
+    Move(Permit),
+    /// The direction waits for tokens and has been suspended.
+    Wait,
+}
+
+#[derive(Debug)]
+struct OwnLimit {
+    config: TokenBucketConfig,
+    bucket: TokenBucket,
+    /// When a suspended direction has tokens again.
+    ready_at: [Option<Time>; 2],
+}
+
+/// The limits one bufferevent is under.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    own: Option<Box<OwnLimit>>,
+    membership: Option<Membership>,
+}
+
+impl Limits {
+    /// Whether a direction that waited for the own limit may try again.
+    pub(super) fn handle_deadline(&mut self, now: Time, direction: Direction) -> bool {
+        let Some(own) = &mut self.own else { return false };
+        let at = &mut own.ready_at[direction.index()];
+        let due = at.is_some_and(|at| at <= now);
+        if due {
+            *at = None;
+        }
+        due
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let own = self.own.as_ref()?;
+        own.ready_at.into_iter().flatten().min()
+    }
+
+    /// How much of `want` the own limit allows now; `None` suspends until a known time.
+    fn own_allowance(
+        &mut self,
+        direction: Direction,
+        want: usize,
+        clock: &mut dyn FnMut() -> Time,
+    ) -> Option<usize> {
+        let Some(own) = &mut self.own else { return Some(want) };
+        let now = clock();
+        match usize::try_from(own.bucket.available(now, direction)) {
+            Ok(available) if available > 0 => Some(want.min(available)),
+            _ => {
+                own.ready_at[direction.index()] = own.bucket.next_ready(now, direction);
+                None
+            }
+        }
+    }
+}
+
+impl Bufferevent {
+    /// Asks for leave to move up to `want` bytes, by the own limit and by the group.
+    ///
+    /// `shard` is the shard of the [membership](Self::membership), where there is one. Without
+    /// limits this costs two compares; under a group whose lease suffices no clock is read and no
+    /// atomic touched but the totals.
+    pub fn request(
+        &mut self,
+        direction: Direction,
+        want: usize,
+        shard: Option<&mut GroupShard>,
+        clock: &mut dyn FnMut() -> Time,
+    ) -> Allowance {
+        let Some(bytes) = self.limits.own_allowance(direction, want, clock) else {
+            self.suspended.add(direction, Suspend::OWN_LIMIT);
+            return Allowance::Wait;
+        };
+        let (Some(shard), Some(membership)) = (shard, self.limits.membership) else {
+            return Allowance::Move(Permit { bytes, direction, grant: None, was_queued: false });
+        };
+        match shard.request(membership.member, direction, bytes as u64, clock) {
+            Some(grant) => {
+                let bytes = bytes.min(grant.bytes as usize);
+                Allowance::Move(Permit { bytes, direction, grant: Some(grant), was_queued: false })
+            }
+            None => {
+                self.suspended.add(direction, Suspend::GROUP_LIMIT);
+                Allowance::Wait
+            }
+        }
+    }
+
+    /// The group has tokens for this member: turns its grant into a permit.
+    ///
+    /// Gives the grant back to `shard` and answers `None` if the direction has nothing to move or
+    /// its own limit says no; the member then has left the group's queue.
+    pub fn resume(
+        &mut self,
+        direction: Direction,
+        grant: Grant,
+        shard: &mut GroupShard,
+        clock: &mut dyn FnMut() -> Time,
+    ) -> Option<Permit> {
+        let membership = self.limits.membership?;
+        self.suspended.lift(direction, Suspend::GROUP_LIMIT);
+        let want = self.poll_operation(direction).map(|want| want.min(grant.bytes as usize));
+        let allowed = want.and_then(|want| {
+            let allowed = self.limits.own_allowance(direction, want, clock);
+            if allowed.is_none() {
+                self.suspended.add(direction, Suspend::OWN_LIMIT);
+            }
+            allowed
+        });
+        match allowed {
+            Some(bytes) => Some(Permit { bytes, direction, grant: Some(grant), was_queued: true }),
+            None => {
+                shard.settle(membership.member, grant, 0, false);
+                None
+            }
+        }
+    }
+
+    /// Charges what an operation moved and gives the rest of its permit back.
+    ///
+    /// Call it after [`handle_read`](Self::handle_read) or [`handle_write`](Self::handle_write), so
+    /// that it is known whether the direction has more to move.
+    pub fn settle(&mut self, permit: Permit, used: usize, shard: Option<&mut GroupShard>) {
+        let Permit { direction, grant, was_queued, .. } = permit;
+        if let Some(own) = &mut self.limits.own {
+            own.bucket.charge(direction, used as u64);
+        }
+        let (Some(grant), Some(shard), Some(membership)) = (grant, shard, self.limits.membership)
+        else {
+            return;
+        };
+        let pending = self.poll_operation(direction).is_some();
+        shard.settle(membership.member, grant, used as u64, pending);
+        if pending && was_queued {
+            self.suspended.add(direction, Suspend::GROUP_LIMIT);
+        }
+    }
+
+    /// Sets, replaces or with `None` removes the own limit.
+    ///
+    /// Replacing clips the level down to the new burst and never raises it.
+    pub fn set_rate_limit(&mut self, now: Time, config: Option<TokenBucketConfig>) {
+        match (config, &mut self.limits.own) {
+            (None, own) => *own = None,
+            (Some(config), Some(own)) => {
+                own.bucket.set_config(now, &config);
+                own.config = config;
+                own.ready_at = [None; 2];
+            }
+            (Some(config), own) => {
+                let bucket = TokenBucket::new(now, &config);
+                *own = Some(Box::new(OwnLimit { config, bucket, ready_at: [None; 2] }));
+            }
+        }
+        for direction in Direction::ALL {
+            self.suspended.lift(direction, Suspend::OWN_LIMIT);
+        }
+    }
+
+    /// The own limit, if there is one.
+    pub fn rate_limit(&self) -> Option<&TokenBucketConfig> {
+        self.limits.own.as_ref().map(|own| &own.config)
+    }
+
+    /// Bytes the own limit allows now, negative in debt; `None` without an own limit.
+    pub fn own_level(&mut self, now: Time, direction: Direction) -> Option<i64> {
+        self.limits.own.as_mut().map(|own| own.bucket.available(now, direction))
+    }
+
+    /// Places this bufferevent in a group's shard, or takes it out.
+    ///
+    /// The caller joins and leaves the shard itself; waiting for the old group ends here.
+    pub fn set_membership(&mut self, membership: Option<Membership>) {
+        self.limits.membership = membership;
+        for direction in Direction::ALL {
+            self.suspended.lift(direction, Suspend::GROUP_LIMIT);
+        }
+    }
+
+    /// Where this bufferevent stands in a group.
+    pub fn membership(&self) -> Option<Membership> {
+        self.limits.membership
+    }
+
+    /// Whether operations are metered by an own limit or a group.
+    pub fn is_metered(&self) -> bool {
+        self.limits.own.is_some() || self.limits.membership.is_some()
+    }
+}

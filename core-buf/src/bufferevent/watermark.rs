@@ -1,0 +1,116 @@
+//! Watermarks, the largest single operation, and back-pressure.
+//!
+//! Owns the numbers that say how full a buffer may get and how much one operation may move; lifts
+//! and adds the suspend reasons that follow from them. Never moves a byte.
+//!
+//! Invariants: a read never takes the input beyond its high mark; reading rests while the output
+//! holds more than `max_output`, so a peer that sends and never reads cannot fill our memory.
+//! Source: libevent 2.1.12 `bufferevent_setwatermark`, `bufferevent_set_max_single_read`.
+//! Differs: the largest single operation holds together with limits, and back-pressure exists.
+
+use groups::Direction;
+
+use super::{Bufferevent, Suspend};
+
+/// Largest single read and write unless set otherwise, in bytes.
+pub const DEFAULT_MAX_SINGLE: usize = 16_384;
+
+/// How much output may wait before reading rests, in bytes, unless set otherwise.
+pub const DEFAULT_MAX_OUTPUT: usize = 1 << 20;
+
+/// The marks of one bufferevent, in bytes.
+#[derive(Debug)]
+pub(super) struct Watermarks {
+    read_low: usize,
+    /// 0 is no mark.
+    read_high: usize,
+    write_low: usize,
+    max_output: usize,
+    max_single: [usize; 2],
+}
+
+impl Default for Watermarks {
+    fn default() -> Self {
+        Self {
+            read_low: 0,
+            read_high: 0,
+            write_low: 0,
+            max_output: DEFAULT_MAX_OUTPUT,
+            max_single: [DEFAULT_MAX_SINGLE; 2],
+        }
+    }
+}
+
+impl Watermarks {
+    pub(super) fn input_is_due(&self, input_len: usize) -> bool {
+        input_len >= self.read_low
+    }
+
+    pub(super) fn output_is_due(&self, output_len: usize) -> bool {
+        output_len <= self.write_low
+    }
+
+    pub(super) fn max_single(&self, direction: Direction) -> usize {
+        self.max_single[direction.index()]
+    }
+
+    /// How many bytes one read may take. Above 0 while the input is below its high mark.
+    pub(super) fn room_to_read(&self, input_len: usize) -> usize {
+        let most = self.max_single(Direction::Read);
+        if self.read_high == 0 { most } else { most.min(self.read_high.saturating_sub(input_len)) }
+    }
+
+    fn input_is_full(&self, input_len: usize) -> bool {
+        self.read_high != 0 && input_len >= self.read_high
+    }
+}
+
+impl Bufferevent {
+    /// Sets the read marks: the read callback waits for `low` bytes, reading rests at `high`.
+    ///
+    /// # Units
+    /// Bytes; a `high` of 0 is no mark. The defaults are 0 and 0.
+    pub fn set_read_watermark(&mut self, low: usize, high: usize) {
+        self.marks.read_low = low;
+        self.marks.read_high = high;
+        self.update_marks();
+    }
+
+    /// Sets the write mark: the write callback runs when the output has drained to `low` bytes.
+    pub fn set_write_watermark(&mut self, low: usize) {
+        self.marks.write_low = low;
+    }
+
+    /// Sets how much output may wait before reading rests.
+    ///
+    /// # Units
+    /// Bytes. The default is [`DEFAULT_MAX_OUTPUT`]; `usize::MAX` turns back-pressure off, and
+    /// then a peer that never reads can fill the memory.
+    pub fn set_max_output(&mut self, bytes: usize) {
+        self.marks.max_output = bytes;
+        self.update_marks();
+    }
+
+    /// Sets the largest single read or write.
+    ///
+    /// # Units
+    /// Bytes; 0 or more than `isize::MAX` restores the default, [`DEFAULT_MAX_SINGLE`].
+    pub fn set_max_single(&mut self, direction: Direction, bytes: usize) {
+        let fits = bytes != 0 && isize::try_from(bytes).is_ok();
+        let bytes = if fits { bytes } else { DEFAULT_MAX_SINGLE };
+        self.marks.max_single[direction.index()] = bytes;
+    }
+
+    /// The largest single read or write, in bytes.
+    pub fn max_single(&self, direction: Direction) -> usize {
+        self.marks.max_single(direction)
+    }
+
+    /// Suspends and resumes reading as the buffers and marks say.
+    pub(super) fn update_marks(&mut self) {
+        let full = self.marks.input_is_full(self.input.len());
+        self.suspended.set(Direction::Read, Suspend::WATERMARK, full);
+        let backed_up = self.output.len() > self.marks.max_output;
+        self.suspended.set(Direction::Read, Suspend::OUTPUT, backed_up);
+    }
+}
