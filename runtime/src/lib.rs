@@ -1,1 +1,81 @@
-//! To be written.
+//! Sluicegate: a thread-per-core network runtime in which every byte can be metered.
+//!
+//! Each core runs its own reactor over its own buffered connections, without locks. A rate-limit
+//! [`Group`] spans all cores with an exact bound and max-min fairness. Nothing here is called from
+//! two threads: other threads reach a core by message, through a [`Handle`].
+//!
+//! Start with [`Runtime`], whose example is a whole server; then [`Handler`] for what a connection
+//! does, [`BevMut`] for what can be set on it, [`Group`] for limits, and [`Handle`] for reaching
+//! cores from elsewhere. [`sim`] runs the same servers in virtual time, from a seed.
+//!
+//! | feature | default | what it does |
+//! |---|---|---|
+//! | `tls` | yes | sets OpenSSL up when a runtime is built |
+//! | `vendored` | no | builds OpenSSL from source where its headers are missing |
+//!
+//! Linux only.
+
+#![warn(missing_docs)]
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("sluicegate runs on Linux only: it relies on epoll, SO_REUSEPORT and affinity masks");
+
+extern crate sluicegate_core_buf as core_buf;
+extern crate sluicegate_groups as groups;
+#[cfg(feature = "tls")]
+extern crate sluicegate_tls as tls;
+
+mod bev;
+mod builder;
+mod clock;
+mod context;
+mod descriptor;
+pub mod driver;
+mod error;
+mod group;
+mod handle;
+mod handler;
+mod id;
+mod listen;
+mod mailbox;
+mod observer;
+mod placement;
+mod reactor;
+mod report;
+mod runtime;
+pub mod sim;
+mod slot;
+mod stats;
+mod timer;
+
+pub use core_buf::{Buffer, Event, EventFlags, Suspend};
+pub use groups::{
+    ConfigError, Direction, GroupId, GroupStats, NoSeat, RATE_LIMIT_MAX, Rate, RateError,
+    ServiceOrder, Time, TokenBucketConfig,
+};
+
+pub use bev::{BevMut, DEFAULT_LINGER};
+pub use builder::{DEFAULT_DRAIN_TIMEOUT, RuntimeBuilder};
+pub use clock::Clock;
+pub use context::{Context, Input, Output};
+pub use descriptor::{DescriptorLimit, TooFewDescriptors};
+pub use error::{BuildError, Error, Result};
+pub use group::{Group, GroupBuilder};
+pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
+pub use handler::Handler;
+pub use id::{BevId, Key};
+pub use listen::ListenOptions;
+pub use observer::{MeteredOperation, Observer};
+pub use placement::{
+    CorePlan, Cores, CpuQuota, CpuSet, Cpus, MAX_CORES, Pin, PlacementError, Plan, Reason,
+};
+pub use reactor::{Core, TimerId};
+pub use report::{DrainReport, StartReport};
+pub use runtime::{Running, Runtime};
+pub use stats::CoreStats;
+#[cfg(feature = "tls")]
+pub use tls::{InitError, Threading};
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeDoctests;

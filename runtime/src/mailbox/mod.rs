@@ -33,7 +33,7 @@ use wake::WakeWord;
 /// How many messages [`Mailbox::try_send`] lets wait before it refuses: 65,536.
 ///
 /// Soft: threads that look at the same moment may pass it by one message each.
-pub(crate) const SOFT_CAP: usize = 65_536;
+pub const SOFT_CAP: usize = 65_536;
 
 /// A queue from any thread to one core, which is woken when it sleeps.
 ///
@@ -143,6 +143,11 @@ impl<M: Send> Mailbox<M> {
         let message = self.queue.pop()?;
         self.gate.release();
         Some(message)
+    }
+
+    /// Whether no message waits and none is on its way in. For the owning core.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.gate.count() == 0
     }
 
     /// Announces that the core is about to sleep; false means it must not. For the owning core.

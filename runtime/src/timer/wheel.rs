@@ -120,11 +120,6 @@ impl<T> Wheel<T> {
         self.slab.len()
     }
 
-    /// Whether no timer is armed.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Links an entry where its tick belongs as seen from `elapsed`.
     fn place(&mut self, index: u32) {
         let tick = self.slab.tick(index);

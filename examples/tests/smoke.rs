@@ -1,0 +1,93 @@
+//! Starts every example and talks to it, as its header says a reader would.
+//!
+//! Each test owns one child process on a free port, waits for the line that says it listens, and
+//! ends it by SIGTERM, which must drain and succeed. Waits are bounded by the socket timeouts.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Program {
+    child: Child,
+    addr: String,
+}
+
+impl Program {
+    /// Starts a program that prints `listening on HOST:PORT` first.
+    fn start(path: &str, arguments: &[&str]) -> Self {
+        let mut child = Command::new(path)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line comes");
+        let rest = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("got {line:?}"));
+        let addr = rest.split([',', '\n']).next().expect("an address").to_owned();
+        Self { child, addr }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.addr).expect("it accepts");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream
+    }
+
+    /// SIGTERM must drain and exit with 0.
+    fn end(mut self) {
+        let pid = self.child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(killed.success());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                assert!(status.success(), "ended with {status}");
+                return;
+            }
+            assert!(Instant::now() < deadline, "it did not end within {PATIENCE:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Only reached alive when a test has failed.
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn echoes(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.write_all(bytes).expect("it takes bytes");
+    let mut back = vec![0; bytes.len()];
+    stream.read_exact(&mut back).expect("they come back");
+    assert!(back == bytes, "they come back changed");
+}
+
+#[test]
+fn echo_sends_back_what_it_gets_and_drains() {
+    let program = Program::start(env!("CARGO_BIN_EXE_echo"), &["--cores", "2"]);
+    let mut stream = program.connect();
+    echoes(&mut stream, b"hello\n");
+    echoes(&mut stream, &vec![7; 100_000]);
+    program.end();
+    assert_eq!(stream.read(&mut [0; 1]).expect("a clean end"), 0, "a drain closes the connection");
+}
+
+#[test]
+fn rate_limited_echoes_at_its_limit() {
+    let arguments = ["--group", "200kB/s", "--each", "1MB/s"];
+    let program = Program::start(env!("CARGO_BIN_EXE_rate_limited"), &arguments);
+    let mut stream = program.connect();
+    let begun = Instant::now();
+    // The burst is 64 KiB; the rest comes at the rate, so this cannot be quick.
+    echoes(&mut stream, &vec![1; 165_536]);
+    assert!(begun.elapsed() > Duration::from_millis(250), "it took {:?}", begun.elapsed());
+    program.end();
+}

@@ -1,0 +1,204 @@
+//! One bufferevent, borrowed from its core.
+//!
+//! Owns nothing. Every command goes to the state machine in `core-buf` or to the core's table of
+//! groups; when the borrow ends the core looks at the stream again and queues what it has to do,
+//! so nothing an application does here needs a second call to take effect.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use core_buf::{Bufferevent, Suspend};
+use groups::{Direction, NoSeat, TokenBucketConfig};
+
+use crate::context::{Input, Output};
+use crate::group::Group;
+use crate::handler::Handler;
+use crate::id::{BevId, Key};
+use crate::reactor::Core;
+use crate::slot::Stream;
+
+/// How long a close waits for the peer to take what is left, unless told otherwise.
+pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
+
+/// A bufferevent of this core.
+///
+/// # Shape
+/// Borrows the core; get it from [`Context::me`](crate::Context::me),
+/// [`Context::get`](crate::Context::get) or [`Core::get`].
+pub struct BevMut<'a> {
+    core: &'a mut Core,
+    key: Key,
+}
+
+impl<'a> BevMut<'a> {
+    /// `key` names an occupied slot, which lives at least as long as the borrow of the core.
+    pub(crate) fn new(core: &'a mut Core, key: Key) -> Self {
+        Self { core, key }
+    }
+
+    /// The name of this bufferevent.
+    pub fn id(&self) -> BevId {
+        self.core.id(self.key)
+    }
+
+    /// The address of the peer.
+    pub fn peer_addr(&mut self) -> SocketAddr {
+        self.stream().peer
+    }
+
+    /// The bytes that have arrived.
+    pub fn input(&mut self) -> Input<'_> {
+        Input::new(self.bev().buffers().0)
+    }
+
+    /// The bytes that wait to be written.
+    pub fn output(&mut self) -> Output<'_> {
+        Output::new(self.bev().buffers().1)
+    }
+
+    /// Both buffers, the input first.
+    pub fn buffers(&mut self) -> (Input<'_>, Output<'_>) {
+        let (input, output) = self.bev().buffers();
+        (Input::new(input), Output::new(output))
+    }
+
+    /// Lets a direction run; both do from the start.
+    ///
+    /// Enabling writing with nothing to write triggers one write callback.
+    pub fn enable(&mut self, direction: Direction) {
+        let now = self.core.now;
+        self.bev().enable(now, direction);
+    }
+
+    /// Stops a direction until it is enabled again; costs no system call.
+    pub fn disable(&mut self, direction: Direction) {
+        let now = self.core.now;
+        self.bev().disable(now, direction);
+    }
+
+    /// Whether a direction is enabled and not over.
+    pub fn is_enabled(&mut self, direction: Direction) -> bool {
+        self.bev().is_enabled(direction)
+    }
+
+    /// Why a direction stands still; empty if it does not.
+    pub fn suspended(&mut self, direction: Direction) -> Suspend {
+        self.bev().suspended(direction)
+    }
+
+    /// Sets the read marks in bytes: the callback waits for `low`, reading rests at `high` (0: never).
+    pub fn set_read_watermark(&mut self, low: usize, high: usize) {
+        self.bev().set_read_watermark(low, high);
+    }
+
+    /// Sets the write mark in bytes: the callback runs when the output has drained to `low`.
+    pub fn set_write_watermark(&mut self, low: usize) {
+        self.bev().set_write_watermark(low);
+    }
+
+    /// Sets how many bytes of output may wait before reading rests. Default 1 MiB.
+    pub fn set_max_output(&mut self, bytes: usize) {
+        self.bev().set_max_output(bytes);
+    }
+
+    /// Sets, or with `None` removes, the time the peer has to act; then a TIMEOUT event comes and
+    /// the direction is disabled.
+    pub fn set_timeout(&mut self, direction: Direction, timeout: Option<Duration>) {
+        let now = self.core.now;
+        self.bev().set_timeout(now, direction, timeout);
+    }
+
+    /// Sets the largest single read, in bytes; 0 restores the default, 16384.
+    pub fn set_max_single_read(&mut self, bytes: usize) {
+        self.bev().set_max_single(Direction::Read, bytes);
+    }
+
+    /// Sets the largest single write, in bytes; 0 restores the default, 16384.
+    pub fn set_max_single_write(&mut self, bytes: usize) {
+        self.bev().set_max_single(Direction::Write, bytes);
+    }
+
+    /// The largest single read, in bytes.
+    pub fn max_single_read(&mut self) -> usize {
+        self.bev().max_single(Direction::Read)
+    }
+
+    /// The largest single write, in bytes.
+    pub fn max_single_write(&mut self) -> usize {
+        self.bev().max_single(Direction::Write)
+    }
+
+    /// Sets, replaces or with `None` removes this bufferevent's own limit.
+    pub fn set_rate_limit(&mut self, config: Option<TokenBucketConfig>) {
+        let now = self.core.driver.now();
+        self.bev().set_rate_limit(now, config);
+    }
+
+    /// Becomes a member of a group, of weight 1; leaves the group it was in.
+    ///
+    /// # Errors
+    /// The group has no seat for another core: build it with more `seats`.
+    pub fn join(&mut self, group: &Group) -> Result<(), NoSeat> {
+        self.join_weighted(group, NonZeroU32::MIN)
+    }
+
+    /// Becomes a member whose share is `weight` times that of weight 1.
+    ///
+    /// # Errors
+    /// The group has no seat for another core: build it with more `seats`.
+    pub fn join_weighted(&mut self, group: &Group, weight: NonZeroU32) -> Result<(), NoSeat> {
+        self.core.join(self.key, group.inner(), weight)
+    }
+
+    /// Leaves its group, if it is in one; what it waited for it may have at once.
+    pub fn leave(&mut self) {
+        self.core.leave(self.key);
+    }
+
+    /// Replaces the handler; the old one is dropped, or at the end of its call if it is running.
+    pub fn set_handler(&mut self, handler: impl Handler) {
+        self.stream().handler = Some(Box::new(handler));
+    }
+
+    /// Stops reading, writes what is left and closes; after [`DEFAULT_LINGER`] at the latest.
+    pub fn close(&mut self) {
+        self.close_within(DEFAULT_LINGER);
+    }
+
+    /// As [`close`](Self::close), with another deadline for what is left.
+    pub fn close_within(&mut self, linger: Duration) {
+        let until = self.core.now + linger;
+        self.bev().close(until);
+    }
+
+    /// Closes at once; what was not written is discarded.
+    pub fn close_now(&mut self) {
+        self.bev().close_now();
+    }
+
+    fn stream(&mut self) -> &mut Stream {
+        self.core.slots.stream(self.key).expect("slots are given up between turns only")
+    }
+
+    fn bev(&mut self) -> &mut Bufferevent {
+        &mut self.stream().bev
+    }
+}
+
+impl Drop for BevMut<'_> {
+    fn drop(&mut self) {
+        let now = self.core.now;
+        if let Some(stream) = self.core.slots.stream(self.key) {
+            stream.bev.handle_callback(now);
+        }
+        self.core.update(self.key);
+    }
+}
+
+impl fmt::Debug for BevMut<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BevMut").field("id", &self.id()).finish_non_exhaustive()
+    }
+}

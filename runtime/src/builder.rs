@@ -1,0 +1,141 @@
+//! Building a runtime: every knob, its default and its price.
+//!
+//! Owns the choices until [`RuntimeBuilder::build`] turns them into cores. Everything that can be
+//! refused is refused there or in `listen`, before a thread runs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::descriptor::DescriptorLimit;
+use crate::driver::{Driver, MioDriver};
+use crate::error::BuildError;
+use crate::handle::Shared;
+use crate::observer::Observer;
+use crate::placement::{Cores, Cpus, Pin, Snapshot, plan};
+use crate::report::StartReport;
+use crate::runtime::Runtime;
+
+/// Makes the observer of a core.
+pub(crate) type ObserverFactory = Arc<dyn Fn(usize) -> Box<dyn Observer> + Send + Sync>;
+
+/// How long a drain may take, unless told otherwise.
+pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The choices of a runtime that is not built yet.
+///
+/// # Examples
+/// ```
+/// use sluicegate::{Pin, Runtime};
+///
+/// let runtime = Runtime::builder().cores(2).pin(Pin::None).build()?;
+/// assert_eq!(runtime.handle().core_count(), 2);
+/// # Ok::<(), sluicegate::Error>(())
+/// ```
+#[must_use]
+pub struct RuntimeBuilder {
+    cores: Option<Cores>,
+    cpus: Option<Cpus>,
+    pin: Option<Pin>,
+    drain_timeout: Duration,
+    observer: Option<ObserverFactory>,
+}
+
+impl RuntimeBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            cores: None,
+            cpus: None,
+            pin: None,
+            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            observer: None,
+        }
+    }
+
+    /// How many cores, each a thread with its own reactor.
+    ///
+    /// Default: one per CPU of [`cpus`](Self::cpus) if given, else one per allowed CPU, no more
+    /// than a container's CPU quota rounded up.
+    pub fn cores(mut self, cores: impl Into<Cores>) -> Self {
+        self.cores = Some(cores.into());
+        self
+    }
+
+    /// Which CPUs the cores run on. Default: all that the process may use.
+    ///
+    /// A list confines the threads unless [`pin`](Self::pin) says `none`.
+    pub fn cpus(mut self, cpus: impl Into<Cpus>) -> Self {
+        self.cpus = Some(cpus.into());
+        self
+    }
+
+    /// How the threads are bound to CPUs. Default: not, or to the whole list where one is given.
+    pub fn pin(mut self, pin: Pin) -> Self {
+        self.pin = Some(pin);
+        self
+    }
+
+    /// How long a drain waits for connections to finish before it cuts them. Default 30 s.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.drain_timeout = timeout;
+        self
+    }
+
+    /// Has every metered operation reported, core by core. Default: none.
+    ///
+    /// Costs two clock readings an operation, about 50 ns.
+    pub fn observer(
+        mut self,
+        factory: impl Fn(usize) -> Box<dyn Observer> + Send + Sync + 'static,
+    ) -> Self {
+        self.observer = Some(Arc::new(factory));
+        self
+    }
+
+    /// Builds the runtime: sets OpenSSL up, raises the descriptor limit, places the cores and
+    /// opens their drivers. No thread runs yet.
+    ///
+    /// # Errors
+    /// See [`BuildError`]: CPUs that are not allowed, an unusable OpenSSL, no descriptors.
+    pub fn build(self) -> Result<Runtime, BuildError> {
+        // One look at the machine, before any thread is confined.
+        let snapshot = Snapshot::take();
+        let plan = plan(&snapshot, self.cores, self.cpus.as_ref(), self.pin)?;
+        #[cfg(feature = "tls")]
+        let tls = tls::init()?;
+        let descriptors = DescriptorLimit::raise();
+        let mut drivers: Vec<Box<dyn Driver>> = Vec::new();
+        for core in 0..plan.cores.len() {
+            let driver =
+                MioDriver::new().map_err(|source| BuildError::Driver { core, source })?;
+            drivers.push(Box::new(driver));
+        }
+        let shared = Shared::new(drivers.iter().map(|driver| driver.waker()).collect());
+        let report = StartReport {
+            cores: plan.cores.len(),
+            plan,
+            descriptors,
+            #[cfg(feature = "tls")]
+            tls,
+        };
+        tracing::info!("{report}");
+        Ok(Runtime {
+            shared,
+            drivers,
+            report,
+            drain_timeout: self.drain_timeout,
+            observer: self.observer,
+        })
+    }
+}
+
+impl fmt::Debug for RuntimeBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RuntimeBuilder")
+            .field("cores", &self.cores)
+            .field("cpus", &self.cpus)
+            .field("pin", &self.pin)
+            .field("drain_timeout", &self.drain_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,207 @@
+//! The driver that asks the operating system, by mio.
+//!
+//! Owns one epoll instance and the sockets registered with it. Both interests of a stream are
+//! registered once, at birth; suspending, resuming, enabling and disabling cost no system call.
+//! Counts its system calls, as mio 1.2 makes them on Linux.
+//!
+//! Invariant: the table has an entry for a key exactly as long as the socket is open.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use core_buf::Readiness;
+use groups::Time;
+use mio::event::{Event, Source};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
+use crate::clock::Clock;
+use crate::id::Key;
+use crate::listen;
+
+/// Most events one poll brings; more stay in the kernel for the next.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// The token of the waker, which no key can have: slots end far below.
+const WAKE: Token = Token(usize::MAX);
+
+/// The real driver: epoll through mio, sockets of the operating system.
+pub struct MioDriver {
+    poll: Poll,
+    events: Events,
+    waker: Arc<MioWaker>,
+    sockets: Vec<Socket>,
+    clock: Clock,
+    calls: SystemCalls,
+}
+
+enum Socket {
+    None,
+    Stream(TcpStream),
+    Listener(TcpListener),
+}
+
+struct MioWaker(Waker);
+
+impl WakeDriver for MioWaker {
+    fn wake(&self) {
+        if let Err(error) = self.0.wake() {
+            tracing::error!(%error, "waking a core failed; it sees its mail at its next timer");
+        }
+    }
+}
+
+impl MioDriver {
+    /// Opens an epoll instance and its waker.
+    ///
+    /// # Errors
+    /// Those of the system calls: usually that no descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(MioWaker(Waker::new(poll.registry(), WAKE)?));
+        Ok(Self {
+            poll,
+            events: Events::with_capacity(EVENTS_PER_POLL),
+            waker,
+            sockets: Vec::new(),
+            clock: Clock::process(),
+            calls: SystemCalls::default(),
+        })
+    }
+
+    fn register(&mut self, key: Key, source: &mut impl Source, interest: Interest) -> io::Result<()> {
+        self.calls.others += 1;
+        self.poll.registry().register(source, Token(key.to_bits() as usize), interest)
+    }
+
+    fn put(&mut self, key: Key, socket: Socket) {
+        let index = key.slot as usize;
+        if index >= self.sockets.len() {
+            self.sockets.resize_with(index + 1, || Socket::None);
+        }
+        self.sockets[index] = socket;
+    }
+
+    fn stream(&mut self, key: Key) -> io::Result<&mut TcpStream> {
+        match self.sockets.get_mut(key.slot as usize) {
+            Some(Socket::Stream(stream)) => Ok(stream),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn readiness(event: &Event) -> Readiness {
+        let mut readiness = Readiness::empty();
+        let hang_up = event.is_read_closed() || event.is_error();
+        readiness.set(Readiness::READABLE, event.is_readable() || hang_up);
+        readiness.set(Readiness::HANG_UP, hang_up);
+        let writable = event.is_writable() || event.is_write_closed() || event.is_error();
+        readiness.set(Readiness::WRITABLE, writable);
+        readiness
+    }
+}
+
+impl Driver for MioDriver {
+    fn now(&mut self) -> Time {
+        self.clock.now()
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.calls.polls += 1;
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            result => result?,
+        }
+        for event in &self.events {
+            if event.token() != WAKE {
+                let key = Key::from_bits(event.token().0 as u64);
+                ready.push(Ready { key, readiness: Self::readiness(event) });
+            }
+        }
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<dyn WakeDriver> {
+        self.waker.clone()
+    }
+
+    fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr> {
+        let listener = match source {
+            Listening::Address(addr, options) => listen::bind_alone(addr, &options)?,
+            Listening::Socket(listener) => listener,
+        };
+        let addr = listener.local_addr()?;
+        let mut listener = TcpListener::from_std(listener);
+        self.register(key, &mut listener, Interest::READABLE)?;
+        self.put(key, Socket::Listener(listener));
+        Ok(addr)
+    }
+
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
+        self.calls.accepts += 1;
+        let Some(Socket::Listener(listener)) = self.sockets.get(listener.slot as usize) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let (mut stream, peer) = listener.accept()?;
+        self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
+        self.put(key, Socket::Stream(stream));
+        Ok(peer)
+    }
+
+    fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
+        // A socket, its options, the connect itself.
+        self.calls.others += 3;
+        let mut stream = TcpStream::connect(to)?;
+        stream.set_nodelay(true)?;
+        self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
+        self.put(key, Socket::Stream(stream));
+        Ok(())
+    }
+
+    fn read(&mut self, key: Key, into: &mut [u8]) -> io::Result<usize> {
+        self.calls.reads += 1;
+        self.stream(key)?.read(into)
+    }
+
+    fn writev(&mut self, key: Key, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.calls.writes += 1;
+        let stream = self.stream(key)?;
+        match from {
+            [one] => stream.write(one),
+            many => stream.write_vectored(many),
+        }
+    }
+
+    fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {
+        self.calls.others += 1;
+        self.stream(key)?.take_error()
+    }
+
+    fn shutdown(&mut self, key: Key) -> io::Result<()> {
+        self.calls.others += 1;
+        self.stream(key)?.shutdown(Shutdown::Write)
+    }
+
+    fn close(&mut self, key: Key) {
+        if let Some(socket) = self.sockets.get_mut(key.slot as usize) {
+            if !matches!(socket, Socket::None) {
+                self.calls.others += 1;
+            }
+            // Closing the descriptor also takes it out of the epoll set.
+            *socket = Socket::None;
+        }
+    }
+
+    fn system_calls(&self) -> SystemCalls {
+        self.calls
+    }
+}
+
+impl fmt::Debug for MioDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MioDriver").field("system_calls", &self.calls).finish_non_exhaustive()
+    }
+}

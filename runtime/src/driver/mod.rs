@@ -1,0 +1,140 @@
+//! Everything the operating system does for a core, behind one object-safe trait.
+//!
+//! A driver owns the sockets of its core, keyed by slot, and tells readiness by edges. It decides
+//! nothing: which socket to read, how much and when is the reactor's. [`MioDriver`] is the real
+//! one; the driver of [`sim`](crate::sim) runs whole servers in virtual time from a seed.
+//!
+//! The contract: readiness is edge triggered, so an edge is told once and the caller remembers it;
+//! events of a closed key may still come and carry its old generation; `WouldBlock` and
+//! `Interrupted` are ordinary answers; a driver never blocks outside `poll`.
+
+mod mio;
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use core_buf::Readiness;
+use groups::Time;
+
+pub use self::mio::MioDriver;
+use crate::id::Key;
+use crate::listen::ListenOptions;
+
+/// One readiness event.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// The slot the event is for, with the generation it was registered under.
+    pub key: Key,
+    /// What the event said.
+    pub readiness: Readiness,
+}
+
+/// Ends the sleep of one core's driver; may be called from any thread.
+pub trait WakeDriver: Send + Sync {
+    /// Makes the running or next `poll` return at once.
+    fn wake(&self);
+}
+
+/// What a listener is made of.
+#[derive(Debug)]
+pub enum Listening {
+    /// Bind here, alone on this address.
+    Address(SocketAddr, ListenOptions),
+    /// A socket that is bound and listening already.
+    Socket(TcpListener),
+}
+
+/// System calls a driver has made, by kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SystemCalls {
+    /// Waits for events.
+    pub polls: u64,
+    /// Reads from streams.
+    pub reads: u64,
+    /// Writes to streams.
+    pub writes: u64,
+    /// Accepts, also those that found nothing.
+    pub accepts: u64,
+    /// All others: registering, connecting, shutting down, closing.
+    pub others: u64,
+}
+
+impl SystemCalls {
+    /// All of them together.
+    pub fn total(&self) -> u64 {
+        self.polls + self.reads + self.writes + self.accepts + self.others
+    }
+}
+
+/// The operating system as one core sees it.
+///
+/// # Shape
+/// Owned by one core; made on the thread that builds the runtime and moved once.
+///
+/// # Errors
+/// All errors are those of the system call; the key of a failed `listen`, `accept` or `connect`
+/// stays free.
+pub trait Driver: Send + fmt::Debug {
+    /// Reads the clock; every call is a new reading.
+    fn now(&mut self) -> Time;
+
+    /// Waits for events, at most `timeout`, and appends them to `ready`.
+    ///
+    /// # Errors
+    /// Those of the system call, except that an interrupted wait is an empty one.
+    fn poll(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()>;
+
+    /// What other threads wake this driver by.
+    fn waker(&self) -> Arc<dyn WakeDriver>;
+
+    /// Starts listening under `key` and returns the bound address.
+    ///
+    /// # Errors
+    /// Those of binding and registering.
+    fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr>;
+
+    /// Accepts one connection of a listener under `key` and returns the peer's address.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nobody waits; those of accepting and registering.
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr>;
+
+    /// Starts connecting under `key`; a writable event tells that the attempt is over.
+    ///
+    /// # Errors
+    /// Those of creating and registering the socket, and of an attempt that fails at once.
+    fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()>;
+
+    /// Reads once.
+    ///
+    /// # Errors
+    /// Those of the system call.
+    fn read(&mut self, key: Key, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes once, from several pieces.
+    ///
+    /// # Errors
+    /// Those of the system call.
+    fn writev(&mut self, key: Key, from: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Takes the pending error of a stream: how a connection attempt ended.
+    ///
+    /// # Errors
+    /// Those of asking.
+    fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>>;
+
+    /// Closes the sending side of a stream.
+    ///
+    /// # Errors
+    /// Those of the system call.
+    fn shutdown(&mut self, key: Key) -> io::Result<()>;
+
+    /// Closes a stream or listener; an unknown key is ignored.
+    fn close(&mut self, key: Key);
+
+    /// The system calls made so far.
+    fn system_calls(&self) -> SystemCalls;
+}

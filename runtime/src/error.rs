@@ -1,0 +1,99 @@
+//! Errors of building and using a runtime.
+//!
+//! Each carries the offending value and says what to do. Errors of single connections are not
+//! here: they come as events to the handler.
+
+use std::io;
+use std::net::SocketAddr;
+
+use groups::{ConfigError, NoSeat, RateError};
+
+use crate::handle::Stopped;
+use crate::placement::PlacementError;
+
+/// The result of most calls of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong outside of a connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The runtime could not be built.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// An address could not be bound: choose another, or stop who has it.
+    #[error("cannot listen on {addr}: {source}; {}", bind_remedy(.source))]
+    Bind {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An address does not parse or resolve: write it as host:port.
+    #[error("cannot use address {addr}: {source}; write it as host:port, like 127.0.0.1:7777")]
+    Address {
+        /// The address as given.
+        addr: String,
+        /// What resolving said.
+        source: io::Error,
+    },
+    /// A rate does not parse.
+    #[error(transparent)]
+    Rate(#[from] RateError),
+    /// A token bucket's numbers do not fit together.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A group has members on as many cores as it has seats.
+    #[error(transparent)]
+    NoSeat(#[from] NoSeat),
+    /// A core has stopped.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A list of CPUs, a number of cores or a way to pin does not parse.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// A system call failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// What can keep a runtime from being built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The cores cannot be placed as asked: the message lists what is allowed.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// OpenSSL cannot be used from several threads, or has no entropy.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] tls::InitError),
+    /// A core could not get its epoll instance: usually the descriptor limit is too low.
+    #[error("core {core} got no driver: {source}; raise the limit of open files (ulimit -n)")]
+    Driver {
+        /// The core.
+        core: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A core's thread could not be started.
+    #[error("core {core} got no thread: {source}; raise the limit of processes (ulimit -u)")]
+    Thread {
+        /// The core.
+        core: usize,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Signals could not be hooked.
+    #[error("cannot handle SIGINT and SIGTERM: {0}; use `start` and handle them yourself")]
+    Signals(io::Error),
+}
+
+fn bind_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "another socket has this port: stop it, or use port 0 for a free one",
+        io::ErrorKind::AddrNotAvailable => "no interface has this address: use one of this machine, or 0.0.0.0",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: use a higher one",
+        _ => "see the system's message",
+    }
+}

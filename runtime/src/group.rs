@@ -1,0 +1,167 @@
+//! Rate-limit groups as applications use them: with the clock already in hand.
+//!
+//! Owns a handle to the group of `groups` and the clock it runs on. The algorithm is there and
+//! takes every time as an argument; here only the process's clock is read for it.
+
+use std::time::Duration;
+
+use groups::{ConfigError, Direction, GroupId, GroupStats, Rebalance, ServiceOrder, TokenBucketConfig};
+
+use crate::clock::Clock;
+
+/// A limit that many connections on many cores share.
+///
+/// All members together move, in any window of length T, at most ceil(rate·T) + burst bytes in each
+/// direction, exactly; backlogged members share fairly wherever they live; what nobody claims is
+/// free to the others.
+///
+/// # Shape
+/// `Clone + Send + Sync`, a counted pointer. Lives as long as a handle or a member does.
+///
+/// # Examples
+/// ```
+/// use sluicegate::{Direction, Group, TokenBucketConfig};
+///
+/// let everyone = Group::new(TokenBucketConfig::per_second("10MB/s".parse()?))?;
+/// assert_eq!(everyone.totals(), (0, 0));
+/// assert!(everyone.usable_burst(Direction::Read) <= 1_000_000);
+/// # Ok::<(), sluicegate::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Group {
+    inner: groups::Group,
+    clock: Clock,
+}
+
+impl Group {
+    /// Makes a group of the default seats, minimum share and rebalance interval.
+    ///
+    /// # Errors
+    /// The numbers of `config` do not fit together with the defaults; see [`ConfigError`].
+    pub fn new(config: TokenBucketConfig) -> Result<Self, ConfigError> {
+        Self::builder(config).build()
+    }
+
+    /// Starts building a group.
+    pub fn builder(config: TokenBucketConfig) -> GroupBuilder {
+        let inner = groups::Group::builder(config).seats_hint(num_cpus::get());
+        GroupBuilder { inner, clock: Clock::process() }
+    }
+
+    /// Names this group, also in the records of an [`Observer`](crate::Observer).
+    pub fn id(&self) -> GroupId {
+        self.inner.id()
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> TokenBucketConfig {
+        self.inner.config()
+    }
+
+    /// Replaces the configuration; every core has it within one rebalance, no level is raised.
+    ///
+    /// # Errors
+    /// As for building; the old configuration then stays.
+    pub fn set_config(&self, config: TokenBucketConfig) -> Result<(), ConfigError> {
+        self.inner.set_config(self.clock.now(), config)
+    }
+
+    /// Bytes the group holds for reading now, leases of cores apart; negative in debt.
+    pub fn read_limit(&self) -> i64 {
+        self.inner.read_limit(self.clock.now())
+    }
+
+    /// Bytes the group holds for writing now, leases of cores apart; negative in debt.
+    pub fn write_limit(&self) -> i64 {
+        self.inner.write_limit(self.clock.now())
+    }
+
+    /// What a quiet, full group may burst: the burst less what the cores' leases may hold.
+    pub fn usable_burst(&self, direction: Direction) -> u64 {
+        self.inner.usable_burst(direction)
+    }
+
+    /// Takes bytes out of a direction, or with a negative number puts some in, on all cores.
+    pub fn decrement(&self, direction: Direction, bytes: i64) {
+        self.inner.decrement(self.clock.now(), direction, bytes);
+    }
+
+    /// Bytes read and written by all members since the start or the last reset.
+    pub fn totals(&self) -> (u64, u64) {
+        self.inner.totals()
+    }
+
+    /// Starts the totals from 0.
+    pub fn reset_totals(&self) {
+        self.inner.reset_totals();
+    }
+
+    /// Lets all members go, who run unlimited from here on.
+    pub fn disband(&self) {
+        self.inner.disband();
+    }
+
+    /// The figures of the group, seat by seat.
+    pub fn stats(&self) -> GroupStats {
+        self.inner.stats()
+    }
+
+    pub(crate) fn inner(&self) -> &groups::Group {
+        &self.inner
+    }
+}
+
+/// Builds a [`Group`].
+#[derive(Clone, Debug)]
+pub struct GroupBuilder {
+    inner: groups::GroupBuilder,
+    clock: Clock,
+}
+
+impl GroupBuilder {
+    /// How many cores may have members. Default 16, or the CPUs if there are more.
+    ///
+    /// Each costs the group a part of its burst, kept for its lease, and a cache line.
+    #[must_use]
+    pub fn seats(mut self, cores: usize) -> Self {
+        self.inner = self.inner.seats(cores);
+        self
+    }
+
+    /// The least one member gets in one round, in bytes. Default 64; 0 is no floor.
+    #[must_use]
+    pub fn min_share(mut self, bytes: u64) -> Self {
+        self.inner = self.inner.min_share(bytes);
+        self
+    }
+
+    /// How often a backlogged core settles its share. Default a quarter of the fairness window.
+    #[must_use]
+    pub fn rebalance_interval(mut self, interval: Duration) -> Self {
+        self.inner = self.inner.rebalance(Rebalance::Every(interval));
+        self
+    }
+
+    /// Who goes first when tokens come. Default round robin.
+    #[must_use]
+    pub fn service_order(mut self, order: ServiceOrder) -> Self {
+        self.inner = self.inner.service_order(order);
+        self
+    }
+
+    /// The clock of a simulation; the default is the process's.
+    #[must_use]
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Makes the group, with its first fill.
+    ///
+    /// # Errors
+    /// The numbers do not fit together; see [`ConfigError`].
+    pub fn build(self) -> Result<Group, ConfigError> {
+        let inner = self.inner.build(self.clock.now())?;
+        Ok(Group { inner, clock: self.clock })
+    }
+}

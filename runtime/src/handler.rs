@@ -1,0 +1,59 @@
+//! What an application does with a connection.
+//!
+//! Owns the trait only. The reactor takes a handler out of its slot, calls it with a
+//! [`Context`], and puts it back if the connection still lives: `&mut self` and the core never
+//! alias, so there is no cell to borrow twice and no lock. Calls are never nested: what a handler
+//! does to its own or another connection is remembered and called later.
+
+use core_buf::{Event, EventFlags};
+
+use crate::context::Context;
+
+/// The callbacks of one connection.
+///
+/// # Shape
+/// Lives on one core, in the slot of its connection, and is dropped with it. Need not be `Send`.
+///
+/// # Examples
+/// ```
+/// use sluicegate::{Context, Handler};
+///
+/// struct Echo;
+/// impl Handler for Echo {
+///     fn on_read(&mut self, cx: &mut Context<'_>) {
+///         let (mut input, mut output) = cx.buffers();
+///         output.append(&mut input);
+///     }
+/// }
+/// ```
+pub trait Handler: 'static {
+    /// New bytes are in the input, at least as many as the low mark asks for.
+    ///
+    /// What is left in the input stays; the call is not repeated before more arrives.
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
+    /// The output has drained to its low mark.
+    fn on_write(&mut self, cx: &mut Context<'_>) {
+        let _ = cx;
+    }
+
+    /// Something else happened. Unless overridden, closes on EOF, ERROR and TIMEOUT.
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        let over = EventFlags::EOF | EventFlags::ERROR | EventFlags::TIMEOUT;
+        if event.flags.intersects(over) {
+            cx.me().close();
+        }
+    }
+
+    /// The core is shutting down. Unless overridden, closes, which writes what is left first.
+    ///
+    /// A handler that wants to finish first has until the drain's deadline.
+    fn on_drain(&mut self, cx: &mut Context<'_>) {
+        cx.me().close();
+    }
+}
+
+/// A handler that does nothing but the defaults.
+impl Handler for () {}

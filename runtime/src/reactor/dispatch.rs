@@ -1,0 +1,99 @@
+//! The callback stage: the only place, with timers and messages, where user code runs.
+//!
+//! Takes the handler out of its slot, calls it, and puts it back if the connection still lives and
+//! has got no other. A handler that panics is caught here: its connection is closed and counted,
+//! the core goes on. That is sound because the handler was taken out, is dropped, and every method
+//! of the context leaves the core consistent before it returns.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use core_buf::Callback;
+
+use super::Core;
+use crate::context::Context;
+use crate::handler::Handler;
+use crate::id::Key;
+
+/// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
+const CALLBACKS_PER_VISIT: usize = 4;
+
+/// What a handler is called for.
+enum Call {
+    Callback(Callback),
+    Drain,
+}
+
+impl Core {
+    /// Visits every slot that stood in the queue when the stage began.
+    pub(super) fn run_callbacks(&mut self) {
+        for _ in 0..self.callbacks.len() {
+            let Some(slot) = self.callbacks.pop_front() else { break };
+            self.slots.at_mut(slot).queued.callbacks = false;
+            let key = self.slots.key(slot);
+            self.dispatch(key);
+            self.update(key);
+        }
+    }
+
+    fn dispatch(&mut self, key: Key) {
+        for _ in 0..CALLBACKS_PER_VISIT {
+            let Some(stream) = self.slots.stream(key) else { return };
+            let call = match stream.bev.poll_callback() {
+                Some(callback) => Call::Callback(callback),
+                None if std::mem::take(&mut stream.tell_drain) => Call::Drain,
+                None => return,
+            };
+            let Some(handler) = stream.handler.take() else { return };
+            self.stats.callbacks += 1;
+            let handler = self.call(key, handler, call);
+            let now = self.now;
+            let Some(stream) = self.slots.stream(key) else { return };
+            match handler {
+                // One that was set meanwhile stays.
+                Some(handler) => stream.handler = stream.handler.take().or(Some(handler)),
+                None => stream.bev.close_now(),
+            }
+            stream.bev.handle_callback(now);
+        }
+    }
+
+    /// Calls a handler; gives it back unless it panicked.
+    fn call(
+        &mut self,
+        key: Key,
+        mut handler: Box<dyn Handler>,
+        call: Call,
+    ) -> Option<Box<dyn Handler>> {
+        let id = self.id(key);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut cx = Context::new(self, key);
+            match call {
+                Call::Callback(Callback::Read) => handler.on_read(&mut cx),
+                Call::Callback(Callback::Write) => handler.on_write(&mut cx),
+                Call::Callback(Callback::Event(event)) => handler.on_event(&mut cx, event),
+                Call::Drain => handler.on_drain(&mut cx),
+            }
+            handler
+        }));
+        match outcome {
+            Ok(handler) => Some(handler),
+            Err(_) => {
+                self.count_panic(id);
+                None
+            }
+        }
+    }
+
+    /// Runs a task of a message or timer; one that panics is counted and ends alone.
+    pub(super) fn guard(&mut self, task: impl FnOnce(&mut Self)) {
+        if catch_unwind(AssertUnwindSafe(|| task(self))).is_err() {
+            self.stats.handler_panics += 1;
+            tracing::error!(core = self.index(), "a task panicked; the core goes on");
+        }
+    }
+
+    pub(super) fn count_panic(&mut self, id: crate::id::BevId) {
+        self.stats.handler_panics += 1;
+        tracing::error!(bev = %id, "a handler panicked; its connection is closed");
+    }
+}

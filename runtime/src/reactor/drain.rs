@@ -1,0 +1,100 @@
+//! Shutting a core down: stop accepting, tell handlers, let output flow, then cut.
+//!
+//! Owns the state of the drain and what it reports. The core ends as soon as no connection is
+//! left, at the latest at the deadline, when what still stands is cut.
+
+use std::time::Duration;
+
+use super::{Core, Timer};
+use crate::slot::Occupant;
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Serving,
+    Draining,
+    Cutting,
+    Over,
+}
+
+/// How far a core's shutdown is.
+#[derive(Debug, Default)]
+pub(crate) struct Drain {
+    phase: Phase,
+    pub(crate) timeout: Duration,
+}
+
+impl Drain {
+    pub(crate) fn has_begun(&self) -> bool {
+        self.phase != Phase::Serving
+    }
+
+    /// Whether connections end by themselves, in a drain.
+    pub(crate) fn is_gentle(&self) -> bool {
+        self.phase == Phase::Draining
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+}
+
+impl Core {
+    /// Stops accepting and asks every handler to finish. A second call changes nothing.
+    pub(super) fn start_drain(&mut self) {
+        if self.drain.has_begun() {
+            return;
+        }
+        self.drain.phase = Phase::Draining;
+        self.wheel.arm(self.now + self.drain.timeout, Timer::DrainDeadline);
+        self.close_listeners();
+        for key in self.slots.keys() {
+            if let Some(stream) = self.slots.stream(key) {
+                stream.tell_drain = true;
+                self.update(key);
+            }
+        }
+    }
+
+    /// Ends now: whatever is still connected is closed with its output unsent.
+    pub(super) fn cut_all(&mut self) {
+        self.drain.phase = Phase::Cutting;
+        self.close_listeners();
+        for key in self.slots.keys() {
+            if let Some(stream) = self.slots.stream(key) {
+                if !stream.bev.is_closed() {
+                    self.stats.cut += 1;
+                }
+                stream.bev.close_now();
+                self.update(key);
+            }
+        }
+    }
+
+    fn close_listeners(&mut self) {
+        for key in std::mem::take(&mut self.listeners) {
+            // Those the kernel has already connected get their turn instead of a reset.
+            self.accept(key);
+            self.driver.close(key);
+            if let Occupant::Listener(_) = self.slots.vacate(key) {
+                tracing::debug!(core = self.index(), "a listener is closed");
+            }
+        }
+    }
+
+    /// The core is over once a drain has begun and nothing lives.
+    pub(super) fn finish_drain(&mut self) {
+        if self.drain.has_begun() && self.slots.len() == 0 {
+            self.drain.phase = Phase::Over;
+        }
+    }
+
+    /// The last act: no more mail, but what was accepted is still carried out.
+    pub(crate) fn stop(&mut self) {
+        let shared = self.shared.clone();
+        let mailbox = shared.mailbox(self.index());
+        mailbox.close(|message| self.handle_message(message));
+        self.send_mail();
+        shared.publish(self.index(), &self.stats());
+    }
+}

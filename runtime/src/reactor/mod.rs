@@ -1,0 +1,500 @@
+//! One core: a loop over the bufferevents it owns.
+//!
+//! Owns the slots, the driver, the timers, the shards of the groups and the queues between the
+//! stages of a turn. Nothing here is shared but the mailbox and the published figures; other
+//! threads reach a core only by message.
+//!
+//! A turn is: mailbox, poll, mark ready, then rounds of I/O and callbacks, timers, sends to other
+//! cores, groups, reap. Every stage has a budget; what is left makes the next poll return at once.
+//! Within a turn a stream is read once, so a busy peer cannot starve the others, and written as
+//! often as callbacks give it something to write.
+//!
+//! Invariants: user code runs from [`dispatch`] and timers only, never nested; a slot in a queue
+//! has that queue's flag; `now` is the reading taken after the poll, and no bucket is checked by it.
+
+mod accept;
+mod dispatch;
+mod drain;
+mod io;
+mod shards;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use core_buf::{Bufferevent, Landing};
+use groups::Time;
+
+pub(crate) use self::accept::Factory;
+pub(crate) use self::drain::Drain;
+pub(crate) use self::shards::Shards;
+use crate::bev::BevMut;
+use crate::driver::{Driver, Listening, Ready};
+use crate::error::Result;
+use crate::handle::{Handle, Message, Shared, Shutdown};
+use crate::handler::Handler;
+use crate::id::{BevId, Key};
+use crate::listen::ListenOptions;
+use crate::observer::Observer;
+use crate::slot::{Occupant, Slots, Stream};
+use crate::stats::CoreStats;
+use crate::timer::{TimerKey, Wheel};
+
+/// Messages taken from the mailbox in one turn.
+const MESSAGES_PER_TURN: usize = 1024;
+
+/// Rounds of I/O and callbacks in one turn: a read, its callback, the write, its callback.
+const ROUNDS_PER_TURN: usize = 4;
+
+/// Timers that fire in one turn.
+const TIMERS_PER_TURN: usize = 4096;
+
+/// Longest sleep: a core looks around that often even if nothing is due.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+
+/// A timer set by [`Core::after`]; cancels it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerId(TimerKey);
+
+/// What a timer of the wheel is for.
+pub(crate) enum Timer {
+    Stream(Key),
+    Shard(u32),
+    Accept(Key),
+    DrainDeadline,
+    Task(Box<dyn FnOnce(&mut Core)>),
+}
+
+/// One core of the runtime, as code that runs on it sees it.
+///
+/// # Shape
+/// Lives on one thread; reach it from elsewhere by [`Handle::submit_to`].
+pub struct Core {
+    index: u16,
+    pub(crate) driver: Box<dyn Driver>,
+    pub(crate) slots: Slots,
+    pub(crate) shards: Shards,
+    pub(crate) wheel: Wheel<Timer>,
+    pub(crate) stats: CoreStats,
+    /// The reading taken after the last poll; good for timers, never for buckets.
+    pub(crate) now: Time,
+    landing: Landing,
+    events: Vec<Ready>,
+    /// Slots that may move bytes this turn.
+    ready: VecDeque<u32>,
+    /// Slots that have read in this turn and may read more in the next.
+    again: Vec<u32>,
+    callbacks: VecDeque<u32>,
+    closing: Vec<u32>,
+    /// Memory for the list of due shards while it is walked.
+    due_shards: Vec<u32>,
+    listeners: Vec<Key>,
+    turn: u32,
+    observer: Option<Box<dyn Observer>>,
+    shared: Arc<Shared>,
+    outbox: Vec<Vec<Message>>,
+    pub(crate) drain: Drain,
+}
+
+impl Core {
+    pub(crate) fn new(
+        index: usize,
+        mut driver: Box<dyn Driver>,
+        shared: Arc<Shared>,
+        observer: Option<Box<dyn Observer>>,
+    ) -> Self {
+        let now = driver.now();
+        let outbox = std::iter::repeat_with(Vec::new).take(shared.core_count()).collect();
+        Self {
+            index: index as u16,
+            driver,
+            slots: Slots::default(),
+            shards: Shards::default(),
+            wheel: Wheel::new(now),
+            stats: CoreStats::default(),
+            now,
+            landing: Landing::new(),
+            events: Vec::new(),
+            ready: VecDeque::new(),
+            again: Vec::new(),
+            callbacks: VecDeque::new(),
+            closing: Vec::new(),
+            due_shards: Vec::new(),
+            listeners: Vec::new(),
+            turn: 0,
+            observer,
+            shared,
+            outbox,
+            drain: Drain::default(),
+        }
+    }
+
+    /// The number of this core, counted from 0.
+    pub fn index(&self) -> usize {
+        usize::from(self.index)
+    }
+
+    /// The time of this turn: a reading taken after its poll.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// A handle to the whole runtime.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+
+    /// Listens on this core alone and returns the bound address.
+    ///
+    /// `factory` makes the handler of each accepted connection and may set it up first.
+    ///
+    /// # Errors
+    /// The address does not parse or resolve, or cannot be bound: the message names it.
+    pub fn listen<H: Handler>(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<SocketAddr> {
+        let addr = crate::listen::resolve(addr)?;
+        let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
+        self.add_listener(Listening::Address(addr, options.clone()), options, factory)
+            .map_err(|error| crate::listen::bind_error(addr, error))
+    }
+
+    /// Starts connecting to an address; CONNECTED or ERROR comes as an event.
+    ///
+    /// Output may be given at once; it is written when the connection is made.
+    ///
+    /// # Errors
+    /// The attempt fails at once: usually no descriptor or no route is left.
+    pub fn connect(&mut self, to: SocketAddr, handler: impl Handler) -> Result<BevId> {
+        let key = self.slots.reserve();
+        if let Err(error) = self.driver.connect(key, to) {
+            self.slots.unreserve(key);
+            return Err(error.into());
+        }
+        let bev = Bufferevent::connecting(self.now);
+        self.occupy(key, bev, Some(Box::new(handler)), to, None);
+        Ok(self.id(key))
+    }
+
+    /// Runs `task` on this core after a time, rounded up to the next millisecond.
+    pub fn after(&mut self, delay: Duration, task: impl FnOnce(&mut Self) + 'static) -> TimerId {
+        TimerId(self.wheel.arm(self.now + delay, Timer::Task(Box::new(task))))
+    }
+
+    /// Cancels a timer; `false` if it has fired or been cancelled.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        self.wheel.cancel(timer.0).is_some()
+    }
+
+    /// The connection of that name, if it lives here.
+    pub fn get(&mut self, id: BevId) -> Option<BevMut<'_>> {
+        let open = id.core == self.index
+            && self.slots.stream(id.key).is_some_and(|stream| !stream.bev.is_closed());
+        open.then(|| BevMut::new(self, id.key))
+    }
+
+    /// Runs `task` on another core, or later on this one; sends of one turn go out together.
+    ///
+    /// A core that has stopped drops it, which is logged.
+    ///
+    /// # Panics
+    /// There is no core of that number.
+    pub fn submit_to(&mut self, core: usize, task: impl FnOnce(&mut Self) + Send + 'static) {
+        self.outbox[core].push(Message::Run(Box::new(task)));
+    }
+
+    /// What this core has done, as of now.
+    pub fn stats(&self) -> CoreStats {
+        let calls = self.driver.system_calls();
+        CoreStats {
+            system_calls: calls.total(),
+            polls: calls.polls,
+            reads: calls.reads,
+            writes: calls.writes,
+            accepts: calls.accepts,
+            timers: self.wheel.len() as u64,
+            ..self.stats
+        }
+    }
+
+    pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
+        self.observer = Some(observer);
+    }
+
+    // ---- the loop ----
+
+    /// Turns until the core has been told to stop and has.
+    pub(crate) fn run(&mut self) {
+        while !self.drain.is_over() {
+            self.turn(LONGEST_SLEEP);
+        }
+        self.stop();
+    }
+
+    /// One turn, sleeping at most `longest` when nothing is to do.
+    pub(crate) fn turn(&mut self, longest: Duration) {
+        self.read_mail();
+        self.poll(longest);
+        self.mark_ready();
+        for _ in 0..ROUNDS_PER_TURN {
+            self.resume_groups();
+            self.run_io();
+            self.run_callbacks();
+            if self.ready.is_empty() && self.callbacks.is_empty() {
+                break;
+            }
+        }
+        self.fire_timers();
+        self.send_mail();
+        self.service_groups();
+        self.reap();
+        self.end_turn();
+    }
+
+    fn read_mail(&mut self) {
+        for _ in 0..MESSAGES_PER_TURN {
+            let Some(message) = self.shared.mailbox(self.index()).pop() else { break };
+            self.stats.messages += 1;
+            self.handle_message(message);
+        }
+    }
+
+    fn handle_message(&mut self, message: Message) {
+        match message {
+            Message::Run(task) => self.guard(task),
+            Message::Group(shard) => self.shards.wake(shard),
+            Message::Shutdown(Shutdown::Drain) => self.start_drain(),
+            Message::Shutdown(Shutdown::Now) => self.cut_all(),
+        }
+    }
+
+    /// Waits for events. Leases go back before the core sleeps, and only then.
+    fn poll(&mut self, longest: Duration) {
+        let mut timeout = self.sleep(longest);
+        if !timeout.is_zero() && self.shards.hold_leases() {
+            // Most turns of a busy core find events here and keep their leases.
+            self.poll_for(Duration::ZERO);
+            if !self.events.is_empty() {
+                return;
+            }
+            self.shards.park();
+            timeout = self.sleep(longest);
+        }
+        if timeout.is_zero() {
+            return self.poll_for(timeout);
+        }
+        let mailbox = self.shared.mailbox(self.index());
+        let timeout = if mailbox.park() { timeout } else { Duration::ZERO };
+        self.poll_for(timeout);
+        self.shared.mailbox(self.index()).unpark();
+    }
+
+    fn poll_for(&mut self, timeout: Duration) {
+        if let Err(error) = self.driver.poll(Some(timeout), &mut self.events) {
+            // The set of descriptors is ours and valid, so this is a defect or a lack of memory;
+            // the next turn tries again.
+            tracing::error!(%error, core = self.index, "waiting for events failed");
+        }
+        self.now = self.driver.now();
+    }
+
+    /// How long the core may sleep: not at all while something is to do.
+    fn sleep(&mut self, longest: Duration) -> Duration {
+        let busy = !(self.ready.is_empty()
+            && self.again.is_empty()
+            && self.callbacks.is_empty()
+            && !self.shards.are_due()
+            && self.shared.mailbox(self.index()).is_empty());
+        if busy || self.drain.is_over() {
+            return Duration::ZERO;
+        }
+        let now = self.driver.now();
+        match self.wheel.next_deadline() {
+            Some(deadline) => longest.min(deadline.saturating_since(now)),
+            None => longest,
+        }
+    }
+
+    fn mark_ready(&mut self) {
+        // Lists are taken out to be walked and put back, so that they keep their memory.
+        let mut again = std::mem::take(&mut self.again);
+        for slot in again.drain(..) {
+            self.slots.at_mut(slot).queued.again = false;
+            self.enqueue(slot);
+        }
+        self.again = again;
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            let Some(slot) = self.slots.find(event.key) else { continue };
+            match &mut slot.occupant {
+                Occupant::Stream(stream) => {
+                    if stream.bev.is_connecting() {
+                        self.finish_connecting(event);
+                        continue;
+                    }
+                    stream.bev.handle_ready(event.readiness);
+                }
+                Occupant::Listener(listener) => listener.ready = true,
+                Occupant::None => continue,
+            }
+            self.enqueue(event.key.slot);
+        }
+        self.events = events;
+    }
+
+    fn fire_timers(&mut self) {
+        for _ in 0..TIMERS_PER_TURN {
+            let Some(timer) = self.wheel.poll_expired(self.now) else { break };
+            match timer {
+                Timer::Stream(key) => self.fire_stream_timer(key),
+                Timer::Shard(shard) => self.shards.fire(shard),
+                Timer::Accept(key) => self.resume_accepting(key),
+                Timer::DrainDeadline => self.cut_all(),
+                Timer::Task(task) => self.guard(task),
+            }
+        }
+    }
+
+    fn fire_stream_timer(&mut self, key: Key) {
+        let now = self.now;
+        let Some(stream) = self.slots.stream(key) else { return };
+        stream.timer = None;
+        stream.bev.handle_deadline(now);
+        self.update(key);
+    }
+
+    fn send_mail(&mut self) {
+        for (core, messages) in self.outbox.iter_mut().enumerate() {
+            if messages.is_empty() {
+                continue;
+            }
+            if self.shared.mailbox(core).send_batch(messages).is_err() {
+                tracing::warn!(to = core, "messages to a stopped core were dropped");
+                messages.clear();
+            }
+        }
+    }
+
+    fn end_turn(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        self.stats.turns += 1;
+        let took = self.driver.now().saturating_since(self.now);
+        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.stats.longest_turn_ns = self.stats.longest_turn_ns.max(took_ns);
+        self.shared.publish(self.index(), &self.stats());
+    }
+
+    // ---- queues ----
+
+    pub(crate) fn id(&self, key: Key) -> BevId {
+        BevId { core: self.index, key }
+    }
+
+    fn enqueue(&mut self, slot: u32) {
+        let queued = &mut self.slots.at_mut(slot).queued;
+        if !std::mem::replace(&mut queued.ready, true) {
+            self.ready.push_back(slot);
+        }
+    }
+
+    fn enqueue_callbacks(&mut self, slot: u32) {
+        let queued = &mut self.slots.at_mut(slot).queued;
+        if !std::mem::replace(&mut queued.callbacks, true) {
+            self.callbacks.push_back(slot);
+        }
+    }
+
+    /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.
+    pub(crate) fn update(&mut self, key: Key) {
+        let turn = self.turn;
+        let Some(slot) = self.slots.find(key) else { return };
+        let Occupant::Stream(stream) = &mut slot.occupant else { return };
+        if stream.bev.is_closed() {
+            if !std::mem::replace(&mut slot.queued.closing, true) {
+                self.closing.push(key.slot);
+            }
+            return;
+        }
+        let reads = stream.bev.poll_read().is_some();
+        let read_later = reads && stream.read_turn == turn;
+        let now = (reads && !read_later) || stream.bev.poll_write().is_some();
+        if now && !std::mem::replace(&mut slot.queued.ready, true) {
+            self.ready.push_back(key.slot);
+        }
+        if read_later && !std::mem::replace(&mut slot.queued.again, true) {
+            self.again.push(key.slot);
+        }
+        if let Some(deadline) = stream.bev.poll_deadline() {
+            if stream.timer.is_none_or(|(_, at)| deadline < at) {
+                if let Some((timer, _)) = stream.timer.take() {
+                    self.wheel.cancel(timer);
+                }
+                stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
+            }
+        }
+        if stream.bev.has_callbacks() || stream.tell_drain {
+            self.enqueue_callbacks(key.slot);
+        }
+    }
+
+    pub(crate) fn occupy(
+        &mut self,
+        key: Key,
+        bev: Bufferevent,
+        handler: Option<Box<dyn Handler>>,
+        peer: SocketAddr,
+        listener: Option<u32>,
+    ) {
+        let read_turn = self.turn.wrapping_sub(1);
+        let stream =
+            Stream { bev, handler, peer, listener, timer: None, read_turn, tell_drain: false };
+        self.slots.occupy(key, Occupant::Stream(Box::new(stream)));
+        self.stats.connections += 1;
+    }
+
+    /// Closes what ended in this turn and frees its slots: nothing of this turn names them now.
+    fn reap(&mut self) {
+        let mut closing = std::mem::take(&mut self.closing);
+        for slot in closing.drain(..) {
+            let key = self.slots.key(slot);
+            self.retire(key);
+        }
+        self.closing = closing;
+        self.slots.reap();
+        self.finish_drain();
+    }
+
+    fn retire(&mut self, key: Key) {
+        let Occupant::Stream(stream) = self.slots.vacate(key) else { return };
+        self.driver.close(key);
+        self.stats.connections -= 1;
+        self.stats.excused_timeouts += u64::from(stream.bev.excused_timeouts());
+        if self.drain.is_gentle() {
+            self.stats.drained += 1;
+        }
+        if let Some((timer, _)) = stream.timer {
+            self.wheel.cancel(timer);
+        }
+        if let Some(membership) = stream.bev.membership() {
+            self.shards.leave(membership, &mut self.wheel);
+        }
+        if let Some(listener) = stream.listener {
+            self.count_departure(listener);
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("index", &self.index)
+            .field("slots", &self.slots.len())
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,248 @@
+//! The groups that have members on this core.
+//!
+//! Owns one [`GroupShard`] per group with members here, made when the first joins and given back
+//! when the last leaves, and one timer for each that has waiting members. Which shards to look at
+//! is kept in lists, so a turn costs the shards it touched and not those that exist.
+//!
+//! Invariant: a shard with waiting members is due, or has a timer at or before its deadline, or
+//! its group will wake this core; so nobody waits for tokens that are there.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use core_buf::Membership;
+use groups::{Group, GroupId, GroupShard, NoSeat, Time};
+
+use super::{Core, Timer};
+use crate::handle::{Message, Shared};
+use crate::timer::{TimerKey, Wheel};
+
+struct Entry {
+    shard: GroupShard,
+    id: GroupId,
+    timer: Option<(TimerKey, Time)>,
+    /// Was asked for tokens in this turn.
+    touched: bool,
+    /// Waiting members may be served now.
+    due: bool,
+    holds_lease: bool,
+}
+
+/// The shards of one core.
+#[derive(Default)]
+pub(crate) struct Shards {
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    by_group: HashMap<GroupId, u32>,
+    touched: Vec<u32>,
+    due: Vec<u32>,
+    holding: Vec<u32>,
+}
+
+/// What a group wakes when something happened that no timer tells.
+struct SeatWaker {
+    shared: Arc<Shared>,
+    core: usize,
+    shard: u32,
+}
+
+impl Wake for SeatWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // A stopped core has no members left to serve.
+        let _stopped = self.shared.mailbox(self.core).send(Message::Group(self.shard));
+    }
+}
+
+impl Shards {
+    fn join(
+        &mut self,
+        group: &Group,
+        now: Time,
+        waker: impl FnOnce(u32) -> Waker,
+        token: u64,
+        weight: NonZeroU32,
+    ) -> Result<Membership, NoSeat> {
+        let index = match self.by_group.get(&group.id()) {
+            Some(&index) => index,
+            None => {
+                let index = self.free.last().copied().unwrap_or(self.entries.len() as u32);
+                let shard = group.shard(now, waker(index))?;
+                self.insert(index, shard, group.id());
+                index
+            }
+        };
+        let entry = self.entries[index as usize].as_mut().expect("a listed group has a shard");
+        Ok(Membership { shard: index, member: entry.shard.join(token, weight) })
+    }
+
+    fn insert(&mut self, index: u32, shard: GroupShard, id: GroupId) {
+        let entry =
+            Entry { shard, id, timer: None, touched: false, due: false, holds_lease: false };
+        if self.free.pop().is_none() {
+            self.entries.push(None);
+        }
+        self.entries[index as usize] = Some(entry);
+        self.by_group.insert(id, index);
+    }
+
+    /// Takes a member out; the shard goes with its last.
+    pub(crate) fn leave(&mut self, membership: Membership, wheel: &mut Wheel<Timer>) {
+        let index = membership.shard;
+        let Some(entry) = self.entry(index) else { return };
+        entry.shard.leave(membership.member);
+        if entry.shard.member_count() > 0 {
+            self.touch(index);
+            return;
+        }
+        let Some(entry) = self.entries[index as usize].take() else { return };
+        if let Some((timer, _)) = entry.timer {
+            wheel.cancel(timer);
+        }
+        for list in [&mut self.touched, &mut self.due, &mut self.holding] {
+            list.retain(|&listed| listed != index);
+        }
+        self.by_group.remove(&entry.id);
+        self.free.push(index);
+    }
+
+    fn entry(&mut self, shard: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(shard as usize)?.as_mut()
+    }
+
+    pub(crate) fn shard(&mut self, shard: u32) -> Option<&mut GroupShard> {
+        self.touch(shard);
+        self.entry(shard).map(|entry| &mut entry.shard)
+    }
+
+    /// The shard of a membership, noted as touched in this turn.
+    pub(crate) fn of(&mut self, membership: Option<Membership>) -> Option<&mut GroupShard> {
+        self.shard(membership?.shard)
+    }
+
+    pub(crate) fn group_id(&self, membership: Membership) -> Option<GroupId> {
+        let entry = self.entries.get(membership.shard as usize)?.as_ref()?;
+        Some(entry.id)
+    }
+
+    fn touch(&mut self, shard: u32) {
+        let Some(entry) = self.entries.get_mut(shard as usize).and_then(Option::as_mut) else {
+            return;
+        };
+        if !std::mem::replace(&mut entry.touched, true) {
+            self.touched.push(shard);
+        }
+    }
+
+    /// The group has changed, or tokens may be there: waiting members are looked at soon.
+    pub(crate) fn wake(&mut self, shard: u32) {
+        let Some(entry) = self.entry(shard) else { return };
+        if !std::mem::replace(&mut entry.due, true) {
+            self.due.push(shard);
+        }
+    }
+
+    pub(crate) fn fire(&mut self, shard: u32) {
+        if let Some(entry) = self.entry(shard) {
+            entry.timer = None;
+        }
+        self.wake(shard);
+    }
+
+    pub(crate) fn are_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Moves the due shards to `due`, an empty list that lends its memory.
+    pub(crate) fn take_due(&mut self, due: &mut Vec<u32>) {
+        std::mem::swap(&mut self.due, due);
+        for &shard in due.iter() {
+            if let Some(entry) = self.entry(shard) {
+                entry.due = false;
+            }
+        }
+    }
+
+    pub(crate) fn handle_deadline(&mut self, shard: u32, now: Time) {
+        if let Some(shard) = self.shard(shard) {
+            shard.handle_deadline(now);
+        }
+    }
+
+    pub(crate) fn hold_leases(&self) -> bool {
+        !self.holding.is_empty()
+    }
+
+    /// Gives every lease back: the core is about to sleep.
+    pub(crate) fn park(&mut self) {
+        let mut holding = std::mem::take(&mut self.holding);
+        for shard in holding.drain(..) {
+            if let Some(entry) = self.entry(shard) {
+                entry.holds_lease = false;
+                entry.shard.park();
+            }
+        }
+        self.holding = holding;
+    }
+
+    /// Arms the timers of the shards this turn touched and notes their leases.
+    fn service(&mut self, now: Time, wheel: &mut Wheel<Timer>) {
+        let mut touched = std::mem::take(&mut self.touched);
+        for index in touched.drain(..) {
+            let Some(entry) = self.entries[index as usize].as_mut() else { continue };
+            entry.touched = false;
+            if entry.shard.holds_lease() && !std::mem::replace(&mut entry.holds_lease, true) {
+                self.holding.push(index);
+            }
+            match entry.shard.poll_deadline() {
+                Some(at) if at <= now => self.wake(index),
+                Some(at) if entry.timer.is_none_or(|(_, armed)| at < armed) => {
+                    if let Some((timer, _)) = entry.timer.take() {
+                        wheel.cancel(timer);
+                    }
+                    entry.timer = Some((wheel.arm(at, Timer::Shard(index)), at));
+                }
+                _ => {}
+            }
+        }
+        self.touched = touched;
+    }
+}
+
+impl Core {
+    pub(super) fn service_groups(&mut self) {
+        self.shards.service(self.now, &mut self.wheel);
+    }
+
+    /// Makes a stream a member of a group; it leaves the one it was in.
+    pub(crate) fn join(
+        &mut self,
+        key: crate::id::Key,
+        group: &Group,
+        weight: NonZeroU32,
+    ) -> Result<(), NoSeat> {
+        let (shared, core) = (self.shared.clone(), self.index());
+        let waker = move |shard| Waker::from(Arc::new(SeatWaker { shared, core, shard }));
+        let now = self.driver.now();
+        let membership = self.shards.join(group, now, waker, key.to_bits(), weight)?;
+        self.leave(key);
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.set_membership(Some(membership));
+        }
+        Ok(())
+    }
+
+    /// Takes a stream out of its group, if it is in one.
+    pub(crate) fn leave(&mut self, key: crate::id::Key) {
+        let Some(stream) = self.slots.stream(key) else { return };
+        let Some(membership) = stream.bev.membership() else { return };
+        stream.bev.set_membership(None);
+        self.shards.leave(membership, &mut self.wheel);
+    }
+}
+

@@ -1,0 +1,251 @@
+//! The runtime: cores that are built, then started, then joined.
+//!
+//! Owns the drivers until the threads take them, and the threads until they end. Listeners may be
+//! added before and after the start; what they are given waits in the cores' mailboxes.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::bev::BevMut;
+use crate::builder::{ObserverFactory, RuntimeBuilder};
+use crate::driver::{Driver, Listening};
+use crate::error::{BuildError, Result};
+use crate::handle::{Handle, Shared, Shutdown};
+use crate::handler::Handler;
+use crate::listen::{self, ListenOptions};
+use crate::placement::{CorePlan, apply};
+use crate::reactor::{Core, Factory};
+use crate::report::{DrainReport, StartReport};
+
+/// Cores with their drivers, not yet running.
+///
+/// # Examples
+/// A metered echo server, one core per allowed CPU:
+/// ```no_run
+/// use sluicegate::{Context, Group, Handler, Runtime, TokenBucketConfig};
+///
+/// struct Echo;
+/// impl Handler for Echo {
+///     fn on_read(&mut self, cx: &mut Context<'_>) {
+///         let (mut input, mut output) = cx.buffers();
+///         output.append(&mut input);
+///     }
+/// }
+///
+/// let everyone = Group::new(TokenBucketConfig::per_second("10MB/s".parse()?))?;
+/// let mut runtime = Runtime::builder().build()?;
+/// let addr = runtime.listen("127.0.0.1:7777", move |conn| {
+///     conn.join(&everyone).expect("a seat for every core");
+///     Echo
+/// })?;
+/// println!("listening on {addr}");
+/// runtime.run()
+/// # ; Ok::<(), sluicegate::Error>(())
+/// ```
+pub struct Runtime {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) drivers: Vec<Box<dyn Driver>>,
+    pub(crate) report: StartReport,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) observer: Option<ObserverFactory>,
+}
+
+impl Runtime {
+    /// Starts building a runtime.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder::new()
+    }
+
+    /// Listens on every core and returns the bound address.
+    ///
+    /// `factory` runs on the core that owns the connection, makes its handler and may set the
+    /// connection up first: join groups, set limits, marks and timeouts.
+    ///
+    /// # Errors
+    /// The address does not parse or resolve, or is in use: the message names it.
+    pub fn listen<H: Handler>(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<SocketAddr> {
+        self.listen_with(addr, ListenOptions::default(), factory)
+    }
+
+    /// As [`listen`](Self::listen), with options.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    pub fn listen_with<H: Handler>(
+        &mut self,
+        addr: impl ToSocketAddrs,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<SocketAddr> {
+        let asked = listen::resolve(addr)?;
+        let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
+        let (addr, listeners) = listen::bind_shared(asked, &options, self.shared.core_count())
+            .map_err(|error| listen::bind_error(asked, error))?;
+        for (core, listener) in listeners.into_iter().enumerate() {
+            let (options, factory) = (options.clone(), factory.clone());
+            self.handle().submit_to(core, move |core| {
+                let index = core.index();
+                let added = core.add_listener(Listening::Socket(listener), options, factory);
+                if let Err(error) = added {
+                    tracing::error!(%error, core = index, %addr, "a core cannot listen");
+                }
+            })?;
+        }
+        Ok(addr)
+    }
+
+    /// A handle to the cores.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.shared.clone())
+    }
+
+    /// What was found and chosen; prints as one line.
+    pub fn report(&self) -> &StartReport {
+        &self.report
+    }
+
+    /// Who keeps OpenSSL safe between threads.
+    #[cfg(feature = "tls")]
+    pub fn tls_threading(&self) -> &tls::Threading {
+        &self.report.tls
+    }
+
+    /// Starts the cores, each on its thread. Signals stay the program's own business.
+    ///
+    /// # Errors
+    /// A thread cannot be started; those that were end again.
+    pub fn start(self) -> Result<Running> {
+        let Self { shared, drivers, report, drain_timeout, observer } = self;
+        let mut running = Running { handle: Handle::new(shared.clone()), threads: Vec::new() };
+        for (index, driver) in drivers.into_iter().enumerate() {
+            let seed = Seed {
+                index,
+                driver,
+                shared: shared.clone(),
+                plan: report.plan.cores[index].clone(),
+                drain_timeout,
+                observer: observer.clone(),
+            };
+            let thread = thread::Builder::new().name(format!("sluicegate-{index}"));
+            match thread.spawn(move || seed.run()) {
+                Ok(thread) => running.threads.push(thread),
+                Err(source) => {
+                    running.handle.shutdown(Shutdown::Now);
+                    return Err(BuildError::Thread { core: index, source }.into());
+                }
+            }
+        }
+        Ok(running)
+    }
+
+    /// Starts the cores and blocks until they end.
+    ///
+    /// SIGINT and SIGTERM drain; a second one ends at once.
+    ///
+    /// # Errors
+    /// A thread cannot be started or signals cannot be hooked.
+    pub fn run(self) -> Result<()> {
+        let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(BuildError::Signals)?;
+        let stop = signals.handle();
+        let running = self.start()?;
+        let handle = running.handle();
+        let listener = thread::spawn(move || {
+            let mut how = Shutdown::Drain;
+            for signal in signals.forever() {
+                tracing::info!(signal, ?how, "told to end");
+                handle.shutdown(how);
+                how = Shutdown::Now;
+            }
+        });
+        let report = running.join();
+        stop.close();
+        if listener.join().is_err() {
+            tracing::error!("the thread that listens to signals panicked");
+        }
+        tracing::info!("{report}");
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runtime").field("report", &self.report).finish_non_exhaustive()
+    }
+}
+
+/// What a core is made of, on its way to its thread.
+struct Seed {
+    index: usize,
+    driver: Box<dyn Driver>,
+    shared: Arc<Shared>,
+    plan: CorePlan,
+    drain_timeout: Duration,
+    observer: Option<ObserverFactory>,
+}
+
+impl Seed {
+    fn run(self) {
+        match apply(&self.plan) {
+            Ok(mask) => tracing::debug!(core = self.index, %mask, "placed"),
+            Err(error) => tracing::warn!(core = self.index, %error, "not placed as planned"),
+        }
+        let _farewell = Farewell { shared: self.shared.clone(), index: self.index };
+        let observer = self.observer.map(|factory| factory(self.index));
+        let mut core = Core::new(self.index, self.driver, self.shared, observer);
+        core.drain.timeout = self.drain_timeout;
+        core.run();
+        #[cfg(feature = "tls")]
+        tls::thread_stop();
+    }
+}
+
+/// Closes a core's mailbox however its thread ends, so that no sender waits for a dead core.
+struct Farewell {
+    shared: Arc<Shared>,
+    index: usize,
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        self.shared.mailbox(self.index).close(drop);
+    }
+}
+
+/// Cores that run.
+///
+/// # Shape
+/// Owns the threads. Dropped without [`join`](Self::join), it lets them run on by themselves.
+#[derive(Debug)]
+pub struct Running {
+    handle: Handle,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Running {
+    /// A handle to the cores.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Blocks until every core has ended; ask them to by [`Handle::shutdown`].
+    pub fn join(self) -> DrainReport {
+        let mut report = DrainReport::default();
+        for (core, thread) in self.threads.into_iter().enumerate() {
+            if thread.join().is_err() {
+                report.panicked.push(core);
+            }
+        }
+        report.cores = self.handle.stats();
+        report
+    }
+}

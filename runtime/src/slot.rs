@@ -1,0 +1,179 @@
+//! The slab of one core: every connection and listener it owns.
+//!
+//! Owns the slots and their generations. A name ([`Key`]) finds its slot only while the generation
+//! matches; giving a slot up counts the generation at once, so no old name and no late event finds
+//! its successor. Slots stand in pages that never move and are never copied to grow.
+//!
+//! Invariants: a slot given up is reused only after [`Slots::reap`], hence never within the batch
+//! of events that may still name it; one whose generation would wrap is never reused.
+
+use std::net::SocketAddr;
+
+use core_buf::Bufferevent;
+use groups::Time;
+
+use crate::handler::Handler;
+use crate::id::Key;
+use crate::listen::ListenOptions;
+use crate::reactor::Factory;
+use crate::timer::TimerKey;
+
+/// Slots in one page.
+const PAGE: usize = 64;
+
+/// One connection.
+pub(crate) struct Stream {
+    pub(crate) bev: Bufferevent,
+    /// `None` while it is being called.
+    pub(crate) handler: Option<Box<dyn Handler>>,
+    pub(crate) peer: SocketAddr,
+    /// The listener it came from, which counts it.
+    pub(crate) listener: Option<u32>,
+    /// The one timer of the stream, and when it fires: at its deadline or before.
+    pub(crate) timer: Option<(TimerKey, Time)>,
+    /// The turn of the last read: one read a turn keeps the round robin fair.
+    pub(crate) read_turn: u32,
+    /// The core is draining and the handler has not been told yet.
+    pub(crate) tell_drain: bool,
+}
+
+/// One listener.
+pub(crate) struct Listener {
+    pub(crate) options: ListenOptions,
+    pub(crate) factory: Factory,
+    /// Somebody may be waiting to be accepted.
+    pub(crate) ready: bool,
+    /// Accepting rests until a timer or a close lifts it.
+    pub(crate) resting: bool,
+    /// Connections of this listener alive on this core.
+    pub(crate) live: u32,
+}
+
+/// Which of the core's queues a slot stands in.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Queued {
+    pub(crate) ready: bool,
+    pub(crate) again: bool,
+    pub(crate) callbacks: bool,
+    pub(crate) closing: bool,
+}
+
+pub(crate) enum Occupant {
+    None,
+    Stream(Box<Stream>),
+    Listener(Box<Listener>),
+}
+
+pub(crate) struct Slot {
+    generation: u32,
+    pub(crate) queued: Queued,
+    pub(crate) occupant: Occupant,
+}
+
+/// All slots of one core.
+#[derive(Default)]
+pub(crate) struct Slots {
+    pages: Vec<Box<[Slot]>>,
+    free: Vec<u32>,
+    given_up: Vec<u32>,
+    live: usize,
+}
+
+impl Slots {
+    /// Takes a free slot, which stays vacant until an occupant is put there.
+    pub(crate) fn reserve(&mut self) -> Key {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        let slot = self.free.pop().expect("a page was just added");
+        Key { slot, generation: self.at(slot).generation }
+    }
+
+    /// Gives a reserved slot back under the same generation: nothing was named by it.
+    pub(crate) fn unreserve(&mut self, key: Key) {
+        self.free.push(key.slot);
+    }
+
+    pub(crate) fn occupy(&mut self, key: Key, occupant: Occupant) {
+        self.live += 1;
+        self.at_mut(key.slot).occupant = occupant;
+    }
+
+    /// Gives a slot up: its names find nothing from here on.
+    pub(crate) fn vacate(&mut self, key: Key) -> Occupant {
+        let slot = self.at_mut(key.slot);
+        if slot.generation != key.generation {
+            return Occupant::None;
+        }
+        slot.queued = Queued::default();
+        let occupant = std::mem::replace(&mut slot.occupant, Occupant::None);
+        let next = slot.generation.checked_add(1);
+        if let Some(generation) = next {
+            slot.generation = generation;
+            self.given_up.push(key.slot);
+        }
+        self.live -= 1;
+        occupant
+    }
+
+    /// Makes the slots that were given up free again; call it when no event of the batch is left.
+    pub(crate) fn reap(&mut self) {
+        self.free.append(&mut self.given_up);
+    }
+
+    /// The occupied slot of a name, unless the name is stale.
+    pub(crate) fn find(&mut self, key: Key) -> Option<&mut Slot> {
+        let page = self.pages.get_mut(key.slot as usize / PAGE)?;
+        let slot = &mut page[key.slot as usize % PAGE];
+        let live = slot.generation == key.generation && !matches!(slot.occupant, Occupant::None);
+        live.then_some(slot)
+    }
+
+    pub(crate) fn stream(&mut self, key: Key) -> Option<&mut Stream> {
+        match &mut self.find(key)?.occupant {
+            Occupant::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn listener(&mut self, key: Key) -> Option<&mut Listener> {
+        match &mut self.find(key)?.occupant {
+            Occupant::Listener(listener) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// The name of whoever stands in a slot now.
+    pub(crate) fn key(&self, slot: u32) -> Key {
+        Key { slot, generation: self.at(slot).generation }
+    }
+
+    pub(crate) fn at(&self, slot: u32) -> &Slot {
+        &self.pages[slot as usize / PAGE][slot as usize % PAGE]
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: u32) -> &mut Slot {
+        &mut self.pages[slot as usize / PAGE][slot as usize % PAGE]
+    }
+
+    /// The names of all occupied slots.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        let slots = self.pages.iter().flat_map(|page| page.iter()).enumerate();
+        let live = slots.filter(|(_, slot)| !matches!(slot.occupant, Occupant::None));
+        live.map(|(i, slot)| Key { slot: i as u32, generation: slot.generation }).collect()
+    }
+
+    /// Occupied slots, streams and listeners.
+    pub(crate) fn len(&self) -> usize {
+        self.live
+    }
+
+    fn grow(&mut self) {
+        let first = (self.pages.len() * PAGE) as u32;
+        let vacant =
+            || Slot { generation: 0, queued: Queued::default(), occupant: Occupant::None };
+        self.pages.push(std::iter::repeat_with(vacant).take(PAGE).collect());
+        // Low numbers first, so that a core's live slots stay together.
+        self.free.extend((first..first + PAGE as u32).rev());
+    }
+}
