@@ -71,6 +71,11 @@ impl Lane {
         self.lease
     }
 
+    /// Says whether [`quiesce`](Self::quiesce) would give anything back.
+    pub(crate) fn has_to_give(&self) -> bool {
+        self.lease > 0 || (self.weight > 0 && self.queue.is_empty())
+    }
+
     pub(crate) fn quantum(&self) -> u64 {
         self.quantum
     }
@@ -146,7 +151,7 @@ impl Lane {
         }
         self.lease += taken;
         add(&desk.tally.draws, 1);
-        set(&desk.tally.lease[self.direction.index()], self.lease);
+        self.report_lease(desk);
         true
     }
 
@@ -192,6 +197,7 @@ impl Lane {
             self.next_rebalance = None;
         }
         self.refund(desk, self.lease);
+        self.report_lease(desk);
     }
 
     /// Leaves W and gives everything back: the core is going.
@@ -199,6 +205,7 @@ impl Lane {
         self.publish(desk, 0);
         self.next_rebalance = None;
         self.refund(desk, self.lease);
+        self.report_lease(desk);
     }
 
     /// Takes over a new config version; the lease, drawn under the old one, goes back first.
@@ -240,7 +247,9 @@ impl Lane {
     pub(crate) fn deadline(&self, desk: Desk<'_>, members: &Members) -> Option<Time> {
         let turn = self.queue.front(members, self.quantum)?;
         let Some(plan) = self.plan else { return Some(Time::ZERO) };
-        let short = turn.least.saturating_sub(self.lease);
+        // Waiting up to 100 us longer than the member in front needs serves several at one wake-up.
+        let worthwhile = turn.least.max(plan.wake_bytes().min(self.grant_max()));
+        let short = worthwhile.saturating_sub(self.lease);
         let here = plan.clock.at(self.seen);
         // All three are distances from the reading `here`; how far, not how long.
         let away = |g: u64| g.wrapping_sub(here) as i64;
@@ -270,6 +279,10 @@ impl Lane {
         }
         desk.word.refund(bytes);
         add(&desk.tally.refunds, 1);
+        self.report_lease(desk);
+    }
+
+    fn report_lease(&self, desk: Desk<'_>) {
         set(&desk.tally.lease[self.direction.index()], self.lease);
     }
 

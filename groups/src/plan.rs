@@ -96,6 +96,11 @@ impl Plan {
         paced.max(self.min_share).min(most).max(1)
     }
 
+    /// Returns what is worth waking up for even if the member in front wants less.
+    pub(crate) fn wake_bytes(&self) -> u64 {
+        self.clock.bytes_in(QUANTUM_SPAN_MIN)
+    }
+
     /// Returns what a new bucket starts with: one tick's worth, or one quantum.
     fn first_fill(&self) -> u64 {
         match self.clock.tick_bytes() {

@@ -40,7 +40,10 @@ struct Link {
     standing: Standing,
     previous: u32,
     next: u32,
-    want: u64,
+    /// The most an operation can use, as far as is known, and what is worth waiting for.
+    most: u64,
+    least: u64,
+    /// What is left of the round.
     rest: u64,
 }
 
@@ -124,6 +127,14 @@ pub(crate) struct Turn {
     pub(crate) most: u64,
 }
 
+/// How an operation of a waiting member went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Served {
+    pub(crate) granted: u64,
+    pub(crate) used: u64,
+    pub(crate) pending: bool,
+}
+
 /// The members that wait in one direction, front first.
 #[derive(Debug)]
 pub(crate) struct Queue {
@@ -149,17 +160,11 @@ impl Queue {
 
     /// Appends a member that wants `want` bytes; one that already waits only updates that.
     pub(crate) fn push_back(&mut self, members: &mut Members, member: MemberId, want: u64) {
-        members.link(member.0, self.direction).want = want;
-        if members.standing(member, self.direction) == Standing::Waiting {
-            return;
+        let link = members.link(member.0, self.direction);
+        (link.least, link.most) = (want, want);
+        if link.standing != Standing::Waiting {
+            self.link_between(members, member.0, self.tail, NONE);
         }
-        self.link_between(members, member.0, self.tail, NONE);
-    }
-
-    /// Puts a member back in front, its round not used up.
-    fn push_front(&mut self, members: &mut Members, member: MemberId, want: u64) {
-        members.link(member.0, self.direction).want = want;
-        self.link_between(members, member.0, NONE, self.head);
     }
 
     /// Returns what the member at the front may move, without changing anything.
@@ -173,7 +178,7 @@ impl Queue {
         } else {
             link.rest.min(round)
         };
-        Some(Turn { member, least: quantum.min(link.want), most: most.min(link.want) })
+        Some(Turn { member, least: quantum.min(link.least), most: most.min(link.most) })
     }
 
     /// Takes the member at the front for one operation; the round it is in was `turn`'s.
@@ -191,15 +196,15 @@ impl Queue {
     }
 
     /// Places a served member: in front while its round lasts, at the back after it, nowhere if
-    /// nothing is `pending`. One that moved nothing goes to the back, so that it cannot spin.
+    /// nothing is pending. One that moved nothing goes to the back, so that it cannot spin.
     pub(crate) fn place(
         &mut self,
         members: &mut Members,
         member: MemberId,
-        used: u64,
-        pending: bool,
+        served: Served,
         quantum: u64,
     ) {
+        let Served { granted, used, pending } = served;
         let link = members.link(member.0, self.direction);
         debug_assert_eq!(link.standing, Standing::Serving);
         link.standing = Standing::Idle;
@@ -208,10 +213,15 @@ impl Queue {
             return;
         }
         link.rest = if used == 0 { 0 } else { link.rest.saturating_sub(used) };
-        if link.rest >= quantum {
-            self.push_front(members, member, u64::MAX);
+        let again = link.rest >= quantum;
+        // Something else bounds its operations, such as a largest single write: do not wait for
+        // more than it can use. Once it uses all it is granted the quantum counts again.
+        link.least = if used < granted { used.max(1) } else { u64::MAX };
+        link.most = u64::MAX;
+        if again {
+            self.link_between(members, member.0, NONE, self.head);
         } else {
-            self.push_back(members, member, u64::MAX);
+            self.link_between(members, member.0, self.tail, NONE);
         }
     }
 
@@ -271,7 +281,7 @@ impl Queue {
 
 impl Link {
     const IDLE: Self =
-        Self { standing: Standing::Idle, previous: NONE, next: NONE, want: 0, rest: 0 };
+        Self { standing: Standing::Idle, previous: NONE, next: NONE, most: 0, least: 0, rest: 0 };
 }
 
 /// No slot.
@@ -306,7 +316,8 @@ mod tests {
         let turn = queue.front(members, quantum).unwrap();
         queue.serve(members, turn, quantum);
         let used = turn.most.min(most);
-        queue.place(members, turn.member, used, true, quantum);
+        let served = Served { granted: turn.most, used, pending: true };
+        queue.place(members, turn.member, served, quantum);
         (members.token(turn.member), used)
     }
 
@@ -335,6 +346,15 @@ mod tests {
         assert_eq!(serve(&mut members, &mut queue, 10, 0), (0, 0));
         assert_eq!(serve(&mut members, &mut queue, 10, u64::MAX), (1, 10));
         assert_eq!(serve(&mut members, &mut queue, 10, u64::MAX), (0, 20));
+    }
+
+    #[test]
+    fn a_member_that_cannot_use_its_grant_waits_for_no_more_than_it_uses() {
+        let (mut members, mut queue, _) = waiting(&[1]);
+        assert_eq!(serve(&mut members, &mut queue, 10, 3), (0, 3));
+        assert_eq!(queue.front(&members, 10).unwrap().least, 3);
+        assert_eq!(serve(&mut members, &mut queue, 10, u64::MAX), (0, 17));
+        assert_eq!(queue.front(&members, 10).unwrap().least, 10);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use rand::rngs::SmallRng;
 use crate::group::{Group, ServiceOrder, Shared};
 use crate::lane::Lane;
 use crate::pool::add;
-use crate::queue::{MemberId, Members, Standing, Turn};
+use crate::queue::{MemberId, Members, Served, Standing, Turn};
 use crate::time::{Direction, Time};
 
 /// Bytes a member may move now; hand it to [`GroupShard::settle`] afterwards.
@@ -210,7 +210,8 @@ impl GroupShard {
             Standing::Waiting => lane.queue.remove(&mut self.members, member),
             Standing::Serving => {
                 let quantum = lane.quantum();
-                lane.queue.place(&mut self.members, member, used, pending, quantum);
+                let served = Served { granted: grant.bytes, used, pending };
+                lane.queue.place(&mut self.members, member, served, quantum);
             }
         }
     }
@@ -227,6 +228,15 @@ impl GroupShard {
     #[must_use]
     pub fn is_waiting(&self, dir: Direction) -> bool {
         !self.lanes[dir.index()].queue.is_empty()
+    }
+
+    /// Says whether a member waits for bytes in this direction. O(1).
+    ///
+    /// # Panics
+    /// If `member` was never given out by this shard.
+    #[must_use]
+    pub fn is_queued(&self, member: MemberId, dir: Direction) -> bool {
+        self.members.standing(member, dir) == Standing::Waiting
     }
 
     /// Returns when to call [`handle_deadline`](Self::handle_deadline) and
@@ -273,10 +283,10 @@ impl GroupShard {
         }
     }
 
-    /// Says whether bytes are held that [`park`](Self::park) would give back.
+    /// Says whether bytes or a share are held that [`park`](Self::park) would give back.
     #[must_use]
     pub fn holds_lease(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.lease() > 0)
+        self.lanes.iter().any(Lane::has_to_give)
     }
 
     /// Takes over a changed configuration, giving the lease back first; call it when woken.
