@@ -54,6 +54,7 @@ impl Core {
                 self.update(key);
             }
         }
+        self.finish_drain();
     }
 
     /// Ends now: whatever is still connected is closed with its output unsent.

@@ -364,7 +364,9 @@ impl Core {
         let now = self.now;
         let Some(stream) = self.slots.stream(key) else { return };
         stream.timer = None;
+        let before = stream.bev.excused_timeouts();
         stream.bev.handle_deadline(now);
+        self.stats.excused_timeouts += u64::from(stream.bev.excused_timeouts() - before);
         self.update(key);
     }
 
@@ -473,7 +475,6 @@ impl Core {
         let Occupant::Stream(stream) = self.slots.vacate(key) else { return };
         self.driver.close(key);
         self.stats.connections -= 1;
-        self.stats.excused_timeouts += u64::from(stream.bev.excused_timeouts());
         if self.drain.is_gentle() {
             self.stats.drained += 1;
         }
