@@ -1,14 +1,21 @@
 //! The deadlines of one bufferevent: read and write timeouts, and the linger of a close.
 //!
 //! Owns durations and the times they run out. Never reads a clock: `now` is an argument. The
-//! reactor keeps at most one timer per bufferevent, at [`Deadlines::next`] or earlier, and asks
-//! again when it fires, so moving a deadline back on every byte costs one store.
+//! reactor keeps at most one timer per bufferevent, at [`Bufferevent::poll_deadline`] or earlier,
+//! and asks again when it fires, so moving a deadline back on every byte costs one store.
 //!
-//! Invariant: a timeout runs only while the peer could act, and any progress restarts it.
+//! Invariants: a timeout runs only while the peer is the one to act, and any progress restarts
+//! it; one that runs out while the stream waits for our own tokens is excused and starts anew.
+//! Source: libevent 2.1.12 `bufferevent_set_timeouts`; as there, the write timeout also bounds a
+//! connection attempt. Differs: a wait for tokens neither stops nor resets a timeout, so that a
+//! limit cannot hide a peer that has gone silent.
 
 use std::time::Duration;
 
 use groups::{Direction, Time};
+
+use super::close::Life;
+use super::{Bufferevent, EventFlags, Suspend};
 
 /// Timeouts as set by the user, and when they run out.
 #[derive(Debug, Default)]
@@ -19,17 +26,8 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(super) fn set_timeout(&mut self, direction: Direction, timeout: Option<Duration>) {
-        self.timeout[direction.index()] = timeout;
-        self.at[direction.index()] = None;
-    }
-
-    pub(super) fn timeout(&self, direction: Direction) -> Option<Duration> {
-        self.timeout[direction.index()]
-    }
-
     /// Starts the timeout of a direction if it has one and does not run yet.
-    pub(super) fn start(&mut self, now: Time, direction: Direction) {
+    fn start(&mut self, now: Time, direction: Direction) {
         let i = direction.index();
         if self.at[i].is_none() {
             self.at[i] = self.timeout[i].map(|timeout| now + timeout);
@@ -46,19 +44,106 @@ impl Deadlines {
         self.at[direction.index()] = None;
     }
 
+    /// Bounds a close; of several bounds the earliest holds.
     pub(super) fn linger(&mut self, until: Time) {
-        self.linger_at = Some(until);
+        self.linger_at = Some(self.linger_at.map_or(until, |at| at.min(until)));
     }
 
-    pub(super) fn is_due(&self, now: Time, direction: Direction) -> bool {
+    fn is_due(&self, now: Time, direction: Direction) -> bool {
         self.at[direction.index()].is_some_and(|at| at <= now)
     }
 
-    pub(super) fn linger_is_due(&self, now: Time) -> bool {
+    fn linger_is_due(&self, now: Time) -> bool {
         self.linger_at.is_some_and(|at| at <= now)
     }
 
-    pub(super) fn next(&self) -> Option<Time> {
+    fn next(&self) -> Option<Time> {
         [self.at[0], self.at[1], self.linger_at].into_iter().flatten().min()
+    }
+}
+
+impl Bufferevent {
+    /// Some deadline may have run out.
+    ///
+    /// A timeout disables its direction and becomes a TIMEOUT event, unless the stream itself
+    /// stood still for want of tokens: then the peer is not to blame and the timeout starts anew.
+    /// Try the operations that are due first, so that the peer gets the benefit of the doubt.
+    pub fn handle_deadline(&mut self, now: Time) {
+        if self.deadlines.linger_is_due(now) {
+            self.close_now();
+            return;
+        }
+        for direction in Direction::ALL {
+            // Looked at before the tokens come: a late timer finds both due at once.
+            let waited = self.suspended.of(direction).intersects(Suspend::LIMITS);
+            if self.limits.handle_deadline(now, direction) {
+                self.suspended.lift(direction, Suspend::OWN_LIMIT);
+            }
+            if !self.deadlines.is_due(now, direction) {
+                continue;
+            }
+            if waited {
+                self.excused_timeouts = self.excused_timeouts.saturating_add(1);
+                self.deadlines.restart(now, direction);
+                continue;
+            }
+            let side = match direction {
+                Direction::Read => EventFlags::READING,
+                Direction::Write => EventFlags::WRITING,
+            };
+            self.suspended.add(direction, Suspend::USER);
+            self.trigger(side | EventFlags::TIMEOUT, None);
+        }
+        self.update_deadlines(now);
+    }
+
+    /// When to call [`handle_deadline`](Self::handle_deadline), if nothing happens before.
+    #[must_use]
+    pub fn poll_deadline(&self) -> Option<Time> {
+        if self.life == Life::Closed {
+            return None;
+        }
+        [self.deadlines.next(), self.limits.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Sets, or with `None` removes, the time the peer has to act in a direction.
+    ///
+    /// Reading, it has to send; writing, to take what waits, or to accept the connection.
+    pub fn set_timeout(&mut self, now: Time, direction: Direction, timeout: Option<Duration>) {
+        self.deadlines.timeout[direction.index()] = timeout;
+        self.deadlines.stop(direction);
+        self.update_deadlines(now);
+    }
+
+    /// The timeout of a direction.
+    pub fn timeout(&self, direction: Direction) -> Option<Duration> {
+        self.deadlines.timeout[direction.index()]
+    }
+
+    /// Timeouts that ran out while this stream waited for tokens of ours, and were started anew.
+    pub fn excused_timeouts(&self) -> u32 {
+        self.excused_timeouts
+    }
+
+    /// Starts and stops the timeouts as the state says; those that run keep running.
+    pub(super) fn update_deadlines(&mut self, now: Time) {
+        for direction in Direction::ALL {
+            if self.awaits_peer(direction) {
+                self.deadlines.start(now, direction);
+            } else {
+                self.deadlines.stop(direction);
+            }
+        }
+    }
+
+    /// Whether a direction waits for the peer, or would if we had the tokens.
+    fn awaits_peer(&self, direction: Direction) -> bool {
+        let reasons = self.suspended.of(direction) - Suspend::LIMITS;
+        let awaits = match direction {
+            Direction::Read => reasons.is_empty(),
+            Direction::Write if self.is_connecting() => reasons == Suspend::CONNECTING,
+            Direction::Write => reasons.is_empty() && !self.output.is_empty(),
+        };
+        awaits && self.life == Life::Open
     }
 }

@@ -10,6 +10,8 @@
 //! Source: libevent 2.1.12 `bufferevent_get_rlim_max_` and `bufferevent_decrement_*_buckets_`.
 //! Differs: grants are cut before the operation, so nothing is over-committed.
 
+use std::time::Duration;
+
 use groups::{Direction, Grant, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig};
 
 use super::{Bufferevent, Suspend};
@@ -58,8 +60,50 @@ pub enum Allowance {
 struct OwnLimit {
     config: TokenBucketConfig,
     bucket: TokenBucket,
+    /// The least worth moving: with fewer tokens than that an operation waits for more.
+    least: [u64; 2],
     /// When a suspended direction has tokens again.
     ready_at: [Option<Time>; 2],
+}
+
+impl OwnLimit {
+    fn new(now: Time, config: TokenBucketConfig) -> Self {
+        let bucket = TokenBucket::new(now, &config);
+        let mut fresh = bucket.clone();
+        let least = Direction::ALL.map(|direction| {
+            if config.tick().is_some() {
+                return 1;
+            }
+            // Without a tick a bucket begins with exactly one quantum.
+            u64::try_from(fresh.available(now, direction)).unwrap_or(1)
+        });
+        Self { config, bucket, least, ready_at: [None; 2] }
+    }
+
+    /// Replaces the limit; the bucket keeps its level, clipped to the new burst.
+    fn replace(&mut self, now: Time, config: TokenBucketConfig) {
+        let mut bucket = self.bucket.clone();
+        bucket.set_config(now, &config);
+        *self = Self { bucket, ..Self::new(now, config) };
+    }
+
+    /// How much of `want` may move now, or when to ask again.
+    ///
+    /// Tokens of a limit without a tick trickle in byte by byte; whoever asks often would move
+    /// crumbs, so nothing moves before a quantum is there, or all that is wanted.
+    fn allowance(&mut self, now: Time, direction: Direction, want: usize) -> Result<usize, Time> {
+        let available = self.bucket.available(now, direction);
+        let least = self.least[direction.index()].min(want as u64);
+        match u64::try_from(available) {
+            Ok(tokens) if tokens >= least => Ok(usize::try_from(tokens).unwrap_or(want).min(want)),
+            Ok(tokens) if tokens > 0 => {
+                let rate = self.config.limit(direction).map_or(u64::MAX, |limit| limit.rate());
+                let wait_ns = ((least - tokens) * NANOS_PER_SECOND).div_ceil(rate);
+                Err(now + Duration::from_nanos(wait_ns))
+            }
+            _ => Err(self.bucket.next_ready(now, direction).unwrap_or(now)),
+        }
+    }
 }
 
 /// The limits one bufferevent is under.
@@ -86,7 +130,7 @@ impl Limits {
         own.ready_at.into_iter().flatten().min()
     }
 
-    /// How much of `want` the own limit allows now; `None` suspends until a known time.
+    /// How much of `want` the own limit allows now; `None` to wait, until a time noted here.
     fn own_allowance(
         &mut self,
         direction: Direction,
@@ -94,14 +138,9 @@ impl Limits {
         clock: &mut dyn FnMut() -> Time,
     ) -> Option<usize> {
         let Some(own) = &mut self.own else { return Some(want) };
-        let now = clock();
-        match usize::try_from(own.bucket.available(now, direction)) {
-            Ok(available) if available > 0 => Some(want.min(available)),
-            _ => {
-                own.ready_at[direction.index()] = own.bucket.next_ready(now, direction);
-                None
-            }
-        }
+        let allowance = own.allowance(clock(), direction, want);
+        own.ready_at[direction.index()] = allowance.err();
+        allowance.ok()
     }
 }
 
@@ -118,6 +157,11 @@ impl Bufferevent {
         shard: Option<&mut GroupShard>,
         clock: &mut dyn FnMut() -> Time,
     ) -> Allowance {
+        debug_assert_eq!(
+            shard.is_some(),
+            self.limits.membership.is_some(),
+            "a member comes with its shard, or it would go unmetered"
+        );
         let Some(bytes) = self.limits.own_allowance(direction, want, clock) else {
             self.suspended.add(direction, Suspend::OWN_LIMIT);
             return Allowance::Wait;
@@ -193,15 +237,8 @@ impl Bufferevent {
     pub fn set_rate_limit(&mut self, now: Time, config: Option<TokenBucketConfig>) {
         match (config, &mut self.limits.own) {
             (None, own) => *own = None,
-            (Some(config), Some(own)) => {
-                own.bucket.set_config(now, &config);
-                own.config = config;
-                own.ready_at = [None; 2];
-            }
-            (Some(config), own) => {
-                let bucket = TokenBucket::new(now, &config);
-                *own = Some(Box::new(OwnLimit { config, bucket, ready_at: [None; 2] }));
-            }
+            (Some(config), Some(own)) => own.replace(now, config),
+            (Some(config), own) => *own = Some(Box::new(OwnLimit::new(now, config))),
         }
         for direction in Direction::ALL {
             self.suspended.lift(direction, Suspend::OWN_LIMIT);
@@ -238,3 +275,5 @@ impl Bufferevent {
         self.limits.own.is_some() || self.limits.membership.is_some()
     }
 }
+
+const NANOS_PER_SECOND: u64 = 1_000_000_000;

@@ -6,93 +6,45 @@
 //! next, a bare verb is a command of the application, and anything else only looks.
 //!
 //! The driver of a bufferevent runs this loop: [`handle_ready`](Bufferevent::handle_ready) on a
-//! readiness event; while [`poll_read`](Bufferevent::poll_read) names a number of bytes, one read
-//! and [`handle_read`](Bufferevent::handle_read); the same for writing; then
-//! [`poll_callback`](Bufferevent::poll_callback) until it is empty, each followed by
-//! [`handle_callback`](Bufferevent::handle_callback); and a timer for
+//! readiness event; while [`poll_read`](Bufferevent::poll_read) names a number of bytes, a
+//! [`request`](Bufferevent::request) for leave to move them, one read,
+//! [`handle_read`](Bufferevent::handle_read) and [`settle`](Bufferevent::settle); the same for
+//! writing; then [`poll_callback`](Bufferevent::poll_callback) until it is empty, each followed by
+//! [`handle_callback`](Bufferevent::handle_callback); and, after the operations, a timer for
 //! [`poll_deadline`](Bufferevent::poll_deadline).
 //!
 //! Invariants: a stale readiness bit costs one WouldBlock, a missing one never happens; nothing
-//! is read beyond the high mark or the grant; callbacks are only ever pending, never made here.
+//! is read beyond the high mark or the grant; an operation asked for moves at least one byte;
+//! callbacks are only ever pending, never made here, and none is left once the stream is closed.
 //! Source: libevent 2.1.12 bufferevent.c and bufferevent_sock.c. Differs: readiness is edge
 //! triggered and remembered, deferral is the only mode, a close writes what is left first.
 
+mod close;
 mod deadline;
 mod event;
 mod limit;
+mod outcome;
 mod state;
 #[cfg(test)]
 mod tests;
 mod watermark;
 
 use std::io;
-use std::time::Duration;
 
-use bitflags::bitflags;
 use groups::{Direction, Time};
 
 use crate::buffer::{Buffer, Landing};
+use close::Life;
 use deadline::Deadlines;
 use event::Pending;
 pub use event::{Callback, Event, EventFlags};
 use limit::Limits;
 pub use limit::{Allowance, Membership, Permit};
+pub use outcome::{ReadOutcome, Readiness, WriteOutcome};
 pub use state::Suspend;
 use state::Suspended;
 use watermark::Watermarks;
 pub use watermark::{DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE};
-
-bitflags! {
-    /// What a readiness event said, and what is remembered of it.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Readiness: u8 {
-        /// A read would probably move bytes.
-        const READABLE = 1;
-        /// A write would probably move bytes.
-        const WRITABLE = 1 << 1;
-        /// The peer closed its sending side, or the socket has an error: a short read does not
-        /// prove that nothing is left to learn.
-        const HANG_UP = 1 << 2;
-    }
-}
-
-/// How one read ended.
-#[derive(Debug)]
-pub enum ReadOutcome {
-    /// This many bytes, more than none, are in the landing block.
-    Bytes(usize),
-    /// Nothing to read now.
-    WouldBlock,
-    /// A signal came in between: nothing was learnt, try again.
-    Interrupted,
-    /// The peer will send no more.
-    EndOfStream,
-    /// The stream failed.
-    Failed(io::Error),
-}
-
-/// How one write ended.
-#[derive(Debug)]
-pub enum WriteOutcome {
-    /// The stream took this many bytes off the front of the output.
-    Bytes(usize),
-    /// The stream takes nothing now.
-    WouldBlock,
-    /// A signal came in between: nothing was learnt, try again.
-    Interrupted,
-    /// The stream failed.
-    Failed(io::Error),
-}
-
-/// How far a bufferevent is from its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Life {
-    #[default]
-    Open,
-    /// Closed by the application; the output is still being written.
-    Flushing,
-    Closed,
-}
 
 /// One buffered stream.
 ///
@@ -165,28 +117,38 @@ impl Bufferevent {
 
     // ---- what the world did ----
 
-    /// Remembers a readiness event.
+    /// Remembers a readiness event. A hang-up is something to read: how the stream ended.
     pub fn handle_ready(&mut self, ready: Readiness) {
         self.ready |= ready;
+        if ready.contains(Readiness::HANG_UP) {
+            self.ready |= Readiness::READABLE;
+        }
     }
 
-    /// The connection was made, or failed with `error`.
+    /// The connection was made, or failed with `error`; then the output is kept for another try.
+    ///
+    /// Nothing happens to a stream that is not connecting.
     pub fn handle_connected(&mut self, now: Time, error: Option<io::Error>) {
+        if !self.is_connecting() {
+            return;
+        }
         for direction in Direction::ALL {
             self.suspended.lift(direction, Suspend::CONNECTING);
         }
         match error {
             None => {
                 self.ready |= Readiness::READABLE | Readiness::WRITABLE;
-                self.pending.event(EventFlags::CONNECTED, None);
-                self.update_deadlines(now);
+                self.deadlines.restart(now, Direction::Write);
+                self.trigger(EventFlags::CONNECTED, None);
             }
             Some(error) => {
                 self.end(Direction::Read);
                 self.end(Direction::Write);
-                self.pending.event(EventFlags::ERROR, Some(error));
+                self.trigger(EventFlags::ERROR, Some(error));
+                self.finish_flushing();
             }
         }
+        self.update_deadlines(now);
     }
 
     /// One read of at most `asked` bytes ended; the bytes, if any, are in `landing`.
@@ -202,11 +164,12 @@ impl Bufferevent {
     ) {
         match outcome {
             ReadOutcome::Bytes(count) => {
+                debug_assert!(count > 0, "a read of no bytes is the end of the stream");
                 self.input.land(landing, count);
                 if count < asked && !self.ready.contains(Readiness::HANG_UP) {
                     self.ready.remove(Readiness::READABLE);
                 }
-                if self.marks.input_is_due(self.input.len()) {
+                if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
                     self.pending.read();
                 }
                 self.deadlines.restart(now, Direction::Read);
@@ -216,17 +179,20 @@ impl Bufferevent {
             ReadOutcome::Interrupted => {}
             ReadOutcome::EndOfStream => {
                 self.end(Direction::Read);
-                self.pending.event(EventFlags::READING | EventFlags::EOF, None);
+                self.trigger(EventFlags::READING | EventFlags::EOF, None);
             }
             ReadOutcome::Failed(error) => {
                 self.end(Direction::Read);
-                self.pending.event(EventFlags::READING | EventFlags::ERROR, Some(error));
+                self.trigger(EventFlags::READING | EventFlags::ERROR, Some(error));
             }
         }
         self.update_deadlines(now);
     }
 
     /// One write of at most `asked` bytes ended.
+    ///
+    /// A short write clears the writable bit, as the kernel had no more room. A failed one
+    /// discards the output.
     pub fn handle_write(&mut self, now: Time, outcome: WriteOutcome, asked: usize) {
         match outcome {
             WriteOutcome::Bytes(count) => {
@@ -245,10 +211,12 @@ impl Bufferevent {
             WriteOutcome::WouldBlock => self.ready.remove(Readiness::WRITABLE),
             WriteOutcome::Interrupted => {}
             WriteOutcome::Failed(error) => {
+                // What nobody will take must not hold reading back: the peer may have answered
+                // before it stopped listening.
+                self.output.clear();
+                self.update_marks();
                 self.end(Direction::Write);
-                if self.life == Life::Open {
-                    self.pending.event(EventFlags::WRITING | EventFlags::ERROR, Some(error));
-                }
+                self.trigger(EventFlags::WRITING | EventFlags::ERROR, Some(error));
             }
         }
         self.finish_flushing();
@@ -262,37 +230,6 @@ impl Bufferevent {
         self.update_deadlines(now);
     }
 
-    /// Some deadline may have run out.
-    ///
-    /// A timeout disables its direction and becomes a TIMEOUT event, unless the stream itself
-    /// stood still for want of tokens: then the peer is not to blame and the timeout starts anew.
-    pub fn handle_deadline(&mut self, now: Time) {
-        if self.deadlines.linger_is_due(now) {
-            self.close_now();
-            return;
-        }
-        for direction in Direction::ALL {
-            if self.limits.handle_deadline(now, direction) {
-                self.suspended.lift(direction, Suspend::OWN_LIMIT);
-            }
-            if !self.deadlines.is_due(now, direction) {
-                continue;
-            }
-            if self.suspended.of(direction).intersects(Suspend::LIMITS) {
-                self.excused_timeouts = self.excused_timeouts.saturating_add(1);
-                self.deadlines.restart(now, direction);
-                continue;
-            }
-            let side = match direction {
-                Direction::Read => EventFlags::READING,
-                Direction::Write => EventFlags::WRITING,
-            };
-            self.suspended.add(direction, Suspend::USER);
-            self.pending.event(side | EventFlags::TIMEOUT, None);
-        }
-        self.update_deadlines(now);
-    }
-
     // ---- what to do next ----
 
     /// How many bytes the next read may take before limits cut it; `None` if it should not read.
@@ -300,7 +237,9 @@ impl Bufferevent {
     pub fn poll_read(&self) -> Option<usize> {
         let runs = self.ready.contains(Readiness::READABLE)
             && self.suspended.of(Direction::Read).is_empty();
-        runs.then(|| self.marks.room_to_read(self.input.len()))
+        // No room although no mark is reached yet: the input was filled by somebody else. A read of
+        // no bytes would look like the end of the stream.
+        runs.then(|| self.marks.room_to_read(self.input.len())).filter(|&room| room > 0)
     }
 
     /// How many bytes the next write may offer before limits cut it; `None` if it should not write.
@@ -326,57 +265,26 @@ impl Bufferevent {
         self.pending.pop()
     }
 
-    /// When to call [`handle_deadline`](Self::handle_deadline), if nothing happens before.
-    #[must_use]
-    pub fn poll_deadline(&self) -> Option<Time> {
-        [self.deadlines.next(), self.limits.next_deadline()].into_iter().flatten().min()
-    }
-
     // ---- what the application commands ----
 
     /// Lets a direction run. Enabling writing with nothing to write triggers one write callback.
     pub fn enable(&mut self, now: Time, direction: Direction) {
         self.suspended.lift(direction, Suspend::USER);
-        if direction == Direction::Write && self.output.is_empty() && self.life == Life::Open {
+        let writes = direction == Direction::Write && self.is_enabled(direction);
+        if writes && self.output.is_empty() && self.life == Life::Open {
             self.pending.write();
         }
         self.update_deadlines(now);
     }
 
     /// Stops a direction until it is enabled again; its timeout stops too.
-    pub fn disable(&mut self, now: Time, direction: Direction) {
-        self.suspended.add(direction, Suspend::USER);
-        self.update_deadlines(now);
-    }
-
-    /// Sets, or with `None` removes, the timeout of a direction.
-    pub fn set_timeout(&mut self, now: Time, direction: Direction, timeout: Option<Duration>) {
-        self.deadlines.set_timeout(direction, timeout);
-        self.update_deadlines(now);
-    }
-
-    /// Stops reading, writes what is left, and is [closed](Self::is_closed) then.
     ///
-    /// What the peer does not take by `linger_until` is discarded.
-    pub fn close(&mut self, linger_until: Time) {
-        if self.life != Life::Open {
-            return;
+    /// A stream that has been closed goes on writing what is left.
+    pub fn disable(&mut self, now: Time, direction: Direction) {
+        if self.life == Life::Open {
+            self.suspended.add(direction, Suspend::USER);
         }
-        self.life = Life::Flushing;
-        self.end(Direction::Read);
-        self.pending.clear();
-        self.suspended.lift(Direction::Write, Suspend::USER);
-        self.deadlines.linger(linger_until);
-        self.finish_flushing();
-    }
-
-    /// Is closed at once; the output is discarded.
-    pub fn close_now(&mut self) {
-        self.life = Life::Closed;
-        self.pending.clear();
-        self.end(Direction::Read);
-        self.end(Direction::Write);
-        self.output.clear();
+        self.update_deadlines(now);
     }
 
     /// Both buffers, the input first.
@@ -401,16 +309,6 @@ impl Bufferevent {
         self.suspended.of(Direction::Write).contains(Suspend::CONNECTING)
     }
 
-    /// Whether the stream is over and its slot can be given up.
-    pub fn is_closed(&self) -> bool {
-        self.life == Life::Closed
-    }
-
-    /// Whether the application has closed the stream, be it still writing or not.
-    pub fn is_closing(&self) -> bool {
-        self.life != Life::Open
-    }
-
     /// Whether the application has neither disabled nor lost a direction.
     pub fn is_enabled(&self, direction: Direction) -> bool {
         !self.suspended.of(direction).intersects(Suspend::USER | Suspend::ENDED)
@@ -431,39 +329,17 @@ impl Bufferevent {
         self.ready
     }
 
-    /// The timeout of a direction.
-    pub fn timeout(&self, direction: Direction) -> Option<Duration> {
-        self.deadlines.timeout(direction)
-    }
-
-    /// Timeouts that ran out while this stream waited for tokens of ours, and were started anew.
-    pub fn excused_timeouts(&self) -> u32 {
-        self.excused_timeouts
-    }
-
     // ---- private ----
+
+    /// Makes an event pending, unless the application has closed the stream.
+    fn trigger(&mut self, flags: EventFlags, error: Option<io::Error>) {
+        if self.life == Life::Open {
+            self.pending.event(flags, error);
+        }
+    }
 
     fn end(&mut self, direction: Direction) {
         self.suspended.add(direction, Suspend::ENDED);
         self.deadlines.stop(direction);
-    }
-
-    fn finish_flushing(&mut self) {
-        let cannot_write = self.suspended.of(Direction::Write).contains(Suspend::ENDED);
-        if self.life == Life::Flushing && (self.output.is_empty() || cannot_write) {
-            self.close_now();
-        }
-    }
-
-    fn update_deadlines(&mut self, now: Time) {
-        for direction in Direction::ALL {
-            let stands = self.suspended.of(direction) - Suspend::LIMITS;
-            let idle = direction == Direction::Write && self.output.is_empty();
-            if stands.is_empty() && !idle {
-                self.deadlines.start(now, direction);
-            } else {
-                self.deadlines.stop(direction);
-            }
-        }
     }
 }

@@ -25,10 +25,8 @@ bitflags! {
         const GROUP_LIMIT = 1 << 4;
         /// The connection is not made yet.
         const CONNECTING = 1 << 5;
-        /// A layer above does not want bytes.
-        const STAGE = 1 << 6;
         /// The direction is over: end of stream, error or close.
-        const ENDED = 1 << 7;
+        const ENDED = 1 << 6;
     }
 }
 

@@ -7,6 +7,8 @@
 //! holds more than `max_output`, so a peer that sends and never reads cannot fill our memory.
 //! Source: libevent 2.1.12 `bufferevent_setwatermark`, `bufferevent_set_max_single_read`.
 //! Differs: the largest single operation holds together with limits, and back-pressure exists.
+//! Reading resumes as soon as the output is at `max_output` again, not at some lower mark: as
+//! suspending costs no system call, there is nothing that hysteresis would save.
 
 use groups::Direction;
 
@@ -42,8 +44,9 @@ impl Default for Watermarks {
 }
 
 impl Watermarks {
+    /// Whether the read callback is due. A full input is, whatever the low mark: no more would come.
     pub(super) fn input_is_due(&self, input_len: usize) -> bool {
-        input_len >= self.read_low
+        input_len >= self.read_low || self.input_is_full(input_len)
     }
 
     pub(super) fn output_is_due(&self, output_len: usize) -> bool {
@@ -54,7 +57,7 @@ impl Watermarks {
         self.max_single[direction.index()]
     }
 
-    /// How many bytes one read may take. Above 0 while the input is below its high mark.
+    /// How many bytes one read may take; 0 at the high mark.
     pub(super) fn room_to_read(&self, input_len: usize) -> usize {
         let most = self.max_single(Direction::Read);
         if self.read_high == 0 { most } else { most.min(self.read_high.saturating_sub(input_len)) }
@@ -94,7 +97,8 @@ impl Bufferevent {
     /// Sets the largest single read or write.
     ///
     /// # Units
-    /// Bytes; 0 or more than `isize::MAX` restores the default, [`DEFAULT_MAX_SINGLE`].
+    /// Bytes, above 64 KiB without effect on reads, as one [`Landing`](crate::Landing) lends no
+    /// more; 0 or more than `isize::MAX` restores the default, [`DEFAULT_MAX_SINGLE`].
     pub fn set_max_single(&mut self, direction: Direction, bytes: usize) {
         let fits = bytes != 0 && isize::try_from(bytes).is_ok();
         let bytes = if fits { bytes } else { DEFAULT_MAX_SINGLE };

@@ -1,0 +1,67 @@
+//! The end of a stream: a close that writes what is left, and one that does not.
+//!
+//! Owns how far a bufferevent is from its end. While it flushes nothing is told to the application
+//! any more, its timeouts rest, its limits hold, and the linger deadline bounds it.
+//!
+//! Invariants: a closed stream stays closed, asks for no operation and no timer; no callback comes
+//! after the application has closed.
+//! Differs from libevent 2.1.12 `bufferevent_free`, which discards the output.
+
+use groups::{Direction, Time};
+
+use super::{Bufferevent, Suspend};
+
+/// How far a bufferevent is from its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Life {
+    #[default]
+    Open,
+    /// Closed by the application; the output is still being written.
+    Flushing,
+    Closed,
+}
+
+impl Bufferevent {
+    /// Stops reading, writes what is left, and is [closed](Self::is_closed) then.
+    ///
+    /// What is not written by `linger_until` is discarded, be it for the peer's sake or for want
+    /// of tokens. A second call can only bring that deadline forward.
+    pub fn close(&mut self, linger_until: Time) {
+        if self.life == Life::Open {
+            self.life = Life::Flushing;
+            self.pending.clear();
+            self.end(Direction::Read);
+            self.deadlines.stop(Direction::Write);
+            self.suspended.lift(Direction::Write, Suspend::USER);
+        }
+        self.deadlines.linger(linger_until);
+        self.finish_flushing();
+    }
+
+    /// Is closed at once; the output is discarded.
+    pub fn close_now(&mut self) {
+        self.life = Life::Closed;
+        self.pending.clear();
+        self.end(Direction::Read);
+        self.end(Direction::Write);
+        self.output.clear();
+    }
+
+    /// Whether the stream is over and its slot can be given up.
+    pub fn is_closed(&self) -> bool {
+        self.life == Life::Closed
+    }
+
+    /// Whether the application has closed the stream, be it still writing or not.
+    pub fn is_closing(&self) -> bool {
+        self.life != Life::Open
+    }
+
+    /// Closes a flushing stream that has nothing left to write, or nowhere to write it.
+    pub(super) fn finish_flushing(&mut self) {
+        let cannot_write = self.suspended.of(Direction::Write).contains(Suspend::ENDED);
+        if self.life == Life::Flushing && (self.output.is_empty() || cannot_write) {
+            self.close_now();
+        }
+    }
+}
