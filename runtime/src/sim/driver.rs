@@ -1,0 +1,231 @@
+//! The simulated operating system, as the core calls it.
+//!
+//! Owns the table of the core's sockets and injects the faults; the network behind it has none but
+//! delays. Time passes only here: a little in every call, and while a core waits.
+//!
+//! Every fault keeps the contract of edges: a call that moved less than it could, for no reason
+//! the caller can see, is followed by an edge. Never blocks the thread.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use core_buf::Readiness;
+use groups::Time;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::network::{Network, Source};
+use super::socket::End;
+use crate::driver::{Driver, Listening, Ready, SystemCalls, WakeDriver};
+use crate::id::Key;
+
+/// The driver of a simulated core.
+pub(super) struct SimDriver {
+    network: Arc<Mutex<Network>>,
+    sockets: BTreeMap<Key, Source>,
+    waker: Arc<SimWaker>,
+    calls: SystemCalls,
+    /// Events of closed sockets that are still to be told.
+    stale: Vec<Ready>,
+}
+
+#[derive(Default)]
+struct SimWaker(AtomicBool);
+
+impl WakeDriver for SimWaker {
+    fn wake(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+impl SimDriver {
+    pub(super) fn new(network: Arc<Mutex<Network>>) -> Self {
+        Self {
+            network,
+            sockets: BTreeMap::new(),
+            waker: Arc::default(),
+            calls: SystemCalls::default(),
+            stale: Vec::new(),
+        }
+    }
+
+    fn end(&self, key: Key) -> io::Result<End> {
+        match self.sockets.get(&key) {
+            Some(&Source::Stream(end)) => Ok(end),
+            _ => Err(ErrorKind::NotConnected.into()),
+        }
+    }
+
+    /// Begins a read or write of at most `want` bytes; says how many it may move, if it may.
+    fn begin(&self, key: Key, want: usize, shortness: f64) -> io::Result<Transfer<'_>> {
+        let end = self.end(key)?;
+        let mut network = enter(&self.network);
+        let faults = network.faults.clone();
+        if network.agenda.chance(faults.interrupted) {
+            return Err(ErrorKind::Interrupted.into());
+        }
+        if network.agenda.chance(faults.reset) {
+            network.cut(end);
+        }
+        if network.agenda.chance(faults.would_block) {
+            network.edge_later(end);
+            return Err(ErrorKind::WouldBlock.into());
+        }
+        let mut most = want;
+        if want > 1 && network.agenda.chance(shortness) {
+            most = network.agenda.between(1, want as u64 - 1) as usize;
+            network.edge_later(end);
+        }
+        Ok(Transfer { network, end, most })
+    }
+}
+
+/// Begins a system call, which takes some time.
+fn enter(network: &Mutex<Network>) -> MutexGuard<'_, Network> {
+    let mut network = network.lock();
+    let nanos = network.agenda.between(CALL_NANOS.0, CALL_NANOS.1);
+    network.agenda.clock.advance(Duration::from_nanos(nanos));
+    network.catch_up();
+    network
+}
+
+/// A read or write that was let through.
+struct Transfer<'a> {
+    network: MutexGuard<'a, Network>,
+    end: End,
+    most: usize,
+}
+
+impl Driver for SimDriver {
+    fn now(&mut self) -> Time {
+        self.network.lock().now()
+    }
+
+    fn poll(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
+        self.calls.polls += 1;
+        let mut network = enter(&self.network);
+        let interrupted = network.faults.interrupted;
+        if network.agenda.chance(interrupted) {
+            return Ok(());
+        }
+        let before = ready.len();
+        network.tell(EVENTS_PER_POLL, ready);
+        ready.append(&mut self.stale);
+        if ready.len() == before && !self.waker.0.swap(false, Ordering::Acquire) {
+            // One step: what it brings may be for the test, which acts between turns.
+            let until = network.now() + timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+            network.pass_time(until);
+            network.tell(EVENTS_PER_POLL, ready);
+        }
+        network.agenda.shuffle(&mut ready[before..]);
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<dyn WakeDriver> {
+        self.waker.clone()
+    }
+
+    fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr> {
+        self.calls.others += 1;
+        let Listening::Address(addr, options) = source else {
+            return Err(ErrorKind::Unsupported.into());
+        };
+        let addr =
+            enter(&self.network).listeners.bind(Some(key), addr, options.backlog as usize)?;
+        self.sockets.insert(key, Source::Listener(addr));
+        Ok(addr)
+    }
+
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
+        self.calls.accepts += 1;
+        let Some(&Source::Listener(addr)) = self.sockets.get(&listener) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        let mut network = enter(&self.network);
+        let accept_errors = network.faults.accept_errors;
+        if network.agenda.chance(accept_errors) {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        let (end, peer) = network.accept(addr, Some(key))?;
+        drop(network);
+        self.sockets.insert(key, Source::Stream(end));
+        Ok(peer)
+    }
+
+    fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
+        self.calls.others += 1;
+        let end = enter(&self.network).connect(Some(key), to);
+        self.sockets.insert(key, Source::Stream(end));
+        Ok(())
+    }
+
+    fn read(&mut self, key: Key, into: &mut [u8]) -> io::Result<usize> {
+        self.calls.reads += 1;
+        let shortness = self.network.lock().faults.short_reads;
+        let Transfer { mut network, end, most } = self.begin(key, into.len(), shortness)?;
+        network.read(end, &mut into[..most])
+    }
+
+    fn writev(&mut self, key: Key, from: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.calls.writes += 1;
+        let shortness = self.network.lock().faults.short_writes;
+        let bytes: Vec<u8> = from.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let Transfer { mut network, end, most } = self.begin(key, bytes.len(), shortness)?;
+        network.write(end, &bytes[..most])
+    }
+
+    fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {
+        self.calls.others += 1;
+        let end = self.end(key)?;
+        Ok(enter(&self.network).socket(end).error.take().map(io::Error::from))
+    }
+
+    fn shutdown(&mut self, key: Key) -> io::Result<()> {
+        self.calls.others += 1;
+        let end = self.end(key)?;
+        enter(&self.network).shut(end);
+        Ok(())
+    }
+
+    fn close(&mut self, key: Key) {
+        let Some(source) = self.sockets.remove(&key) else { return };
+        self.calls.others += 1;
+        let mut network = enter(&self.network);
+        match source {
+            Source::Stream(end) => network.close(end),
+            Source::Listener(addr) => network.close_listener(addr),
+        }
+        let stale_events = network.faults.stale_events;
+        let told = network.agenda.chance(stale_events);
+        drop(network);
+        if told {
+            self.stale.push(Ready { key, readiness: Readiness::all() });
+        }
+    }
+
+    fn system_calls(&self) -> SystemCalls {
+        self.calls
+    }
+}
+
+impl fmt::Debug for SimDriver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SimDriver").field("system_calls", &self.calls).finish_non_exhaustive()
+    }
+}
+
+/// What a system call takes, in nanoseconds: the least and the most.
+const CALL_NANOS: (u64, u64) = (200, 2_000);
+
+/// Most events told by one poll, as with the real driver.
+const EVENTS_PER_POLL: usize = 1024;
+
+/// How long a wait without a timeout may be.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Linux's number for "too many open files"; std has no kind for it.
+const EMFILE: i32 = 24;

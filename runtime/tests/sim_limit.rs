@@ -1,0 +1,265 @@
+//! Limits and timeouts of a whole server in virtual time: the bound holds in every window, nothing
+//! is wasted, members share fairly, and a timeout blames the peer only for what the peer does.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sluicegate::sim::{Faults, Peer, Simulation};
+use sluicegate::{
+    BevMut, Context, Direction, Event, EventFlags, Group, Handler, ListenOptions, MeteredOperation,
+    Observer, Rate, Time, TokenBucketConfig,
+};
+
+const ADDR: &str = "10.0.0.1:7777";
+const LIMIT: Duration = Duration::from_secs(300);
+
+struct Echo;
+impl Handler for Echo {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, mut output) = cx.buffers();
+        output.append(&mut input);
+    }
+}
+
+fn per_second(bytes: u64) -> TokenBucketConfig {
+    TokenBucketConfig::per_second(Rate::bytes_per_second(bytes).expect("a valid rate"))
+}
+
+fn burst(config: &TokenBucketConfig) -> u64 {
+    config.limit(Direction::Read).expect("both directions are limited").burst()
+}
+
+fn listen(
+    sim: &mut Simulation,
+    setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static,
+) -> SocketAddr {
+    let factory = move |conn: &mut BevMut<'_>| {
+        setup(conn);
+        Echo
+    };
+    sim.core().listen(ADDR, ListenOptions::new(), factory).expect("the address is free")
+}
+
+fn connect(sim: &mut Simulation, addr: SocketAddr, count: usize) -> Vec<Peer> {
+    (0..count).map(|_| sim.connect(addr).expect("the server listens")).collect()
+}
+
+/// Peers that send all they can and read all they get; returns what each got in `span`.
+fn saturate(sim: &mut Simulation, peers: &[Peer], span: Duration) -> Vec<u64> {
+    let mut got = vec![0; peers.len()];
+    sim.run_until(span, |sim| {
+        for (&peer, got) in peers.iter().zip(&mut got) {
+            while sim.write(peer, &[7; 4096]) > 0 {}
+            *got += sim.read(peer).len() as u64;
+        }
+        false
+    });
+    got
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<MeteredOperation>>>);
+
+impl Observer for Log {
+    fn metered(&mut self, operation: &MeteredOperation) {
+        self.0.lock().expect("no panic while held").push(*operation);
+    }
+}
+
+impl Log {
+    fn of(&self, direction: Direction) -> Vec<MeteredOperation> {
+        let all = self.0.lock().expect("no panic while held");
+        all.iter().copied().filter(|operation| operation.direction == direction).collect()
+    }
+
+    fn bytes(&self, direction: Direction) -> u64 {
+        self.of(direction).iter().map(|operation| operation.bytes).sum()
+    }
+}
+
+/// By how many bytes the worst window exceeds ceil(rate·T) + burst; 0 if none does.
+///
+/// A window reaches from the start of one operation to the end of the same or a later one and
+/// holds what began and ended within. One pass: it keeps the window start that allows least.
+fn worst_excess(operations: &[MeteredOperation], rate: u64, burst: u64) -> i128 {
+    const SECOND: i128 = 1_000_000_000;
+    let elapsed = |at: Time| i128::from(at.as_nanos()) * i128::from(rate);
+    let (mut moved, mut least, mut worst) = (0, i128::MAX, i128::MIN);
+    for operation in operations {
+        least = least.min(moved - elapsed(operation.before));
+        moved += i128::from(operation.bytes) * SECOND;
+        worst = worst.max(moved - elapsed(operation.after) - least);
+    }
+    // moved - ceil(rate·T) is the floor of moved - rate·T.
+    (worst.div_euclid(SECOND) - i128::from(burst)).max(0)
+}
+
+fn jain(shares: &[u64]) -> f64 {
+    let sum: f64 = shares.iter().map(|&share| share as f64).sum();
+    let squares: f64 = shares.iter().map(|&share| (share as f64).powi(2)).sum();
+    sum * sum / (shares.len() as f64 * squares)
+}
+
+#[test]
+fn a_group_holds_its_bound_in_every_window_wastes_nothing_and_is_fair() {
+    const RATE: u64 = 10_000_000;
+    const SPAN: Duration = Duration::from_secs(10);
+    for seed in 0..3 {
+        let mut sim = Simulation::new(seed);
+        let config = per_second(RATE);
+        let burst = burst(&config);
+        let group = Group::builder(config).clock(sim.clock()).build().expect("valid");
+        let log = Log::default();
+        sim.observe(log.clone());
+        let addr = listen(&mut sim, move |conn| conn.join(&group).expect("a seat"));
+        let peers = connect(&mut sim, addr, 64);
+        let got = saturate(&mut sim, &peers, SPAN);
+
+        let due = (RATE * SPAN.as_secs()) as f64;
+        for direction in Direction::ALL {
+            let excess = worst_excess(&log.of(direction), RATE, burst);
+            assert_eq!(excess, 0, "seed {seed}: {direction:?}");
+            let achieved = log.bytes(direction) as f64 / due;
+            assert!(achieved >= 0.99, "seed {seed}: {direction:?} achieved {achieved}");
+        }
+        assert!(jain(&got) >= 0.999, "seed {seed}: shares {got:?}");
+    }
+}
+
+#[test]
+fn a_group_holds_its_bound_under_harsh_faults() {
+    const RATE: u64 = 2_000_000;
+    const SPAN: Duration = Duration::from_secs(5);
+    for seed in 0..10 {
+        let faults = Faults { reset: 0.0, ..Faults::harsh() };
+        let mut sim = Simulation::with_faults(seed, faults);
+        let config = per_second(RATE);
+        let burst = burst(&config);
+        let group = Group::builder(config).clock(sim.clock()).build().expect("valid");
+        let log = Log::default();
+        sim.observe(log.clone());
+        let addr = listen(&mut sim, move |conn| conn.join(&group).expect("a seat"));
+        let peers = connect(&mut sim, addr, 64);
+        saturate(&mut sim, &peers, SPAN);
+        let due = (RATE * SPAN.as_secs()) as f64;
+        for direction in Direction::ALL {
+            let excess = worst_excess(&log.of(direction), RATE, burst);
+            assert_eq!(excess, 0, "seed {seed}: {direction:?}");
+            // Accepting rests 100 ms at a time for want of descriptors before anyone is here.
+            let achieved = log.bytes(direction) as f64 / due;
+            assert!(achieved >= 0.9, "seed {seed}: {direction:?} achieved {achieved}");
+        }
+    }
+}
+
+#[test]
+fn the_window_check_catches_one_byte_too_many() {
+    let operation = |after: u64, bytes| MeteredOperation {
+        before: Time::from_nanos(after),
+        after: Time::from_nanos(after),
+        bytes,
+        direction: Direction::Read,
+        bev: any_id(),
+        group: None,
+    };
+    let second = 1_000_000_000;
+    let operations = |bytes| [operation(0, 150), operation(second, 50), operation(second, bytes)];
+    assert_eq!(worst_excess(&operations(50), 100, 150), 0);
+    assert_eq!(worst_excess(&operations(51), 100, 150), 1);
+}
+
+/// Some connection's name; only a core makes them.
+fn any_id() -> sluicegate::BevId {
+    let mut sim = Simulation::new(0);
+    let addr = sim.listen(ADDR.parse().expect("valid")).expect("free");
+    sim.core().connect(addr, ()).expect("simulated")
+}
+
+#[test]
+fn an_own_limit_holds_its_bound_and_wastes_nothing() {
+    const RATE: u64 = 1_000_000;
+    let mut sim = Simulation::new(2);
+    let log = Log::default();
+    sim.observe(log.clone());
+    let addr = listen(&mut sim, |conn| conn.set_rate_limit(Some(per_second(RATE))));
+    let peers = connect(&mut sim, addr, 1);
+    saturate(&mut sim, &peers, Duration::from_secs(10));
+    let burst = burst(&per_second(RATE));
+    for direction in Direction::ALL {
+        assert_eq!(worst_excess(&log.of(direction), RATE, burst), 0, "{direction:?}");
+        let achieved = log.bytes(direction) as f64 / (10 * RATE) as f64;
+        assert!(achieved >= 0.99, "{direction:?} achieved {achieved}");
+    }
+}
+
+/// Echoes, and notes when it timed out.
+struct Watched(Arc<Mutex<Vec<Time>>>);
+impl Handler for Watched {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, mut output) = cx.buffers();
+        output.append(&mut input);
+    }
+
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        if event.flags == EventFlags::READING | EventFlags::TIMEOUT {
+            self.0.lock().expect("no panic while held").push(cx.now());
+        }
+        cx.me().close();
+    }
+}
+
+fn listen_watched(
+    sim: &mut Simulation,
+    setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static,
+) -> (SocketAddr, Arc<Mutex<Vec<Time>>>) {
+    let timeouts: Arc<Mutex<Vec<Time>>> = Arc::default();
+    let noted = timeouts.clone();
+    let factory = move |conn: &mut BevMut<'_>| {
+        setup(conn);
+        Watched(noted.clone())
+    };
+    let addr = sim.core().listen(ADDR, ListenOptions::new(), factory).expect("free");
+    (addr, timeouts)
+}
+
+#[test]
+fn a_silent_peer_times_out_when_its_time_is_over_and_not_before() {
+    const TIMEOUT: Duration = Duration::from_secs(20);
+    let mut sim = Simulation::new(3);
+    let (addr, timeouts) = listen_watched(&mut sim, |conn| {
+        conn.set_timeout(Direction::Read, Some(TIMEOUT));
+    });
+    let peer = sim.connect(addr).expect("the server listens");
+    sim.run_for(Duration::from_secs(15));
+    sim.write(peer, b"still here");
+    let spoke = sim.now();
+    assert!(sim.run_until(LIMIT, |sim| {
+        sim.read(peer);
+        sim.is_eof(peer)
+    }));
+    let timeouts = timeouts.lock().expect("no panic while held");
+    let [at] = timeouts[..] else { panic!("one timeout, not {timeouts:?}") };
+    let waited = at.saturating_since(spoke);
+    assert!(waited >= TIMEOUT, "{waited:?}");
+    assert!(waited <= TIMEOUT + Duration::from_millis(3), "{waited:?}");
+    assert_eq!(sim.core().stats().excused_timeouts, 0);
+}
+
+#[test]
+fn a_timeout_is_excused_while_the_stream_waits_for_tokens_of_ours() {
+    // A hundred peers share what lets one of them move every few seconds.
+    const TIMEOUT: Duration = Duration::from_millis(50);
+    let mut sim = Simulation::new(4);
+    let config = per_second(10_000).with_burst(2_000).expect("valid");
+    let group = Group::builder(config).clock(sim.clock()).seats(1).build().expect("valid");
+    let (addr, timeouts) = listen_watched(&mut sim, move |conn| {
+        conn.join(&group).expect("a seat");
+        conn.set_timeout(Direction::Read, Some(TIMEOUT));
+    });
+    let peers = connect(&mut sim, addr, 100);
+    let got = saturate(&mut sim, &peers, Duration::from_secs(20));
+    assert!(sim.core().stats().excused_timeouts > 0);
+    assert_eq!(timeouts.lock().expect("no panic while held").len(), 0, "nobody was to blame");
+    assert!(got.iter().all(|&bytes| bytes > 0), "all were served: {got:?}");
+}
