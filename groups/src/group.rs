@@ -1,29 +1,24 @@
 //! A rate-limit group: one limit that any number of connections on any number of cores share.
 //!
-//! Owns the shared words, the seats and the configuration behind one cold lock; cores touch the
-//! lock only to take a seat and to adopt a new config version. Never reads a clock, never spawns.
+//! Owns the commands an application gives a group, and the settings it can be built with; the
+//! state they act on is in `board.rs` and `pool.rs`. Never reads a clock, never spawns.
 //!
 //! Invariants: in any window of length T all cores together move at most ceil(R * T) + B bytes; a
 //! change of config never raises the level; credit, config and disbanding change the shared state
 //! first and wake every seat after it.
-//! Ordering: the version is stored with Release under the lock and loaded with Acquire, so a core
-//! that sees a version finds its snapshot, or a later one, behind the lock.
 
 use std::fmt;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
+use crate::board::{Board, Shared};
 use crate::config::{RATE_LIMIT_MAX, TokenBucketConfig};
 use crate::error::{ConfigError, NoSeat};
-use crate::lane::Desk;
 use crate::plan::{Plan, Terms};
-use crate::pool::Pool;
 use crate::shard::GroupShard;
 use crate::stats::{GroupStats, SeatStats};
-use crate::sync::{AtomicU64, Ordering, next_group_number};
+use crate::sync::next_group_number;
 use crate::time::{Direction, Time};
 
 /// The number of a group, unique in the process.
@@ -124,13 +119,7 @@ impl Group {
     /// # Errors
     /// [`NoSeat`] if all are taken: build the group with more.
     pub fn shard(&self, _now: Time, waker: Waker) -> Result<GroupShard, NoSeat> {
-        let seat = {
-            let mut board = self.shared.board.lock();
-            let seats = board.wakers.len();
-            let free = board.wakers.iter().position(Option::is_none).ok_or(NoSeat { seats })?;
-            board.wakers[free] = Some(waker);
-            free
-        };
+        let seat = self.shared.take_seat(waker)?;
         Ok(GroupShard::new(Arc::clone(&self.shared), seat))
     }
 
@@ -213,13 +202,7 @@ impl Group {
 
     /// Ends the group: from now on everything is granted, and members should be detached.
     pub fn disband(&self) {
-        {
-            let mut board = self.shared.board.lock();
-            board.plans = [None; 2];
-            board.disbanded = true;
-            self.shared.bump_version();
-        }
-        self.shared.wake_all();
+        self.shared.disband();
     }
 
     /// Returns what each seat did and holds. Takes the cold lock; O(seats).
@@ -317,141 +300,9 @@ impl GroupBuilder {
                 plans[dir.index()] = Some(Plan::first(&self.config, limit, terms, now, 0)?);
             }
         }
-        let board = Board {
-            config: self.config,
-            terms,
-            plans,
-            disbanded: false,
-            wakers: vec![None; seats],
-            baseline: [0; 2],
-        };
-        let shared = Shared {
-            id: GroupId(next_group_number()),
-            order: self.order,
-            pool: Pool::new(seats),
-            version: AtomicU64::new(0),
-            board: Mutex::new(board),
-        };
-        Ok(Group { shared: Arc::new(shared) })
-    }
-}
-
-/// What the clones and shards of a group share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) id: GroupId,
-    pub(crate) order: ServiceOrder,
-    pool: Pool,
-    version: AtomicU64,
-    board: Mutex<Board>,
-}
-
-/// The cold state: changed by hand, read when a version is adopted.
-#[derive(Clone, Debug)]
-struct Board {
-    config: TokenBucketConfig,
-    terms: Terms,
-    plans: [Option<Plan>; 2],
-    disbanded: bool,
-    /// One for each seat; `Some` while it is taken.
-    wakers: Vec<Option<Waker>>,
-    /// What the seats had moved at the last reset.
-    baseline: [u64; 2],
-}
-
-/// What a core needs to know of one config version.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) version: u64,
-    pub(crate) plans: [Option<Plan>; 2],
-    pub(crate) disbanded: bool,
-}
-
-impl Shared {
-    /// Returns the current config version.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
-    }
-
-    /// Returns the current version with what belongs to it. Takes the cold lock.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        let board = self.board.lock();
-        Snapshot { version: self.version(), plans: board.plans, disbanded: board.disbanded }
-    }
-
-    /// Returns what one seat works with in one direction.
-    pub(crate) fn desk(&self, seat: usize, dir: Direction) -> Desk<'_> {
-        Desk { word: self.pool.word(dir), tally: self.pool.tally(seat) }
-    }
-
-    /// Makes a seat available to another core.
-    pub(crate) fn free_seat(&self, seat: usize) {
-        self.board.lock().wakers[seat] = None;
-    }
-
-    fn level(&self, now: Time, dir: Direction) -> i64 {
-        let board = self.board.lock();
-        let level = |plan: Plan| self.pool.word(dir).level(plan.clock.at(now), plan.depth);
-        board.plans[dir.index()].map_or(i64::MAX, level)
-    }
-
-    /// Applies `change` to a copy of the board, derives new plans, publishes them, wakes all.
-    fn reconfigure(&self, now: Time, change: impl FnOnce(&mut Board)) -> Result<(), ConfigError> {
-        {
-            let mut board = self.board.lock();
-            if board.disbanded {
-                return Err(ConfigError::Disbanded);
-            }
-            let mut next = board.clone();
-            change(&mut next);
-            for dir in Direction::ALL {
-                next.plans[dir.index()] = self.successor(now, dir, &next)?;
-            }
-            // Under the old depth for the last time: what lies beyond it must not come back when
-            // the new one is deeper.
-            for dir in Direction::ALL {
-                if let Some(old) = board.plans[dir.index()] {
-                    self.pool.word(dir).settle(old.clock.at(now), old.depth);
-                }
-            }
-            *board = next;
-            self.bump_version();
-        }
-        self.wake_all();
-        Ok(())
-    }
-
-    /// Derives the plan that follows the one in `next`, whose config has already changed.
-    fn successor(
-        &self,
-        now: Time,
-        dir: Direction,
-        next: &Board,
-    ) -> Result<Option<Plan>, ConfigError> {
-        let (config, terms) = (&next.config, next.terms);
-        let Some(limit) = config.limit(dir) else { return Ok(None) };
-        match next.plans[dir.index()] {
-            None => Plan::first(config, limit, terms, now, self.pool.word(dir).consumed()),
-            Some(old) => {
-                let stepped = config.tick().is_some();
-                let start = old.clock.successor_start(now, config.period_ns(), stepped);
-                Plan::new(config, limit, terms, start, old.clock.at(now))
-            }
-        }
-        .map(Some)
-    }
-
-    /// Announces what was changed under the lock the caller holds.
-    fn bump_version(&self) {
-        self.version.fetch_add(1, Ordering::Release);
-    }
-
-    /// Wakes every seat, with no lock held: a waker may run anything.
-    fn wake_all(&self) {
-        let wakers = self.board.lock().wakers.clone();
-        for waker in wakers.into_iter().flatten() {
-            waker.wake();
-        }
+        let board = Board::new(self.config, terms, plans);
+        let id = GroupId(next_group_number());
+        Ok(Group { shared: Arc::new(Shared::new(id, self.order, board)) })
     }
 }
 

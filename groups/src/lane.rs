@@ -27,8 +27,10 @@ pub(crate) struct Lane {
     /// `None`: no limit in this direction.
     plan: Option<Plan>,
     lease: u64,
-    /// Bytes in grants that were not settled yet.
+    /// Bytes in grants from the lease that were not settled yet.
     lent: u64,
+    /// Bytes in grants drawn for their own operation that were not settled yet.
+    in_flight: u64,
     quantum: u64,
     /// w: this core's published part of W; 0 while it has not joined.
     weight: u64,
@@ -47,6 +49,7 @@ impl Lane {
             plan,
             lease: 0,
             lent: 0,
+            in_flight: 0,
             quantum: plan.map_or(u64::MAX, |plan| plan.quantum(1)),
             weight: 0,
             credit: Credit::default(),
@@ -106,6 +109,27 @@ impl Lane {
         self.refund(desk, excess);
     }
 
+    /// Hands a drawn `bytes` over to the operation they were drawn for, bypassing the lease.
+    pub(crate) fn launch(&mut self, bytes: u64) -> u64 {
+        debug_assert!(bytes <= self.lease, "just drawn");
+        self.lease -= bytes;
+        self.in_flight += bytes;
+        bytes
+    }
+
+    /// Ends an operation that drew for itself: what it did not use goes back at once.
+    pub(crate) fn land(&mut self, desk: Desk<'_>, bytes: u64, used: u64) {
+        let unused = bytes.saturating_sub(used);
+        self.in_flight -= bytes;
+        desk.word.land(bytes, unused);
+        if unused > 0 {
+            add(&desk.tally.refunds, 1);
+            if self.weight > 0 {
+                self.credit.give_back(unused);
+            }
+        }
+    }
+
     /// Draws with the reading `now`, for a member of weight `claim`; says whether the lease then
     /// holds `least` bytes.
     ///
@@ -134,7 +158,7 @@ impl Lane {
             self.credit.settle(g, share, plan.window_bytes, self.quantum);
         }
         let (credit, quantum, mut surplus) = (self.credit, self.quantum, 0);
-        let taken = desk.word.draw(g, plan.depth, |level| {
+        let policy = |level| {
             let mut most = u64::try_from(level).unwrap_or(0);
             if !alone {
                 let allowance = credit.allowance(level, plan.window_bytes, quantum);
@@ -142,7 +166,11 @@ impl Lane {
             }
             let take = most.min(room);
             if take < short { 0 } else { take }
-        });
+        };
+        let taken = match plan.lease {
+            0 => desk.word.launch(g, plan.depth, short, policy),
+            _ => desk.word.draw(g, plan.depth, policy),
+        };
         if taken == 0 {
             return false;
         }
@@ -200,10 +228,11 @@ impl Lane {
         self.report_lease(desk);
     }
 
-    /// Leaves W and gives everything back: the core is going.
+    /// Leaves W and gives everything back, unsettled grants as used up: the core is going.
     pub(crate) fn close(&mut self, desk: Desk<'_>) {
         self.publish(desk, 0);
         self.next_rebalance = None;
+        desk.word.land(std::mem::take(&mut self.in_flight), 0);
         self.refund(desk, self.lease);
         self.report_lease(desk);
     }

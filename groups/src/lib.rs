@@ -16,11 +16,13 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod board;
 mod bucket;
 mod clock;
 mod config;
 mod credit;
 mod error;
+mod grant;
 mod group;
 mod lane;
 mod plan;
@@ -35,9 +37,10 @@ mod time;
 pub use bucket::TokenBucket;
 pub use config::{Limit, RATE_LIMIT_MAX, TokenBucketConfig, TokenBucketConfigBuilder};
 pub use error::{ConfigError, NoSeat, RateError};
+pub use grant::{Grant, ShardState};
 pub use group::{Group, GroupBuilder, GroupId, Rebalance, ServiceOrder};
 pub use queue::MemberId;
 pub use rate::Rate;
-pub use shard::{Grant, GroupShard, ShardState};
+pub use shard::GroupShard;
 pub use stats::{GroupStats, SeatStats};
 pub use time::{Direction, Time};

@@ -5,13 +5,17 @@
 //! C = max(C, g - b), so bytes beyond the depth are gone before anything is taken. A refund only
 //! subtracts bytes a lease has already given up; the next settling discards what is too much.
 //!
-//! Ordering: Relaxed throughout. Each decision reads and changes a single location, whose
-//! modification order all cores agree on, and no other data is published through these words; the
-//! config travels under its own Acquire/Release version in `group.rs`.
+//! Where operations draw for themselves no lease bounds what is under way, and a bucket that
+//! refills meanwhile would overflow by what comes back. So they are counted (`in_flight`, F) and
+//! the depth is b - F: F grows before C does and shrinks after it.
+//!
+//! Ordering: Relaxed for W, which is a hint, and for the seats' counts, which publish nothing. C
+//! is swapped with AcqRel and F read after C, so whoever sees a draw in C sees it in F; F shrinks
+//! with Release, so whoever sees that finds the refund in C, or its swap fails.
 //! Bounds: a swap fails only because another core's succeeded, so cores as a whole progress.
 //!
-//! C wraps. A level below -2^60 cannot be a debt, as debits stop there: it is a group nobody drew
-//! from while 2^63 bytes went by (97 days at 2^40 B/s, 29 years at 10 GB/s) and reads as full.
+//! C wraps. A level below -2^61 cannot be a debt, as debits stop at 2^60: it is a group nobody
+//! drew from while 2^63 bytes went by (97 days at 2^40 B/s, 29 years at 10 GB/s); it reads as full.
 
 use crossbeam::utils::CachePadded;
 
@@ -22,6 +26,7 @@ use crate::time::Direction;
 #[derive(Debug)]
 pub(crate) struct Word {
     consumed: CachePadded<AtomicU64>,
+    in_flight: CachePadded<AtomicU64>,
     weight: CachePadded<AtomicU64>,
 }
 
@@ -29,6 +34,7 @@ impl Word {
     pub(crate) fn new() -> Self {
         Self {
             consumed: CachePadded::new(AtomicU64::new(0)),
+            in_flight: CachePadded::new(AtomicU64::new(0)),
             weight: CachePadded::new(AtomicU64::new(0)),
         }
     }
@@ -51,30 +57,53 @@ impl Word {
     /// Takes what `policy` makes of the level, in one step with settling.
     ///
     /// `policy` must answer with at most the level it is shown. Returns the bytes taken.
-    pub(crate) fn draw(&self, g: u64, depth: u64, mut policy: impl FnMut(i64) -> u64) -> u64 {
-        let mut taken = 0;
-        self.update(g, depth, |level| {
-            taken = policy(level);
-            debug_assert!(taken == 0 || taken as i64 <= level, "drew {taken} from {level}");
-            (taken > 0).then(|| level - taken as i64)
-        });
+    pub(crate) fn draw(&self, g: u64, depth: u64, policy: impl FnMut(i64) -> u64) -> u64 {
+        self.take(g, depth, 0, policy)
+    }
+
+    /// Takes exactly `bytes` for one operation, or nothing, as `policy` says; returns what it took.
+    ///
+    /// The bytes are in flight until they [`land`](Self::land).
+    pub(crate) fn launch(
+        &self,
+        g: u64,
+        depth: u64,
+        bytes: u64,
+        mut policy: impl FnMut(i64) -> u64,
+    ) -> u64 {
+        if policy(self.level(g, depth)) == 0 {
+            return 0; // Most refusals end here and disturb nobody.
+        }
+        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        let taken = self.take(g, depth, bytes, policy);
+        if taken == 0 {
+            self.in_flight.fetch_sub(bytes, Ordering::Release);
+        }
         taken
+    }
+
+    /// Ends an operation that launched `bytes`, of which `unused` go back.
+    pub(crate) fn land(&self, bytes: u64, unused: u64) {
+        if unused > 0 {
+            self.refund(unused);
+        }
+        self.in_flight.fetch_sub(bytes, Ordering::Release);
     }
 
     /// Debits `bytes`, or credits them if negative; a credit is clipped at the depth.
     pub(crate) fn adjust(&self, g: u64, depth: u64, bytes: i64) {
         let (floor, ceiling) = (-DEBT_MAX, depth as i64);
-        self.update(g, depth, |level| Some(level.saturating_sub(bytes).clamp(floor, ceiling)));
+        self.update(g, depth, 0, |level| Some(level.saturating_sub(bytes).clamp(floor, ceiling)));
     }
 
     /// Discards what lies beyond the depth, before a config with another depth takes over.
     pub(crate) fn settle(&self, g: u64, depth: u64) {
-        self.update(g, depth, Some);
+        self.update(g, depth, 0, Some);
     }
 
     /// Gives back bytes that a lease no longer counts.
     pub(crate) fn refund(&self, bytes: u64) {
-        self.consumed.fetch_sub(bytes, Ordering::Relaxed);
+        self.consumed.fetch_sub(bytes, Ordering::AcqRel);
     }
 
     /// Replaces one core's part of W.
@@ -82,19 +111,33 @@ impl Word {
         self.weight.fetch_add(after.wrapping_sub(before), Ordering::Relaxed);
     }
 
+    fn take(&self, g: u64, depth: u64, own: u64, mut policy: impl FnMut(i64) -> u64) -> u64 {
+        let mut taken = 0;
+        self.update(g, depth, own, |level| {
+            taken = policy(level);
+            debug_assert!(taken == 0 || taken as i64 <= level, "drew {taken} from {level}");
+            (taken > 0).then(|| level - taken as i64)
+        });
+        taken
+    }
+
     /// Replaces the level by what `change` makes of it, until a swap succeeds or it says `None`.
-    fn update(&self, g: u64, depth: u64, mut change: impl FnMut(i64) -> Option<i64>) {
-        let mut seen = self.consumed.load(Ordering::Relaxed);
-        while let Some(after) = change(level(g, seen, depth)) {
+    ///
+    /// `own` bytes in flight are the caller's and do not make the bucket shallower for it.
+    fn update(&self, g: u64, depth: u64, own: u64, mut change: impl FnMut(i64) -> Option<i64>) {
+        loop {
+            let seen = self.consumed.load(Ordering::Acquire);
+            let others = self.in_flight.load(Ordering::Acquire).saturating_sub(own);
+            let Some(after) = change(level(g, seen, depth.saturating_sub(others))) else { return };
             let next = g.wrapping_sub(after as u64);
-            match self.consumed.compare_exchange_weak(
+            let swapped = self.consumed.compare_exchange_weak(
                 seen,
                 next,
+                Ordering::AcqRel,
                 Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(current) => seen = current,
+            );
+            if swapped.is_ok() {
+                return;
             }
         }
     }
@@ -250,6 +293,23 @@ mod tests {
     fn more_than_half_the_range_of_idleness_still_reads_as_full() {
         let word = Word::new();
         assert_eq!(word.level((1 << 63) + 12_345, 100), 100);
+    }
+
+    #[test]
+    fn what_is_in_flight_makes_the_bucket_shallower_until_it_lands() {
+        let word = Word::new();
+        assert_eq!(word.launch(100, 100, 60, |_| 60), 60);
+        assert_eq!(word.draw(1000, 100, |level| level as u64), 40, "60 may still come back");
+        word.land(60, 60);
+        assert_eq!(word.draw(1000, 100, |level| level as u64), 60);
+        assert_eq!(word.draw(5000, 100, |level| level as u64), 100);
+    }
+
+    #[test]
+    fn a_launch_that_is_refused_leaves_nothing_in_flight() {
+        let word = Word::new();
+        assert_eq!(word.launch(100, 100, 60, |_| 0), 0);
+        assert_eq!(word.draw(100, 100, |level| level as u64), 100);
     }
 
     #[test]

@@ -15,37 +15,13 @@ use std::sync::Arc;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
-use crate::group::{Group, ServiceOrder, Shared};
+use crate::board::Shared;
+use crate::grant::{Grant, ShardState};
+use crate::group::{Group, ServiceOrder};
 use crate::lane::Lane;
 use crate::pool::add;
 use crate::queue::{MemberId, Members, Served, Standing, Turn};
 use crate::time::{Direction, Time};
-
-/// Bytes a member may move now; hand it to [`GroupShard::settle`] afterwards.
-///
-/// Dropping a grant without settling it loses its bytes to the group: always safe, never right.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a grant that is not settled takes its bytes from everyone"]
-pub struct Grant {
-    /// The most bytes the operation may move.
-    pub bytes: u64,
-    /// The direction it was granted for.
-    pub dir: Direction,
-    /// The reading its bytes were drawn with, where each operation draws for itself: an audit
-    /// begins the operation's window there. `None` where a lease paid.
-    pub drawn_at: Option<Time>,
-    /// Whether bytes left the lease for it.
-    metered: bool,
-}
-
-/// What a shard's group is at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShardState {
-    /// Limits apply.
-    Active,
-    /// The group was disbanded: everything is granted, members should be detached.
-    Disbanded,
-}
 
 /// One core's seat in a [`Group`].
 ///
@@ -201,8 +177,10 @@ impl GroupShard {
         let desk = self.shared.desk(self.seat, dir);
         add(&desk.tally.moved[dir.index()], used);
         let lane = &mut self.lanes[dir.index()];
-        if grant.metered {
-            lane.take_back(desk, grant.bytes, used);
+        match (grant.metered, grant.drawn_at) {
+            (false, _) => {}
+            (true, Some(_)) => lane.land(desk, grant.bytes, used),
+            (true, None) => lane.take_back(desk, grant.bytes, used),
         }
         match self.members.standing(member, dir) {
             Standing::Idle => {}
@@ -361,9 +339,9 @@ impl GroupShard {
         let (least, claim) = (want.min(lane.quantum()), self.members.weight(member));
         let reading = now();
         if lane.draw(desk, least, claim, reading) {
-            let most = if lane.draws_each() { least } else { want };
             let drawn_at = lane.draws_each().then_some(reading);
-            return Some(Grant { bytes: lane.lend(most), dir, drawn_at, metered: true });
+            let bytes = if drawn_at.is_some() { lane.launch(least) } else { lane.lend(want) };
+            return Some(Grant { bytes, dir, drawn_at, metered: true });
         }
         add(&desk.tally.waits, 1);
         lane.queue.push_back(&mut self.members, member, want);
@@ -393,8 +371,8 @@ impl GroupShard {
         if lane.is_unlimited() {
             return Grant { bytes: turn.most, dir, drawn_at: None, metered: false };
         }
-        let most = if lane.draws_each() { turn.least } else { turn.most };
-        Grant { bytes: lane.lend(most), dir, drawn_at, metered: true }
+        let bytes = if drawn_at.is_some() { lane.launch(turn.least) } else { lane.lend(turn.most) };
+        Grant { bytes, dir, drawn_at, metered: true }
     }
 
     fn rebalance_lane(&mut self, dir: Direction, now: Time) {

@@ -1,0 +1,178 @@
+//! The cold side of a group: configuration, seats and wake-ups behind one lock.
+//!
+//! Owns what is changed by hand and read when a core takes a seat or adopts a new config version.
+//! No byte ever waits for this lock.
+//!
+//! Invariants: a change of config settles the level under the old depth first, so it never raises
+//! it; the shared state changes before any seat is woken; wakers run with the lock released.
+//! Ordering: the version is bumped with Release under the lock and loaded with Acquire, so a core
+//! that sees a version finds its snapshot, or a later one, behind the lock.
+
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+use crate::config::TokenBucketConfig;
+use crate::error::{ConfigError, NoSeat};
+use crate::group::{GroupId, ServiceOrder};
+use crate::lane::Desk;
+use crate::plan::{Plan, Terms};
+use crate::pool::Pool;
+use crate::sync::{AtomicU64, Ordering};
+use crate::time::{Direction, Time};
+
+/// What the clones and shards of a group share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) id: GroupId,
+    pub(crate) order: ServiceOrder,
+    pub(crate) pool: Pool,
+    pub(crate) board: Mutex<Board>,
+    version: AtomicU64,
+}
+
+/// The cold state: changed by hand, read when a version is adopted.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    pub(crate) config: TokenBucketConfig,
+    pub(crate) terms: Terms,
+    pub(crate) plans: [Option<Plan>; 2],
+    disbanded: bool,
+    /// One for each seat; `Some` while it is taken.
+    pub(crate) wakers: Vec<Option<Waker>>,
+    /// What the seats had moved at the last reset.
+    pub(crate) baseline: [u64; 2],
+}
+
+impl Board {
+    pub(crate) fn new(config: TokenBucketConfig, terms: Terms, plans: [Option<Plan>; 2]) -> Self {
+        let wakers = vec![None; terms.seats as usize];
+        Self { config, terms, plans, disbanded: false, wakers, baseline: [0; 2] }
+    }
+}
+
+/// What a core needs to know of one config version.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) version: u64,
+    pub(crate) plans: [Option<Plan>; 2],
+    pub(crate) disbanded: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(id: GroupId, order: ServiceOrder, board: Board) -> Self {
+        let pool = Pool::new(board.wakers.len());
+        Self { id, order, pool, board: Mutex::new(board), version: AtomicU64::new(0) }
+    }
+
+    /// Returns the current config version.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// Returns the current version with what belongs to it. Takes the cold lock.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let board = self.board.lock();
+        Snapshot { version: self.version(), plans: board.plans, disbanded: board.disbanded }
+    }
+
+    /// Returns what one seat works with in one direction.
+    pub(crate) fn desk(&self, seat: usize, dir: Direction) -> Desk<'_> {
+        Desk { word: self.pool.word(dir), tally: self.pool.tally(seat) }
+    }
+
+    /// Seats a core that is woken through `waker`.
+    pub(crate) fn take_seat(&self, waker: Waker) -> Result<usize, NoSeat> {
+        let mut board = self.board.lock();
+        let seats = board.wakers.len();
+        let free = board.wakers.iter().position(Option::is_none).ok_or(NoSeat { seats })?;
+        board.wakers[free] = Some(waker);
+        Ok(free)
+    }
+
+    /// Makes a seat available to another core.
+    pub(crate) fn free_seat(&self, seat: usize) {
+        self.board.lock().wakers[seat] = None;
+    }
+
+    /// Returns the level at `now`, `i64::MAX` without a limit.
+    pub(crate) fn level(&self, now: Time, dir: Direction) -> i64 {
+        let board = self.board.lock();
+        let level = |plan: Plan| self.pool.word(dir).level(plan.clock.at(now), plan.depth);
+        board.plans[dir.index()].map_or(i64::MAX, level)
+    }
+
+    /// Applies `change` to a copy of the board, derives new plans, publishes them, wakes all.
+    pub(crate) fn reconfigure(
+        &self,
+        now: Time,
+        change: impl FnOnce(&mut Board),
+    ) -> Result<(), ConfigError> {
+        {
+            let mut board = self.board.lock();
+            if board.disbanded {
+                return Err(ConfigError::Disbanded);
+            }
+            let mut next = board.clone();
+            change(&mut next);
+            for dir in Direction::ALL {
+                next.plans[dir.index()] = self.successor(now, dir, &next)?;
+            }
+            // Under the old depth for the last time: what lies beyond it must not come back when
+            // the new one is deeper.
+            for dir in Direction::ALL {
+                if let Some(old) = board.plans[dir.index()] {
+                    self.pool.word(dir).settle(old.clock.at(now), old.depth);
+                }
+            }
+            *board = next;
+            self.bump_version();
+        }
+        self.wake_all();
+        Ok(())
+    }
+
+    /// Lifts every limit for good and wakes all.
+    pub(crate) fn disband(&self) {
+        {
+            let mut board = self.board.lock();
+            board.plans = [None; 2];
+            board.disbanded = true;
+            self.bump_version();
+        }
+        self.wake_all();
+    }
+
+    /// Derives the plan that follows the one in `next`, whose config has already changed.
+    fn successor(
+        &self,
+        now: Time,
+        dir: Direction,
+        next: &Board,
+    ) -> Result<Option<Plan>, ConfigError> {
+        let (config, terms) = (&next.config, next.terms);
+        let Some(limit) = config.limit(dir) else { return Ok(None) };
+        match next.plans[dir.index()] {
+            None => Plan::first(config, limit, terms, now, self.pool.word(dir).consumed()),
+            Some(old) => {
+                let stepped = config.tick().is_some();
+                let start = old.clock.successor_start(now, config.period_ns(), stepped);
+                Plan::new(config, limit, terms, start, old.clock.at(now))
+            }
+        }
+        .map(Some)
+    }
+
+    /// Announces what was changed under the lock the caller holds.
+    fn bump_version(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Wakes every seat, with no lock held: a waker may run anything.
+    pub(crate) fn wake_all(&self) {
+        let wakers = self.board.lock().wakers.clone();
+        for waker in wakers.into_iter().flatten() {
+            waker.wake();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What a shard hands out and what it reports: small values without behaviour.
+//!
+//! Owns the shape of a grant and of a shard's state. Only a shard makes them.
+//! Invariant: the bytes of a metered grant have left the lease and count against its bound.
+
+use crate::time::{Direction, Time};
+
+/// Bytes a member may move now; hand it to [`GroupShard::settle`](crate::GroupShard::settle) afterwards.
+///
+/// Dropping a grant without settling it loses its bytes to the group: always safe, never right.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a grant that is not settled takes its bytes from everyone"]
+pub struct Grant {
+    /// The most bytes the operation may move.
+    pub bytes: u64,
+    /// The direction it was granted for.
+    pub dir: Direction,
+    /// The reading its bytes were drawn with, where each operation draws for itself: an audit
+    /// begins the operation's window there. `None` where a lease paid.
+    pub drawn_at: Option<Time>,
+    /// Whether bytes left the lease for it.
+    pub(crate) metered: bool,
+}
+
+/// What a shard's group is at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShardState {
+    /// Limits apply.
+    Active,
+    /// The group was disbanded: everything is granted, members should be detached.
+    Disbanded,
+}
