@@ -12,6 +12,10 @@
 //!   socket <--writev (cut to the permit)--- output <-----+
 //! ```
 //!
+//! | feature | what it adds |
+//! |---|---|
+//! | `testing` | the module `testing`: a simulated link and a rig to drive bufferevents over it |
+//!
 //! What is absent: sockets, threads, clocks, user callbacks, unsafe code.
 //! Start reading at [`Bufferevent`], then [`Buffer`].
 
@@ -22,6 +26,8 @@ extern crate sluicegate_groups as groups;
 
 mod buffer;
 mod bufferevent;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use buffer::{Buffer, Landing};
 pub use bufferevent::{
