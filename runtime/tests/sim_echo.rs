@@ -1,6 +1,7 @@
 //! A whole echo server in simulated worlds: every byte comes back once and in order, or the
 //! connection ends visibly; and nothing stays behind in the core.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,7 +39,6 @@ enum Plan {
     Leave,
 }
 
-#[derive(Debug)]
 struct Client {
     peer: Peer,
     plan: Plan,
@@ -46,6 +46,13 @@ struct Client {
     sent: usize,
     echoed: usize,
     over: bool,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, plan, payload, sent, echoed, .. } = self;
+        write!(f, "{peer:?}, plan {plan:?}: {echoed} echoed, {sent} sent of {}", payload.len())
+    }
 }
 
 impl Client {

@@ -47,14 +47,16 @@ fn connect(sim: &mut Simulation, addr: SocketAddr, count: usize) -> Vec<Peer> {
 
 /// Peers that send all they can and read all they get; returns what each got in `span`.
 fn saturate(sim: &mut Simulation, peers: &[Peer], span: Duration) -> Vec<u64> {
+    const STEP: Duration = Duration::from_millis(1);
     let mut got = vec![0; peers.len()];
-    sim.run_until(span, |sim| {
+    let until = sim.now() + span;
+    while sim.now() < until {
         for (&peer, got) in peers.iter().zip(&mut got) {
             while sim.write(peer, &[7; 4096]) > 0 {}
             *got += sim.read(peer).len() as u64;
         }
-        false
-    });
+        sim.run_for(STEP);
+    }
     got
 }
 

@@ -173,7 +173,7 @@ impl Driver for SimDriver {
     fn writev(&mut self, key: Key, from: &[IoSlice<'_>]) -> io::Result<usize> {
         self.calls.writes += 1;
         let shortness = self.network.lock().faults.short_writes;
-        let bytes: Vec<u8> = from.iter().flat_map(|piece| piece.iter().copied()).collect();
+        let bytes = from.iter().map(|piece| &**piece).collect::<Vec<_>>().concat();
         let Transfer { mut network, end, most } = self.begin(key, bytes.len(), shortness)?;
         network.write(end, &bytes[..most])
     }
