@@ -49,8 +49,10 @@ impl Chain {
     /// Drops every segment. O(segments).
     pub(super) fn clear(&mut self) {
         self.first = None;
-        self.rest.clear();
-        self.give_list_back();
+        if self.rest.capacity() > 0 {
+            self.rest.clear();
+            self.give_list_back();
+        }
     }
 
     /// Drops the last segment if it holds no bytes. O(1).
@@ -84,8 +86,12 @@ impl Chain {
         usize::from(self.first.is_some()) + self.rest.len()
     }
 
+    /// Most chains never had a list, and find that out in one compare.
+    #[inline]
     fn give_list_back(&mut self) {
-        pool::give_list(mem::take(&mut self.rest));
+        if self.rest.capacity() > 0 {
+            pool::give_list(mem::take(&mut self.rest));
+        }
     }
 }
 

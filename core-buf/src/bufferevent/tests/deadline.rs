@@ -69,6 +69,7 @@ fn a_close_writes_what_is_left_and_tells_nothing_more() {
     put(&mut stream, Time::ZERO, 10);
     stream.disable(Time::ZERO, WRITE);
     stream.close(ms(100));
+    assert!(!stream.has_callbacks(), "what was pending is not told");
     stream.disable(Time::ZERO, WRITE);
     assert!(stream.is_closing() && !stream.is_closed());
     assert_eq!(stream.poll_deadline(), Some(ms(100)), "the linger deadline alone");
@@ -82,6 +83,7 @@ fn a_close_writes_what_is_left_and_tells_nothing_more() {
 #[test]
 fn the_linger_deadline_ends_a_close_and_can_only_come_forward() {
     let mut stream = open();
+    stream.set_timeout(Time::ZERO, WRITE, Some(Duration::from_millis(1)));
     put(&mut stream, Time::ZERO, 10);
     stream.close(ms(100));
     stream.close(ms(200));

@@ -128,6 +128,24 @@ fn a_member_waits_for_its_group_and_goes_on_with_the_grant_it_gets() {
 }
 
 #[test]
+fn a_grant_of_the_group_is_cut_to_the_own_limit_and_given_back_if_that_is_used_up() {
+    let mut stream = open();
+    let (group, mut shard) = member(&mut stream);
+    let first = exhaust(&mut stream, &mut shard, Time::ZERO) as u64;
+    stream.set_rate_limit(Time::ZERO, Some(smooth("1kB/s", 64)));
+    let (_, _, grant) = shard.poll_grant(READ, || ms(10)).expect("tokens have come");
+    let permit = stream.resume(READ, grant, &mut shard, &mut || ms(10)).expect("a permit");
+    assert_eq!(permit.bytes, 64);
+    stream.settle(permit, 64, Some(&mut shard));
+    let (_, _, grant) = shard.poll_grant(READ, || ms(20)).expect("it has more to read");
+    assert!(stream.resume(READ, grant, &mut shard, &mut || ms(20)).is_none());
+    assert_eq!(stream.suspended(READ), Suspend::OWN_LIMIT);
+    assert!(!shard.is_waiting(READ), "it does not hold the others up");
+    assert_eq!(stream.poll_deadline(), Some(ms(74)));
+    assert_eq!(group.totals(), (first + 64, 0));
+}
+
+#[test]
 fn a_member_that_is_done_leaves_the_queue_and_gives_its_grant_back() {
     for disable in [true, false] {
         let mut stream = open();
