@@ -105,7 +105,8 @@ impl Bufferevent {
         stream
     }
 
-    /// A stream whose connection is still being made; see [`handle_connected`](Self::handle_connected).
+    /// A stream whose connection is still being made: see
+    /// [`handle_connected`](Self::handle_connected).
     pub fn connecting(now: Time) -> Self {
         let mut stream = Self::connected(now);
         stream.ready = Readiness::empty();

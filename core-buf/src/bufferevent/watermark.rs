@@ -44,7 +44,7 @@ impl Default for Watermarks {
 }
 
 impl Watermarks {
-    /// Whether the read callback is due. A full input is, whatever the low mark: no more would come.
+    /// Whether the read callback is due: at the low mark, or when no more would come.
     pub(super) fn input_is_due(&self, input_len: usize) -> bool {
         input_len >= self.read_low || self.input_is_full(input_len)
     }
