@@ -189,16 +189,64 @@ impl<'a> BevMut<'a> {
 
 impl Drop for BevMut<'_> {
     fn drop(&mut self) {
-        let now = self.core.now;
-        if let Some(stream) = self.core.slots.stream(self.key) {
-            stream.bev.handle_callback(now);
-        }
-        self.core.update(self.key);
+        self.core.handle_touched(self.key);
     }
 }
 
 impl fmt::Debug for BevMut<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BevMut").field("id", &self.id()).finish_non_exhaustive()
+    }
+}
+
+/// Two different bufferevents of this core.
+///
+/// # Shape
+/// Borrows the core; get it from [`Context::two`](crate::Context::two) or [`Core::two`].
+pub struct Two<'a> {
+    core: &'a mut Core,
+    keys: (Key, Key),
+}
+
+impl<'a> Two<'a> {
+    /// `keys` name two occupied slots, which live at least as long as the borrow of the core.
+    pub(crate) fn new(core: &'a mut Core, keys: (Key, Key)) -> Self {
+        Self { core, keys }
+    }
+
+    /// The first of them.
+    pub fn first(&mut self) -> BevMut<'_> {
+        BevMut::new(self.core, self.keys.0)
+    }
+
+    /// The second of them.
+    pub fn second(&mut self) -> BevMut<'_> {
+        BevMut::new(self.core, self.keys.1)
+    }
+
+    /// The buffers of both at once: of the first, then of the second, each the input first.
+    pub fn buffers(&mut self) -> ((Input<'_>, Output<'_>), (Input<'_>, Output<'_>)) {
+        let (first, second) = self
+            .core
+            .slots
+            .two_streams(self.keys.0, self.keys.1)
+            .expect("slots are given up between turns only");
+        let (first, second) = (first.bev.buffers(), second.bev.buffers());
+        let lend = |(input, output)| (Input::new(input), Output::new(output));
+        (lend(first), lend(second))
+    }
+}
+
+impl Drop for Two<'_> {
+    fn drop(&mut self) {
+        self.core.handle_touched(self.keys.0);
+        self.core.handle_touched(self.keys.1);
+    }
+}
+
+impl fmt::Debug for Two<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = (self.core.id(self.keys.0), self.core.id(self.keys.1));
+        f.debug_struct("Two").field("names", &names).finish_non_exhaustive()
     }
 }

@@ -106,8 +106,7 @@ impl RuntimeBuilder {
         let descriptors = DescriptorLimit::raise();
         let mut drivers: Vec<Box<dyn Driver>> = Vec::new();
         for core in 0..plan.cores.len() {
-            let driver =
-                MioDriver::new().map_err(|source| BuildError::Driver { core, source })?;
+            let driver = MioDriver::new().map_err(|source| BuildError::Driver { core, source })?;
             drivers.push(Box::new(driver));
         }
         let shared = Shared::new(drivers.iter().map(|driver| driver.waker()).collect());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use core_buf::Buffer;
 use groups::Time;
 
-use crate::bev::BevMut;
+use crate::bev::{BevMut, Two};
 use crate::id::{BevId, Key};
 use crate::reactor::Core;
 use crate::slot::Stream;
@@ -49,17 +49,29 @@ impl<'a> Context<'a> {
         self.core.get(id)
     }
 
-    /// Moves the whole input of this connection to the output of another: one line of a proxy.
+    /// Two open connections of this core at once, for a proxy; `None` unless both are open and
+    /// not the same.
     ///
-    /// Moves segments and copies nothing; `None` if the other is gone, and the input stays.
-    pub fn forward_to(&mut self, id: BevId) -> Option<usize> {
-        if self.core.get(id).is_none() {
-            return None;
-        }
-        let mut bytes = std::mem::take(self.stream().bev.buffers().0);
-        let moved = bytes.len();
-        self.core.get(id)?.output().append_buffer(&mut bytes);
-        Some(moved)
+    /// # Examples
+    /// ```
+    /// use sluicegate::{BevId, Context, Handler};
+    ///
+    /// /// Sends what comes in to the connection it is coupled with.
+    /// struct Forward(BevId);
+    /// impl Handler for Forward {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let me = cx.id();
+    ///         if let Some(mut two) = cx.two(me, self.0) {
+    ///             let ((mut input, _), (_, mut output)) = two.buffers();
+    ///             output.append(&mut input);
+    ///         } else {
+    ///             cx.me().close();
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn two(&mut self, first: BevId, second: BevId) -> Option<Two<'_>> {
+        self.core.two(first, second)
     }
 
     /// The core, to listen, connect, set timers or write to other cores.

@@ -32,7 +32,7 @@ pub enum Error {
     /// An address does not parse or resolve: write it as host:port.
     #[error("cannot use address {addr}: {source}; write it as host:port, like 127.0.0.1:7777")]
     Address {
-        /// The address as given.
+        /// The address as given, a text in quotes.
         addr: String,
         /// What resolving said.
         source: io::Error,
@@ -91,8 +91,12 @@ pub enum BuildError {
 
 fn bind_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "another socket has this port: stop it, or use port 0 for a free one",
-        io::ErrorKind::AddrNotAvailable => "no interface has this address: use one of this machine, or 0.0.0.0",
+        io::ErrorKind::AddrInUse => {
+            "another socket has this port: stop it, or use port 0 for a free one"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface has this address: use one of this machine, or 0.0.0.0"
+        }
         io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege: use a higher one",
         _ => "see the system's message",
     }

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use groups::{ConfigError, Direction, GroupId, GroupStats, Rebalance, ServiceOrder, TokenBucketConfig};
+use groups::{
+    ConfigError, Direction, GroupId, GroupStats, Rebalance, ServiceOrder, TokenBucketConfig,
+};
 
 use crate::clock::Clock;
 

@@ -8,8 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::driver::WakeDriver;
-use crate::mailbox::{Mailbox, Refused};
 pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
+use crate::mailbox::{Mailbox, Refused};
 use crate::reactor::Core;
 use crate::stats::{CoreStats, Published};
 

@@ -18,7 +18,9 @@
 #![warn(missing_docs)]
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("sluicegate runs on Linux only: it relies on epoll, SO_REUSEPORT and affinity masks");
+compile_error!(
+    "sluicegate runs on Linux only: it relies on epoll, SO_REUSEPORT and affinity masks"
+);
 
 extern crate sluicegate_core_buf as core_buf;
 extern crate sluicegate_groups as groups;
@@ -54,7 +56,7 @@ pub use groups::{
     ServiceOrder, Time, TokenBucketConfig,
 };
 
-pub use bev::{BevMut, DEFAULT_LINGER};
+pub use bev::{BevMut, DEFAULT_LINGER, Two};
 pub use builder::{DEFAULT_DRAIN_TIMEOUT, RuntimeBuilder};
 pub use clock::Clock;
 pub use context::{Context, Input, Output};

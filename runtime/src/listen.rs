@@ -6,6 +6,7 @@
 //!
 //! Options that accepted sockets inherit from the listener are set on it, at no cost per accept.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
@@ -157,16 +158,12 @@ fn socket_addr(socket: &Socket) -> io::Result<SocketAddr> {
     addr.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))
 }
 
-/// The first address that `addr` stands for.
-pub(crate) fn resolve(addr: impl ToSocketAddrs) -> Result<SocketAddr, Error> {
-    let mut addrs = addr.to_socket_addrs().map_err(|source| Error::Address {
-        addr: String::from("given"),
-        source,
-    })?;
-    addrs.next().ok_or_else(|| Error::Address {
-        addr: String::from("given"),
-        source: io::ErrorKind::NotFound.into(),
-    })
+/// The first address that `addr` stands for; an error shows `addr` as its `Debug` does.
+pub(crate) fn resolve(addr: impl ToSocketAddrs + fmt::Debug) -> Result<SocketAddr, Error> {
+    let first = addr.to_socket_addrs().and_then(|mut addrs| {
+        addrs.next().ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no address found"))
+    });
+    first.map_err(|source| Error::Address { addr: format!("{addr:?}"), source })
 }
 
 /// The error of binding, with the address.

@@ -71,7 +71,7 @@ impl Runtime {
     /// The address does not parse or resolve, or is in use: the message names it.
     pub fn listen<H: Handler>(
         &mut self,
-        addr: impl ToSocketAddrs,
+        addr: impl ToSocketAddrs + fmt::Debug,
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<SocketAddr> {
         self.listen_with(addr, ListenOptions::default(), factory)
@@ -83,7 +83,7 @@ impl Runtime {
     /// As for [`listen`](Self::listen).
     pub fn listen_with<H: Handler>(
         &mut self,
-        addr: impl ToSocketAddrs,
+        addr: impl ToSocketAddrs + fmt::Debug,
         options: ListenOptions,
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<SocketAddr> {

@@ -136,6 +136,30 @@ impl Slots {
         }
     }
 
+    /// Two different streams at once.
+    pub(crate) fn two_streams(
+        &mut self,
+        first: Key,
+        second: Key,
+    ) -> Option<(&mut Stream, &mut Stream)> {
+        let (a, b) = (first.slot as usize, second.slot as usize);
+        let (slot_a, slot_b) = if a / PAGE == b / PAGE {
+            let page = self.pages.get_mut(a / PAGE)?;
+            let [slot_a, slot_b] = page.get_disjoint_mut([a % PAGE, b % PAGE]).ok()?;
+            (slot_a, slot_b)
+        } else {
+            let [page_a, page_b] = self.pages.get_disjoint_mut([a / PAGE, b / PAGE]).ok()?;
+            (&mut page_a[a % PAGE], &mut page_b[b % PAGE])
+        };
+        if slot_a.generation != first.generation || slot_b.generation != second.generation {
+            return None;
+        }
+        match (&mut slot_a.occupant, &mut slot_b.occupant) {
+            (Occupant::Stream(a), Occupant::Stream(b)) => Some((a, b)),
+            _ => None,
+        }
+    }
+
     pub(crate) fn listener(&mut self, key: Key) -> Option<&mut Listener> {
         match &mut self.find(key)?.occupant {
             Occupant::Listener(listener) => Some(listener),
@@ -170,10 +194,79 @@ impl Slots {
 
     fn grow(&mut self) {
         let first = (self.pages.len() * PAGE) as u32;
-        let vacant =
-            || Slot { generation: 0, queued: Queued::default(), occupant: Occupant::None };
+        let vacant = || Slot { generation: 0, queued: Queued::default(), occupant: Occupant::None };
         self.pages.push(std::iter::repeat_with(vacant).take(PAGE).collect());
         // Low numbers first, so that a core's live slots stay together.
         self.free.extend((first..first + PAGE as u32).rev());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Occupant {
+        Occupant::Stream(Box::new(Stream {
+            bev: Bufferevent::connected(Time::ZERO),
+            handler: None,
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            listener: None,
+            timer: None,
+            read_turn: 0,
+            tell_drain: false,
+        }))
+    }
+
+    fn occupied(slots: &mut Slots) -> Key {
+        let key = slots.reserve();
+        slots.occupy(key, stream());
+        key
+    }
+
+    #[test]
+    fn a_name_finds_nothing_once_its_slot_is_given_up() {
+        let mut slots = Slots::default();
+        let old = occupied(&mut slots);
+        assert!(slots.stream(old).is_some());
+        slots.vacate(old);
+        assert!(slots.stream(old).is_none());
+        slots.reap();
+        let new = occupied(&mut slots);
+        assert_eq!(new.slot, old.slot, "the slot is used again");
+        assert!(slots.stream(old).is_none() && slots.stream(new).is_some());
+        assert_eq!(slots.len(), 1);
+    }
+
+    #[test]
+    fn a_slot_is_not_used_again_within_its_batch() {
+        let mut slots = Slots::default();
+        let old = occupied(&mut slots);
+        slots.vacate(old);
+        assert_ne!(slots.reserve().slot, old.slot);
+    }
+
+    #[test]
+    fn a_slot_whose_generation_would_wrap_is_retired() {
+        let mut slots = Slots::default();
+        let key = slots.reserve();
+        slots.at_mut(key.slot).generation = u32::MAX;
+        let last = Key { generation: u32::MAX, ..key };
+        slots.occupy(last, stream());
+        slots.vacate(last);
+        slots.reap();
+        for _ in 0..2 * PAGE {
+            assert_ne!(slots.reserve().slot, key.slot);
+        }
+    }
+
+    #[test]
+    fn two_streams_are_lent_from_one_page_and_from_two() {
+        let mut slots = Slots::default();
+        let keys: Vec<Key> = (0..PAGE + 1).map(|_| occupied(&mut slots)).collect();
+        assert!(slots.two_streams(keys[0], keys[1]).is_some());
+        assert!(slots.two_streams(keys[0], keys[PAGE]).is_some());
+        assert!(slots.two_streams(keys[0], keys[0]).is_none());
+        slots.vacate(keys[1]);
+        assert!(slots.two_streams(keys[0], keys[1]).is_none());
     }
 }

@@ -73,7 +73,12 @@ impl MioDriver {
         })
     }
 
-    fn register(&mut self, key: Key, source: &mut impl Source, interest: Interest) -> io::Result<()> {
+    fn register(
+        &mut self,
+        key: Key,
+        source: &mut impl Source,
+        interest: Interest,
+    ) -> io::Result<()> {
         self.calls.others += 1;
         self.poll.registry().register(source, Token(key.to_bits() as usize), interest)
     }

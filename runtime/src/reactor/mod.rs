@@ -30,7 +30,7 @@ use groups::Time;
 pub(crate) use self::accept::Factory;
 pub(crate) use self::drain::Drain;
 pub(crate) use self::shards::Shards;
-use crate::bev::BevMut;
+use crate::bev::{BevMut, Two};
 use crate::driver::{Driver, Listening, Ready};
 use crate::error::Result;
 use crate::handle::{Handle, Message, Shared, Shutdown};
@@ -154,7 +154,7 @@ impl Core {
     /// The address does not parse or resolve, or cannot be bound: the message names it.
     pub fn listen<H: Handler>(
         &mut self,
-        addr: impl ToSocketAddrs,
+        addr: impl ToSocketAddrs + fmt::Debug,
         options: ListenOptions,
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<SocketAddr> {
@@ -193,9 +193,18 @@ impl Core {
 
     /// The connection of that name, if it lives here.
     pub fn get(&mut self, id: BevId) -> Option<BevMut<'_>> {
-        let open = id.core == self.index
-            && self.slots.stream(id.key).is_some_and(|stream| !stream.bev.is_closed());
-        open.then(|| BevMut::new(self, id.key))
+        self.is_open(id).then(|| BevMut::new(self, id.key))
+    }
+
+    /// Two connections at once, unless one does not live here or they are the same.
+    pub fn two(&mut self, first: BevId, second: BevId) -> Option<Two<'_>> {
+        let both = first != second && self.is_open(first) && self.is_open(second);
+        both.then(|| Two::new(self, (first.key, second.key)))
+    }
+
+    fn is_open(&mut self, id: BevId) -> bool {
+        id.core == self.index
+            && self.slots.stream(id.key).is_some_and(|stream| !stream.bev.is_closed())
     }
 
     /// Runs `task` on another core, or later on this one; sends of one turn go out together.
@@ -409,6 +418,15 @@ impl Core {
         if !std::mem::replace(&mut queued.callbacks, true) {
             self.callbacks.push_back(slot);
         }
+    }
+
+    /// Somebody had a stream in hand: its buffers and marks are looked at again.
+    pub(crate) fn handle_touched(&mut self, key: Key) {
+        let now = self.now;
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.handle_callback(now);
+        }
+        self.update(key);
     }
 
     /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.

@@ -245,4 +245,3 @@ impl Core {
         self.shards.leave(membership, &mut self.wheel);
     }
 }
-
