@@ -40,8 +40,8 @@ impl TokenBucket {
     /// quantum: 1 ms of the rate, from 64 bytes to 64 KiB, at most the burst.
     #[must_use]
     pub fn new(now: Time, config: &TokenBucketConfig) -> Self {
-        let start = |direction| Level::new(now, config, config.limit(direction)?, None);
-        Self { levels: Direction::ALL.map(start) }
+        let level = |limit| Level::new(now, config, limit, None);
+        Self { levels: Direction::ALL.map(|direction| config.limit(direction).map(level)) }
     }
 
     /// Replaces the config; levels are clipped to the new burst, never raised.
@@ -53,9 +53,8 @@ impl TokenBucket {
             if let Some(level) = slot {
                 level.settle(now);
             }
-            *slot = config
-                .limit(direction)
-                .and_then(|limit| Level::new(now, config, limit, slot.as_ref()));
+            let limit = config.limit(direction);
+            *slot = limit.map(|limit| Level::new(now, config, limit, slot.as_ref()));
         }
     }
 
@@ -106,26 +105,22 @@ struct Level {
 }
 
 impl Level {
-    /// Makes the level of a limit, continuing `before` if there was one. Always `Some`.
-    fn new(
-        now: Time,
-        config: &TokenBucketConfig,
-        limit: Limit,
-        before: Option<&Self>,
-    ) -> Option<Self> {
+    /// Makes the level of a limit, continuing a settled one if there was one.
+    fn new(now: Time, config: &TokenBucketConfig, limit: Limit, before: Option<&Self>) -> Self {
         let (period_ns, stepped) = (config.period_ns(), config.tick().is_some());
+        // A clock that stepped back must not produce the same bytes a second time.
+        let now = before.map_or(now, |level| level.settled.max(now));
         let start =
             before.map_or(now, |level| level.clock.successor_start(now, period_ns, stepped));
         let clock = ByteClock::new(start, 0, limit.rate(), period_ns, stepped);
         let burst = limit.burst() as i64;
         let quantum = clock.bytes_in(QUANTUM_SPAN).clamp(QUANTUM_MIN, QUANTUM_MAX) as i64;
-        let (fill, worthwhile) = if stepped {
-            (limit.rate() as i64, 1)
-        } else {
-            (quantum.min(burst), quantum.min(burst))
+        let (fill, worthwhile) = match stepped {
+            true => (limit.rate() as i64, 1),
+            false => (quantum.min(burst), quantum.min(burst)),
         };
         let tokens = before.map_or(fill, |level| level.tokens.min(burst));
-        Some(Self { clock, tokens, settled: now, burst, worthwhile })
+        Self { clock, tokens, settled: now, burst, worthwhile }
     }
 
     /// Adds what the clock produced since the last time and returns the level.
@@ -233,6 +228,15 @@ mod tests {
         assert_eq!(bucket.available(ms(1000), READ), 500);
         bucket.set_config(ms(1000), &smooth("1GB/s", 1 << 30));
         assert_eq!(bucket.available(ms(1000), READ), 500);
+    }
+
+    #[test]
+    fn a_config_set_at_an_earlier_reading_produces_no_byte_twice() {
+        let mut bucket = TokenBucket::new(ms(0), &smooth("1MB/s", 100_000));
+        assert_eq!(bucket.available(ms(50), READ), 51_000);
+        bucket.set_config(ms(20), &smooth("1MB/s", 100_000));
+        assert_eq!(bucket.available(ms(50), READ), 51_000);
+        assert_eq!(bucket.available(ms(51), READ), 52_000);
     }
 
     #[test]

@@ -84,8 +84,9 @@ impl ByteClock {
     }
 
     /// Returns where a successor that begins at `now` has to start to keep this clock's beat:
-    /// at the last edge if it ticks alike, else at `now`.
+    /// at the last edge if it ticks alike, else at `now`; never before this clock's own start.
     pub(crate) fn successor_start(&self, now: Time, period_ns: u64, stepped: bool) -> Time {
+        let now = now.max(self.start);
         if !(self.stepped && stepped && self.period_ns == period_ns) {
             return now;
         }
@@ -138,7 +139,8 @@ mod tests {
         assert_eq!(clock.successor_start(at(29), 10, true), at(27));
         assert_eq!(clock.successor_start(at(29), 11, true), at(29));
         assert_eq!(clock.successor_start(at(29), 10, false), at(29));
-        assert_eq!(clock.successor_start(at(3), 10, true), at(3));
+        assert_eq!(clock.successor_start(at(3), 10, true), at(7));
+        assert_eq!(clock.successor_start(at(3), 11, true), at(7));
     }
 
     proptest! {

@@ -46,7 +46,7 @@ impl Credit {
             return; // An older reading: no time has passed.
         }
         let (own, all) = (u128::from(share.own), u128::from(share.all));
-        let earned = produced as u128 * own + u128::from(self.remainder.min(share.all - 1));
+        let earned = produced as u128 * own + u128::from(self.carried(share));
         // `own <= all`, so the quotient is at most `produced` + 1 and fits; so do the others.
         let cap = (u128::from(window_bytes) * own / all) as i64 + quantum as i64;
         let balance = self.balance.saturating_add((earned / all) as i64);
@@ -87,8 +87,14 @@ impl Credit {
     /// Returns the reading at which the balance will be zero or more.
     pub(crate) fn solvent_at(&self, share: Share) -> u64 {
         let debt = u128::from(self.balance.min(0).unsigned_abs()) * u128::from(share.all);
-        let produced = debt.saturating_sub(u128::from(self.remainder)).div_ceil(share.own.into());
+        let carried = u128::from(self.carried(share));
+        let produced = debt.saturating_sub(carried).div_ceil(share.own.into());
         self.settled.wrapping_add(u64::try_from(produced).unwrap_or(u64::MAX >> 1))
+    }
+
+    /// Returns the remainder in parts of `share.all`; one left from a larger W is less than a byte.
+    fn carried(&self, share: Share) -> u64 {
+        self.remainder.min(share.all - 1)
     }
 }
 
@@ -135,6 +141,18 @@ mod tests {
         assert_eq!(credit.solvent_at(THIRD), 30);
         credit.settle(30, THIRD, 1000, 10);
         assert_eq!(credit.allowance(500, 1000, 10).most, 10);
+    }
+
+    #[test]
+    fn a_debt_is_settled_when_foretold_also_if_others_left_meanwhile() {
+        let (many, few) = (Share { own: 1, all: 10 }, Share { own: 1, all: 2 });
+        let mut credit = Credit::default();
+        credit.spend(1, 0);
+        credit.settle(8, many, 1000, 10);
+        let solvent = credit.solvent_at(few);
+        assert!(solvent > 8, "the remainder is not worth a byte of the smaller whole");
+        credit.settle(solvent, few, 1000, 10);
+        assert_eq!(credit.balance, 0);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::time::{Direction, Time};
 
 /// Bytes a member may move now; hand it to [`GroupShard::settle`](crate::GroupShard::settle) afterwards.
 ///
-/// Dropping a grant without settling it loses its bytes to the group: always safe, never right.
+/// A grant that is dropped instead occupies its part of the core's lease until the shard is
+/// dropped: never too much moves, but too little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a grant that is not settled takes its bytes from everyone"]
 pub struct Grant {

@@ -118,9 +118,9 @@ impl Group {
     ///
     /// # Errors
     /// [`NoSeat`] if all are taken: build the group with more.
-    pub fn shard(&self, _now: Time, waker: Waker) -> Result<GroupShard, NoSeat> {
+    pub fn shard(&self, now: Time, waker: Waker) -> Result<GroupShard, NoSeat> {
         let seat = self.shared.take_seat(waker)?;
-        Ok(GroupShard::new(Arc::clone(&self.shared), seat))
+        Ok(GroupShard::new(Arc::clone(&self.shared), seat, now))
     }
 
     /// Returns the current config.
@@ -173,7 +173,7 @@ impl Group {
     }
 
     /// Debits `bytes` by hand, or credits them if negative; credit is clipped at
-    /// [`usable_burst`](Self::usable_burst) and wakes every core.
+    /// [`usable_burst`](Self::usable_burst) and wakes every core. Nothing happens without a limit.
     pub fn decrement(&self, now: Time, dir: Direction, bytes: i64) {
         {
             let board = self.shared.board.lock();

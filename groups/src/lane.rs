@@ -43,7 +43,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(direction: Direction, plan: Option<Plan>) -> Self {
+    pub(crate) fn new(direction: Direction, plan: Option<Plan>, now: Time) -> Self {
         Self {
             direction,
             plan,
@@ -54,7 +54,7 @@ impl Lane {
             weight: 0,
             credit: Credit::default(),
             queue: Queue::new(direction),
-            seen: Time::ZERO,
+            seen: now,
             next_rebalance: None,
             tick_number: None,
         }

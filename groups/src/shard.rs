@@ -58,14 +58,14 @@ pub struct GroupShard {
 }
 
 impl GroupShard {
-    pub(crate) fn new(shared: Arc<Shared>, seat: usize) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, seat: usize, now: Time) -> Self {
         let snapshot = shared.snapshot();
         let seed = shared.id.as_u64().wrapping_mul(SEED_STRIDE) ^ seat as u64;
         let random = match shared.order {
             ServiceOrder::RoundRobin => None,
             ServiceOrder::RandomEachTick => Some(SmallRng::seed_from_u64(seed)),
         };
-        let lanes = Direction::ALL.map(|dir| Lane::new(dir, snapshot.plans[dir.index()]));
+        let lanes = Direction::ALL.map(|dir| Lane::new(dir, snapshot.plans[dir.index()], now));
         Self {
             seat,
             version: snapshot.version,

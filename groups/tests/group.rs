@@ -143,6 +143,14 @@ fn a_new_config_never_raises_the_level_even_if_the_bucket_was_overfull() {
 }
 
 #[test]
+fn a_config_set_at_an_earlier_reading_produces_no_byte_twice() {
+    let group = Group::new(ms(50), smooth("1MB/s")).unwrap();
+    group.set_config(ms(20), smooth("1MB/s")).unwrap();
+    assert_eq!(group.read_limit(ms(50)), 1000);
+    assert_eq!(group.read_limit(ms(51)), 2000);
+}
+
+#[test]
 fn a_tick_of_unchanged_length_keeps_its_beat() {
     let group = Group::new(ms(0), ticking(300, 30_000, 100)).unwrap();
     group.set_config(ms(150), ticking(500, 30_000, 100)).unwrap();
