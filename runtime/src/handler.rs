@@ -40,9 +40,13 @@ pub trait Handler: 'static {
     }
 
     /// Something else happened. Unless overridden, closes on EOF, ERROR and TIMEOUT.
+    ///
+    /// What is left is written first, unless it was writing that failed or timed out.
     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
-        let over = EventFlags::EOF | EventFlags::ERROR | EventFlags::TIMEOUT;
-        if event.flags.intersects(over) {
+        let failed = event.flags.intersects(EventFlags::ERROR | EventFlags::TIMEOUT);
+        if failed && event.flags.contains(EventFlags::WRITING) {
+            cx.me().close_now();
+        } else if failed || event.flags.contains(EventFlags::EOF) {
             cx.me().close();
         }
     }

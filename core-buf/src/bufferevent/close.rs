@@ -34,8 +34,10 @@ impl Bufferevent {
             self.deadlines.stop(Direction::Write);
             self.suspended.lift(Direction::Write, Suspend::USER);
         }
-        self.deadlines.linger(linger_until);
         self.finish_flushing();
+        if self.life == Life::Flushing {
+            self.deadlines.linger(linger_until);
+        }
     }
 
     /// Is closed at once; the output is discarded.
@@ -58,9 +60,13 @@ impl Bufferevent {
     }
 
     /// Closes a flushing stream that has nothing left to write, or nowhere to write it.
+    #[inline]
     pub(super) fn finish_flushing(&mut self) {
+        if self.life != Life::Flushing {
+            return;
+        }
         let cannot_write = self.suspended.of(Direction::Write).contains(Suspend::ENDED);
-        if self.life == Life::Flushing && (self.output.is_empty() || cannot_write) {
+        if self.output.is_empty() || cannot_write {
             self.close_now();
         }
     }

@@ -17,48 +17,80 @@ use groups::{Direction, Time};
 use super::close::Life;
 use super::{Bufferevent, EventFlags, Suspend};
 
+/// The deadlines of a bufferevent; most have none, and find that out in one compare.
+#[derive(Debug, Default)]
+pub(super) struct Deadlines(Option<Box<Set>>);
+
 /// Timeouts as set by the user, and when they run out.
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+struct Set {
     timeout: [Option<Duration>; 2],
     at: [Option<Time>; 2],
     linger_at: Option<Time>,
 }
 
 impl Deadlines {
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn set_timeout(&mut self, direction: Direction, timeout: Option<Duration>) {
+        if timeout.is_some() || self.0.is_some() {
+            self.0.get_or_insert_default().timeout[direction.index()] = timeout;
+        }
+        self.stop(direction);
+    }
+
+    fn timeout(&self, direction: Direction) -> Option<Duration> {
+        self.0.as_ref()?.timeout[direction.index()]
+    }
+
     /// Starts the timeout of a direction if it has one and does not run yet.
+    #[inline]
     fn start(&mut self, now: Time, direction: Direction) {
-        let i = direction.index();
-        if self.at[i].is_none() {
-            self.at[i] = self.timeout[i].map(|timeout| now + timeout);
+        if let Some(set) = &mut self.0 {
+            let i = direction.index();
+            if set.at[i].is_none() {
+                set.at[i] = set.timeout[i].map(|timeout| now + timeout);
+            }
         }
     }
 
     /// Starts the timeout of a direction anew.
+    #[inline]
     pub(super) fn restart(&mut self, now: Time, direction: Direction) {
         self.stop(direction);
         self.start(now, direction);
     }
 
+    #[inline]
     pub(super) fn stop(&mut self, direction: Direction) {
-        self.at[direction.index()] = None;
+        if let Some(set) = &mut self.0 {
+            set.at[direction.index()] = None;
+        }
     }
 
     /// Bounds a close; of several bounds the earliest holds.
     pub(super) fn linger(&mut self, until: Time) {
-        self.linger_at = Some(self.linger_at.map_or(until, |at| at.min(until)));
+        let at = &mut self.0.get_or_insert_default().linger_at;
+        *at = Some(at.map_or(until, |at| at.min(until)));
     }
 
     fn is_due(&self, now: Time, direction: Direction) -> bool {
-        self.at[direction.index()].is_some_and(|at| at <= now)
+        let at = self.0.as_ref().and_then(|set| set.at[direction.index()]);
+        at.is_some_and(|at| at <= now)
     }
 
     fn linger_is_due(&self, now: Time) -> bool {
-        self.linger_at.is_some_and(|at| at <= now)
+        let at = self.0.as_ref().and_then(|set| set.linger_at);
+        at.is_some_and(|at| at <= now)
     }
 
+    #[inline]
     fn next(&self) -> Option<Time> {
-        [self.at[0], self.at[1], self.linger_at].into_iter().flatten().min()
+        let set = self.0.as_ref()?;
+        [set.at[0], set.at[1], set.linger_at].into_iter().flatten().min()
     }
 }
 
@@ -103,21 +135,23 @@ impl Bufferevent {
         if self.life == Life::Closed {
             return None;
         }
-        [self.deadlines.next(), self.limits.next_deadline()].into_iter().flatten().min()
+        match (self.deadlines.next(), self.limits.next_deadline()) {
+            (Some(own), Some(limit)) => Some(own.min(limit)),
+            (own, limit) => own.or(limit),
+        }
     }
 
     /// Sets, or with `None` removes, the time the peer has to act in a direction.
     ///
     /// Reading, it has to send; writing, to take what waits, or to accept the connection.
     pub fn set_timeout(&mut self, now: Time, direction: Direction, timeout: Option<Duration>) {
-        self.deadlines.timeout[direction.index()] = timeout;
-        self.deadlines.stop(direction);
+        self.deadlines.set_timeout(direction, timeout);
         self.update_deadlines(now);
     }
 
     /// The timeout of a direction.
     pub fn timeout(&self, direction: Direction) -> Option<Duration> {
-        self.deadlines.timeout[direction.index()]
+        self.deadlines.timeout(direction)
     }
 
     /// Timeouts that ran out while this stream waited for tokens of ours, and were started anew.
@@ -126,7 +160,11 @@ impl Bufferevent {
     }
 
     /// Starts and stops the timeouts as the state says; those that run keep running.
+    #[inline]
     pub(super) fn update_deadlines(&mut self, now: Time) {
+        if self.deadlines.is_empty() {
+            return;
+        }
         for direction in Direction::ALL {
             if self.awaits_peer(direction) {
                 self.deadlines.start(now, direction);
