@@ -1,0 +1,172 @@
+//! Two cores step by step: queues, shares, debts and deadlines at exact instants.
+
+use std::num::NonZeroU32;
+use std::task::Waker;
+use std::time::Duration;
+
+use sluicegate_groups::{
+    Direction, Group, GroupBuilder, GroupShard, MemberId, Rebalance, Time, TokenBucketConfig,
+};
+
+const READ: Direction = Direction::Read;
+
+fn ms(ms: u64) -> Time {
+    Time::from_nanos(ms * 1_000_000)
+}
+
+/// 10 MB/s on two seats: a lease and a quantum of 10,000, shares kept for 49 ms.
+fn fast() -> GroupBuilder {
+    Group::builder(TokenBucketConfig::per_second("10MB/s".parse().unwrap())).seats(2)
+}
+
+/// 3,000 bytes each 100 ms and nothing saved: no leases.
+fn tight() -> GroupBuilder {
+    let tick = Some(Duration::from_millis(100));
+    Group::builder(TokenBucketConfig::new(3000, 3000, 3000, 3000, tick).unwrap()).seats(2)
+}
+
+fn core(group: &Group, weight: u32) -> (GroupShard, MemberId) {
+    let mut shard = group.shard(ms(0), Waker::noop().clone()).unwrap();
+    let member = shard.join(0, NonZeroU32::new(weight).unwrap());
+    (shard, member)
+}
+
+/// Moves all a core's member may at `now`, until it waits.
+fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
+    let mut moved = 0;
+    while let Some(grant) = shard.request(member, READ, u64::MAX, || now) {
+        moved += grant.bytes;
+        shard.settle(member, grant, grant.bytes, true);
+    }
+    moved
+}
+
+/// A core with one of two members left waiting and half its lease of 10,000 in hand, at 50 ms.
+fn half_served(group: &Group) -> GroupShard {
+    let (mut shard, first) = core(group, 1);
+    exhaust(&mut shard, first, ms(0));
+    let second = shard.join(1, NonZeroU32::MIN);
+    assert_eq!(shard.request(second, READ, u64::MAX, || ms(0)), None);
+    shard.rebalance(ms(50));
+    assert_eq!(shard.quantum(READ), 5000);
+    let (_, member, grant) = shard.poll_grant(READ, || ms(50)).unwrap();
+    assert_eq!((member, grant.bytes), (first, 5000));
+    shard.settle(member, grant, 5000, false);
+    assert!(shard.holds_lease() && shard.is_queued(second, READ));
+    shard
+}
+
+#[test]
+fn a_lease_in_hand_is_for_those_who_wait_not_for_newcomers() {
+    let group = fast().build(ms(0)).unwrap();
+    let mut shard = half_served(&group);
+    let third = shard.join(2, NonZeroU32::MIN);
+    assert_eq!(shard.request(third, READ, 10, || panic!("others wait")), None);
+}
+
+#[test]
+fn a_rebalance_gives_back_what_waiting_members_cannot_use() {
+    let group = fast().build(ms(0)).unwrap();
+    let mut shard = half_served(&group);
+    let (mut other, crowd) = core(&group, 99);
+    exhaust(&mut other, crowd, ms(50));
+    shard.rebalance(ms(50));
+    assert_eq!(shard.quantum(READ), 1000, "100 of weight wait");
+    assert_eq!(group.stats().seats[0].lease[0], 1000);
+}
+
+#[test]
+fn a_core_that_leaves_and_rejoins_still_owes_what_it_overdrew() {
+    let group = fast().build(ms(0)).unwrap();
+    let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
+    exhaust(&mut one, a, ms(0));
+    assert_eq!(exhaust(&mut two, b, ms(10)), 10_000, "a quantum beyond its credit of nothing");
+    two.cancel(b, READ);
+    two.park();
+    assert_eq!(exhaust(&mut two, b, ms(10)), 0);
+    two.cancel(b, READ);
+    two.park();
+    assert_eq!(exhaust(&mut two, b, ms(12)), 10_000, "half of 2 ms, its share, paid the debt");
+}
+
+#[test]
+fn a_config_that_lifts_the_limit_while_a_member_queues_is_not_missed() {
+    let group = fast().build(ms(0)).unwrap();
+    let (mut shard, member) = core(&group, 1);
+    assert_eq!(exhaust(&mut shard, member, ms(0)), 10_000);
+    shard.cancel(member, READ);
+    let lifted = TokenBucketConfig::builder().build().unwrap();
+    let reading = || {
+        group.set_config(ms(0), lifted).unwrap();
+        ms(0)
+    };
+    let grant = shard.request(member, READ, 77, reading).expect("looked once more");
+    assert_eq!(grant.bytes, 77);
+    shard.settle(member, grant, 77, false);
+}
+
+#[test]
+fn a_core_whose_limit_went_and_came_back_joins_again() {
+    let group = fast().build(ms(0)).unwrap();
+    let (mut shard, member) = core(&group, 1);
+    exhaust(&mut shard, member, ms(0));
+    let config = group.config();
+    group.set_config(ms(0), TokenBucketConfig::builder().build().unwrap()).unwrap();
+    shard.refresh();
+    assert_eq!(group.stats().weight, [0, 0]);
+    group.set_config(ms(0), config).unwrap();
+    group.decrement(ms(0), READ, 10_000);
+    assert_eq!(shard.poll_grant(READ, || ms(0)), None);
+    assert_eq!(group.stats().weight, [1, 0]);
+}
+
+#[test]
+fn an_earlier_reading_means_that_no_time_has_passed() {
+    let group = fast().build(ms(0)).unwrap();
+    let (mut shard, member) = core(&group, 1);
+    for now in [ms(10), ms(0)] {
+        let grant = shard.request(member, READ, 10_000, || now).unwrap();
+        assert_eq!(grant.bytes, 10_000);
+        shard.settle(member, grant, 10_000, false);
+    }
+}
+
+#[test]
+fn bytes_in_flight_end_with_their_core() {
+    let group = tight().build(ms(0)).unwrap();
+    let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
+    let grant = one.request(a, READ, 64, || ms(0)).unwrap();
+    assert_eq!(grant.bytes, 64);
+    drop(one);
+    assert_eq!(exhaust(&mut two, b, ms(100)), 3000 / 64 * 64);
+}
+
+/// Checks that a core in debt is served at its deadline and not a nanosecond before.
+fn assert_exact_deadline(shard: &mut GroupShard) -> Time {
+    let due = shard.poll_deadline().unwrap();
+    let before = Time::from_nanos(due.as_nanos() - 1);
+    assert_eq!(shard.poll_grant(READ, || before), None, "before {due:?}");
+    let (_, member, grant) = shard.poll_grant(READ, || due).expect("the deadline was promised");
+    shard.settle(member, grant, grant.bytes, false);
+    due
+}
+
+#[test]
+fn a_debtor_is_served_as_soon_as_others_leave_enough_unclaimed() {
+    let group = fast().rebalance(Rebalance::Never).build(ms(0)).unwrap();
+    let ((mut crowd, a), (mut two, b)) = (core(&group, 99), core(&group, 1));
+    exhaust(&mut crowd, a, ms(0));
+    assert_eq!(exhaust(&mut two, b, ms(1)), 10_000);
+    // Its own share would take 100 ms. 490,000 bytes are reserved; a quantum more is free.
+    assert_eq!(assert_exact_deadline(&mut two), ms(51));
+}
+
+#[test]
+fn a_debtor_waits_for_its_share_where_the_bucket_cannot_hold_more_than_is_reserved() {
+    let group = tight().rebalance(Rebalance::Never).build(ms(0)).unwrap();
+    let ((mut crowd, a), (mut two, b)) = (core(&group, 99), core(&group, 1));
+    exhaust(&mut crowd, a, ms(0));
+    assert_eq!(exhaust(&mut two, b, ms(1000)), 64);
+    // A hundredth of 3,000 bytes a tick: 64 bytes take three of them.
+    assert_eq!(assert_exact_deadline(&mut two), ms(1300));
+}
