@@ -147,7 +147,7 @@ fn run(seed: u64, faults: Faults) -> (Vec<usize>, u64, Vec<u64>) {
 
 #[test]
 fn without_faults_every_byte_comes_back() {
-    for seed in 0..50 {
+    for seed in 0..300 {
         run(seed, Faults::none());
     }
 }

@@ -115,11 +115,16 @@ impl Driver for SimDriver {
         let before = ready.len();
         network.tell(EVENTS_PER_POLL, ready);
         ready.append(&mut self.stale);
-        if ready.len() == before && !self.waker.0.swap(false, Ordering::Acquire) {
-            // One step: what it brings may be for the test, which acts between turns.
-            let until = network.now() + timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
-            network.pass_time(until);
-            network.tell(EVENTS_PER_POLL, ready);
+        let timeout = timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        let woken = self.waker.0.swap(false, Ordering::Acquire);
+        if ready.len() == before && !woken && !timeout.is_zero() {
+            // One step at most: what it brings may be for the test, which acts between turns.
+            if !network.stirred {
+                let until = network.now() + timeout;
+                network.pass_time(until);
+                network.tell(EVENTS_PER_POLL, ready);
+            }
+            network.stirred = false;
         }
         network.agenda.shuffle(&mut ready[before..]);
         Ok(())

@@ -61,6 +61,8 @@ pub(super) struct Network {
     sockets: Vec<Socket>,
     pub(super) listeners: Listeners,
     edges: VecDeque<Source>,
+    /// Something has happened since the last wait: the test has not had its say.
+    pub(super) stirred: bool,
 }
 
 impl Network {
@@ -72,6 +74,7 @@ impl Network {
             sockets: Vec::new(),
             listeners: Listeners::default(),
             edges: VecDeque::new(),
+            stirred: false,
         }
     }
 
@@ -88,6 +91,7 @@ impl Network {
     /// Lets everything happen that is due.
     pub(super) fn catch_up(&mut self) {
         while let Some(Event(end, arrival)) = self.agenda.pop_due() {
+            self.stirred = true;
             self.arrive(end, arrival);
         }
     }
