@@ -70,6 +70,13 @@ pub(crate) struct Slot {
     pub(crate) occupant: Occupant,
 }
 
+impl Slot {
+    /// The name of whoever stands in this slot, which is number `slot`.
+    pub(crate) fn key(&self, slot: u32) -> Key {
+        Key { slot, generation: self.generation }
+    }
+}
+
 /// All slots of one core.
 #[derive(Default)]
 pub(crate) struct Slots {
@@ -169,7 +176,7 @@ impl Slots {
 
     /// The name of whoever stands in a slot now.
     pub(crate) fn key(&self, slot: u32) -> Key {
-        Key { slot, generation: self.at(slot).generation }
+        self.at(slot).key(slot)
     }
 
     pub(crate) fn at(&self, slot: u32) -> &Slot {

@@ -33,16 +33,23 @@ pub struct Permit {
     pub bytes: usize,
     direction: Direction,
     grant: Option<Grant>,
+    /// The reading the own limit was asked with.
+    own_at: Option<Time>,
     /// The member waited in its group's queue and goes back there if it has more to move.
     was_queued: bool,
 }
 
 impl Permit {
-    /// The clock reading its bytes were drawn with, where the group draws for each operation.
+    /// The clock reading its bytes were checked with, where the own limit was asked or the group
+    /// draws for each operation; of two the earlier.
     ///
     /// An audit begins the operation's window there; `None` says it may read a clock itself.
-    pub fn drawn_at(&self) -> Option<Time> {
-        self.grant.as_ref().and_then(|grant| grant.drawn_at)
+    pub fn checked_at(&self) -> Option<Time> {
+        let drawn_at = self.grant.as_ref().and_then(|grant| grant.drawn_at);
+        match (self.own_at, drawn_at) {
+            (Some(own), Some(drawn)) => Some(own.min(drawn)),
+            (own, drawn) => own.or(drawn),
+        }
     }
 }
 
@@ -130,17 +137,20 @@ impl Limits {
         own.ready_at.into_iter().flatten().min()
     }
 
-    /// How much of `want` the own limit allows now; `None` to wait, until a time noted here.
+    /// How much of `want` the own limit allows now, and the reading it was asked with; `None` to
+    /// wait, until a time noted here.
+    #[inline]
     fn own_allowance(
         &mut self,
         direction: Direction,
         want: usize,
         clock: &mut dyn FnMut() -> Time,
-    ) -> Option<usize> {
-        let Some(own) = &mut self.own else { return Some(want) };
-        let allowance = own.allowance(clock(), direction, want);
+    ) -> Option<(usize, Option<Time>)> {
+        let Some(own) = &mut self.own else { return Some((want, None)) };
+        let now = clock();
+        let allowance = own.allowance(now, direction, want);
         own.ready_at[direction.index()] = allowance.err();
-        allowance.ok()
+        allowance.ok().map(|bytes| (bytes, Some(now)))
     }
 }
 
@@ -162,17 +172,24 @@ impl Bufferevent {
             self.limits.membership.is_some(),
             "a member comes with its shard, or it would go unmetered"
         );
-        let Some(bytes) = self.limits.own_allowance(direction, want, clock) else {
+        let Some((bytes, own_at)) = self.limits.own_allowance(direction, want, clock) else {
             self.suspended.add(direction, Suspend::OWN_LIMIT);
             return Allowance::Wait;
         };
         let (Some(shard), Some(membership)) = (shard, self.limits.membership) else {
-            return Allowance::Move(Permit { bytes, direction, grant: None, was_queued: false });
+            return Allowance::Move(Permit {
+                bytes,
+                direction,
+                grant: None,
+                own_at,
+                was_queued: false,
+            });
         };
         match shard.request(membership.member, direction, bytes as u64, clock) {
             Some(grant) => {
                 let bytes = bytes.min(grant.bytes as usize);
-                Allowance::Move(Permit { bytes, direction, grant: Some(grant), was_queued: false })
+                let grant = Some(grant);
+                Allowance::Move(Permit { bytes, direction, grant, own_at, was_queued: false })
             }
             None => {
                 self.suspended.add(direction, Suspend::GROUP_LIMIT);
@@ -203,7 +220,9 @@ impl Bufferevent {
             allowed
         });
         match allowed {
-            Some(bytes) => Some(Permit { bytes, direction, grant: Some(grant), was_queued: true }),
+            Some((bytes, own_at)) => {
+                Some(Permit { bytes, direction, grant: Some(grant), own_at, was_queued: true })
+            }
             None => {
                 shard.settle(membership.member, grant, 0, false);
                 None

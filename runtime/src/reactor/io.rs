@@ -1,19 +1,23 @@
 //! The I/O stage: one read and one write per stream and visit, each under its permit.
 //!
-//! Every byte of every stream passes through [`Core::operate`] or [`Core::resume_groups`], and both
-//! end in `transfer`: ask the limits, make the system call, tell the state machine, settle. There
-//! is no other way to a socket, so nothing goes unmetered.
+//! Every byte of every stream passes through `Seam::operate` or [`Core::resume_groups`], and both
+//! end in `Seam::transfer`: make the system call, tell the state machine, settle. There is no other
+//! way to a socket, so nothing goes unmetered.
 
 use std::io::{self, IoSlice};
 
-use core_buf::{Allowance, Bufferevent, Permit, ReadOutcome, Readiness, WriteOutcome};
-use groups::Direction;
+use core_buf::{
+    Allowance, Buffer, Bufferevent, Landing, Membership, Permit, ReadOutcome, Readiness,
+    WriteOutcome,
+};
+use groups::{Direction, Time};
 
-use super::Core;
+use super::{Core, Shards};
 use crate::driver::{Driver, Ready};
-use crate::id::Key;
-use crate::observer::MeteredOperation;
-use crate::slot::Occupant;
+use crate::id::{BevId, Key};
+use crate::observer::{MeteredOperation, Observer};
+use crate::slot::{Occupant, Slots, Stream};
+use crate::stats::CoreStats;
 
 /// Pieces of the output offered to one write; what does not fit waits for the next.
 const WRITE_SLICES: usize = 32;
@@ -26,33 +30,21 @@ impl Core {
     pub(super) fn run_io(&mut self) {
         for _ in 0..self.ready.len() {
             let Some(slot) = self.ready.pop_front() else { break };
-            self.slots.at_mut(slot).queued.ready = false;
-            let key = self.slots.key(slot);
-            match &self.slots.at(slot).occupant {
+            let (slots, mut seam) = self.split();
+            let entry = slots.at_mut(slot);
+            entry.queued.ready = false;
+            let key = entry.key(slot);
+            match &mut entry.occupant {
                 Occupant::Listener(_) => self.accept(key),
-                Occupant::Stream(_) => {
-                    self.operate(key, Direction::Read);
-                    self.operate(key, Direction::Write);
+                Occupant::Stream(stream) => {
+                    if stream.read_turn != seam.turn {
+                        seam.operate(key, stream, Direction::Read);
+                    }
+                    seam.operate(key, stream, Direction::Write);
                     self.update(key);
                 }
                 Occupant::None => {}
             }
-        }
-    }
-
-    /// Moves bytes in one direction, if the stream has some to move and its limits let it.
-    fn operate(&mut self, key: Key, direction: Direction) {
-        let turn = self.turn;
-        let Some(stream) = self.slots.stream(key) else { return };
-        let Some(want) = stream.bev.poll_operation(direction) else { return };
-        if direction == Direction::Read && stream.read_turn == turn {
-            return;
-        }
-        let shard = self.shards.of(stream.bev.membership());
-        let driver = &mut self.driver;
-        match stream.bev.request(direction, want, shard, &mut || driver.now()) {
-            Allowance::Move(permit) => self.transfer(key, direction, permit),
-            Allowance::Wait => self.stats.limit_waits += 1,
         }
     }
 
@@ -72,70 +64,39 @@ impl Core {
 
     fn resume_waiting(&mut self, shard: u32, direction: Direction) {
         for _ in 0..GRANTS_PER_VISIT {
-            let driver = &mut self.driver;
-            let Some(entry) = self.shards.shard(shard) else { return };
+            let (slots, mut seam) = self.split();
+            let Some(entry) = seam.shards.shard(shard) else { return };
+            let driver = &mut *seam.driver;
             let Some((token, member, grant)) = entry.poll_grant(direction, || driver.now()) else {
                 return;
             };
             let key = Key::from_bits(token);
-            let Some(stream) = self.slots.stream(key) else {
+            let Some(stream) = slots.stream(key) else {
                 entry.settle(member, grant, 0, false);
                 continue;
             };
             let permit = stream.bev.resume(direction, grant, entry, &mut || driver.now());
             if let Some(permit) = permit {
-                self.transfer(key, direction, permit);
+                seam.transfer(key, stream, direction, permit);
             }
             self.update(key);
         }
         self.shards.wake(shard);
     }
 
-    /// Makes one operation under a permit and settles it.
-    fn transfer(&mut self, key: Key, direction: Direction, permit: Permit) {
-        let Self { slots, shards, driver, landing, stats, observer, now, .. } = self;
-        let Some(stream) = slots.stream(key) else { return };
-        let bev = &mut stream.bev;
-        let metered = bev.is_metered();
-        let before = match observer {
-            Some(_) if metered => Some(permit.drawn_at().unwrap_or_else(|| driver.now())),
-            _ => None,
+    /// The slots, and beside them what an operation needs.
+    fn split(&mut self) -> (&mut Slots, Seam<'_>) {
+        let seam = Seam {
+            driver: self.driver.as_mut(),
+            shards: &mut self.shards,
+            landing: &mut self.landing,
+            stats: &mut self.stats,
+            observer: self.observer.as_deref_mut(),
+            now: self.now,
+            turn: self.turn,
+            core: self.index,
         };
-        let used = match direction {
-            Direction::Read => {
-                stream.read_turn = self.turn;
-                let space = landing.space(permit.bytes);
-                let asked = space.len();
-                let outcome = read(driver.as_mut(), key, space);
-                let used = if let ReadOutcome::Bytes(count) = outcome { count } else { 0 };
-                bev.handle_read(*now, outcome, asked, landing);
-                stats.bytes_in += used as u64;
-                used
-            }
-            Direction::Write => {
-                let (outcome, asked) = write(driver.as_mut(), key, bev, permit.bytes);
-                let used = if let WriteOutcome::Bytes(count) = outcome { count } else { 0 };
-                bev.handle_write(*now, outcome, asked);
-                stats.bytes_out += used as u64;
-                used
-            }
-        };
-        if metered {
-            stats.metered_operations += 1;
-        }
-        if let (Some(observer), Some(before)) = (observer, before) {
-            let group = bev.membership().and_then(|membership| shards.group_id(membership));
-            observer.metered(&MeteredOperation {
-                before,
-                after: driver.now(),
-                bytes: used as u64,
-                direction,
-                bev: crate::id::BevId { core: self.index, key },
-                group,
-            });
-        }
-        let shard = shards.of(bev.membership());
-        bev.settle(permit, used, shard);
+        (&mut self.slots, seam)
     }
 
     /// A connection attempt may be over: asks how it ended.
@@ -153,6 +114,87 @@ impl Core {
     }
 }
 
+/// What one operation needs besides its stream: the seam at which bytes are metered.
+struct Seam<'a> {
+    driver: &'a mut dyn Driver,
+    shards: &'a mut Shards,
+    landing: &'a mut Landing,
+    stats: &'a mut CoreStats,
+    observer: Option<&'a mut (dyn Observer + 'static)>,
+    now: Time,
+    turn: u32,
+    core: u16,
+}
+
+impl Seam<'_> {
+    /// Moves bytes in one direction, if the stream has some to move and its limits let it.
+    fn operate(&mut self, key: Key, stream: &mut Stream, direction: Direction) {
+        let Some(want) = stream.bev.poll_operation(direction) else { return };
+        let shard = self.shards.of(stream.bev.membership());
+        let driver = &mut *self.driver;
+        match stream.bev.request(direction, want, shard, &mut || driver.now()) {
+            Allowance::Move(permit) => self.transfer(key, stream, direction, permit),
+            Allowance::Wait => self.stats.limit_waits += 1,
+        }
+    }
+
+    /// Makes one operation under a permit and settles it.
+    fn transfer(&mut self, key: Key, stream: &mut Stream, direction: Direction, permit: Permit) {
+        let metered = stream.bev.is_metered();
+        let before = match self.observer {
+            Some(_) if metered => Some(permit.checked_at().unwrap_or_else(|| self.driver.now())),
+            _ => None,
+        };
+        let used = match direction {
+            Direction::Read => self.read(key, stream, permit.bytes),
+            Direction::Write => self.write(key, &mut stream.bev, permit.bytes),
+        };
+        let membership = stream.bev.membership();
+        if let Some(before) = before {
+            self.report(key, direction, used, before, membership);
+        }
+        self.stats.metered_operations += u64::from(metered);
+        stream.bev.settle(permit, used, self.shards.of(membership));
+    }
+
+    fn read(&mut self, key: Key, stream: &mut Stream, limit: usize) -> usize {
+        stream.read_turn = self.turn;
+        let space = self.landing.space(limit);
+        let asked = space.len();
+        let outcome = read(self.driver, key, space);
+        let used = if let ReadOutcome::Bytes(count) = outcome { count } else { 0 };
+        stream.bev.handle_read(self.now, outcome, asked, self.landing);
+        self.stats.bytes_in += used as u64;
+        used
+    }
+
+    fn write(&mut self, key: Key, bev: &mut Bufferevent, limit: usize) -> usize {
+        let (outcome, asked) = write(self.driver, key, bev.output(), limit);
+        let used = if let WriteOutcome::Bytes(count) = outcome { count } else { 0 };
+        bev.handle_write(self.now, outcome, asked);
+        self.stats.bytes_out += used as u64;
+        used
+    }
+
+    /// Tells the observer; out of the way of those who have none.
+    #[cold]
+    fn report(
+        &mut self,
+        key: Key,
+        direction: Direction,
+        used: usize,
+        before: Time,
+        membership: Option<Membership>,
+    ) {
+        let after = self.driver.now();
+        let group = membership.and_then(|membership| self.shards.group_id(membership));
+        let (bytes, bev) = (used as u64, BevId { core: self.core, key });
+        if let Some(observer) = self.observer.as_deref_mut() {
+            observer.metered(&MeteredOperation { before, after, bytes, direction, bev, group });
+        }
+    }
+}
+
 fn read(driver: &mut dyn Driver, key: Key, space: &mut [u8]) -> ReadOutcome {
     match driver.read(key, space) {
         Ok(0) => ReadOutcome::EndOfStream,
@@ -166,13 +208,21 @@ fn read(driver: &mut dyn Driver, key: Key, space: &mut [u8]) -> ReadOutcome {
 fn write(
     driver: &mut dyn Driver,
     key: Key,
-    bev: &Bufferevent,
+    output: &Buffer,
     limit: usize,
 ) -> (WriteOutcome, usize) {
-    let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-    let count = bev.output().io_slices(limit, &mut slices);
-    let asked = slices[..count].iter().map(|slice| slice.len()).sum();
-    let outcome = match driver.writev(key, &slices[..count]) {
+    let limit = limit.min(output.len());
+    let first = output.first();
+    // Most output is one segment: no list to fill.
+    let (result, asked) = if first.len() >= limit {
+        (driver.writev(key, &[IoSlice::new(&first[..limit])]), limit)
+    } else {
+        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+        let count = output.io_slices(limit, &mut slices);
+        let asked = slices[..count].iter().map(|slice| slice.len()).sum();
+        (driver.writev(key, &slices[..count]), asked)
+    };
+    let outcome = match result {
         Ok(count) => WriteOutcome::Bytes(count),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => WriteOutcome::WouldBlock,
         Err(error) if error.kind() == io::ErrorKind::Interrupted => WriteOutcome::Interrupted,
