@@ -1,2 +1,59 @@
-//! Placeholder.
-fn main() {}
+//! `loadtest`: measures servers and proves rate limits.
+//!
+//! Without a command it shows both. This file only dispatches: it reads the command line, runs the
+//! command and turns the outcome into an exit code (0 fine, 1 could not run, 2 usage, 3 a check
+//! failed). Results go to standard output, everything else to standard error.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod audit;
+mod child;
+mod client;
+mod cpus;
+mod demonstration;
+mod descriptors;
+mod exit;
+mod fairness;
+mod figure;
+mod latency;
+mod limits;
+mod measurement;
+mod output;
+mod procfs;
+mod progress;
+mod ratelimit;
+mod run;
+mod serve;
+mod server;
+mod units;
+mod verdict;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::arguments::{Arguments, Command};
+use crate::exit::Outcome;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dispatch(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn dispatch(arguments: Arguments) -> Outcome {
+    match arguments.command {
+        Some(Command::Serve(mut serve)) => {
+            serve.break_limiter = arguments.break_limiter;
+            serve::run(&serve)
+        }
+        Some(Command::Run(run)) => run::run(&run, arguments.break_limiter),
+        Some(Command::Ratelimit(ratelimit)) => ratelimit::run(&ratelimit, arguments.break_limiter),
+        None => demonstration::run(arguments.break_limiter),
+    }
+}

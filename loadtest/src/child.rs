@@ -1,0 +1,142 @@
+//! A server in a child process, as its parent sees it.
+//!
+//! Owns the child: starts this program again with `serve`, waits for its READY line, asks for
+//! figures, stops it, and never leaves it behind. Every wait has a bound.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::arguments::ServeArguments;
+use crate::exit::{Failure, Outcome};
+use crate::serve::ServerStats;
+
+/// A running server process.
+#[derive(Debug)]
+pub(crate) struct ServerProcess {
+    child: Child,
+    requests: Option<ChildStdin>,
+    lines: Receiver<String>,
+    address: SocketAddr,
+}
+
+impl ServerProcess {
+    /// Starts a server and waits until it listens.
+    ///
+    /// # Errors
+    /// The process cannot be started, ends at once (its own message says why) or stays silent.
+    pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
+        let program = env::current_exe().map_err(Failure::io("finding this program"))?;
+        let mut child = Command::new(program)
+            .args(arguments.to_command_line())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(Failure::io("starting the server process"))?;
+        let requests = child.stdin.take();
+        let output = child.stdout.take().expect("standard output was asked to be a pipe");
+        let (sender, lines) = mpsc::channel();
+        thread::Builder::new()
+            .name("server-output".to_owned())
+            .spawn(move || {
+                for line in BufReader::new(output).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(Failure::io("starting a thread"))?;
+        let unset = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self { child, requests, lines, address: unset };
+        let ready = server.line()?;
+        let address = ready.strip_prefix("READY ").and_then(|address| address.parse().ok());
+        server.address =
+            address.ok_or(Failure::ServerAnswer { answer: ready, expected: "READY host:port" })?;
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Asks the server for its figures.
+    ///
+    /// # Errors
+    /// The server is gone or does not answer in time.
+    pub(crate) fn stats(&mut self) -> Outcome<ServerStats> {
+        self.request("stats")?;
+        let line = self.line()?;
+        serde_json::from_str(&line)
+            .map_err(|_| Failure::ServerAnswer { answer: line, expected: "its figures" })
+    }
+
+    /// Lets the server drain and waits for its end.
+    ///
+    /// # Errors
+    /// It ends with an error, or not in time; it is then killed.
+    pub(crate) fn stop(mut self) -> Outcome {
+        // A server that is gone already is found by the wait below.
+        let _ = self.request("stop");
+        drop(self.requests.take());
+        match self.await_end()? {
+            status if status.success() => Ok(()),
+            status => Err(Failure::ServerEnded { status: status.to_string() }),
+        }
+    }
+
+    fn request(&mut self, request: &str) -> Outcome {
+        let sent = match &mut self.requests {
+            Some(pipe) => writeln!(pipe, "{request}").and_then(|()| pipe.flush()),
+            None => Ok(()),
+        };
+        if sent.is_err() {
+            return Err(self.ended());
+        }
+        Ok(())
+    }
+
+    fn line(&mut self) -> Outcome<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Ok(line),
+            Err(RecvTimeoutError::Timeout) => Err(Failure::ServerSilent(PATIENCE)),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended()),
+        }
+    }
+
+    /// The error for a server that has closed its end.
+    fn ended(&mut self) -> Failure {
+        match self.await_end() {
+            Ok(status) => Failure::ServerEnded { status: status.to_string() },
+            Err(failure) => failure,
+        }
+    }
+
+    fn await_end(&mut self) -> Outcome<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let ended = self.child.try_wait().map_err(Failure::io("waiting for the server"))?;
+            if let Some(status) = ended {
+                return Ok(status);
+            }
+            thread::sleep(POLL);
+        }
+        Err(Failure::ServerSilent(PATIENCE))
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // After a regular stop both calls find nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// How long the server may take for any answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often its end is looked for.
+const POLL: Duration = Duration::from_millis(5);

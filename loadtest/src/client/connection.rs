@@ -1,0 +1,195 @@
+//! One client connection and the step it takes when its socket is ready.
+//!
+//! Owns a socket and the place in the current request. Edge triggered: after a short read or a
+//! would-block the next edge brings it back; a step that stops for its budget says so and is taken
+//! again. Reads the clock once per reply, because that moment is both the end of one request and
+//! the planned start of the next.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Instant;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+
+use super::{Tally, Traffic};
+
+/// What one step came to.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing more to do until the next edge.
+    Wait,
+    /// The budget is spent and the socket may still be ready.
+    Again,
+    /// The server closed the connection, or it failed.
+    Ended(Option<io::Error>),
+}
+
+/// What all connections of a thread share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) traffic: Traffic,
+    pub(super) payload: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
+    pub(super) keep_receipts: bool,
+    pub(super) tally: Tally,
+}
+
+/// A connection of this client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    /// Listed for another step already.
+    pub(super) is_listed: bool,
+    planned: Instant,
+    sent: usize,
+    received: usize,
+}
+
+impl Connection {
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, is_listed: false, planned: Instant::now(), sent: 0, received: 0 }
+    }
+
+    /// Takes the first step: sends the first request where there is one.
+    pub(super) fn start(&mut self, index: usize, shared: &mut Shared) -> Step {
+        self.planned = Instant::now();
+        let result = match shared.traffic {
+            Traffic::Echo | Traffic::Idle => self.send(shared).map(|()| Step::Wait),
+            Traffic::Source => Ok(Step::Again),
+            Traffic::Sink | Traffic::Flood => self.pump(index, true, shared),
+        };
+        result.unwrap_or_else(ended)
+    }
+
+    /// Reacts to an edge, or goes on after [`Step::Again`] (`None`).
+    pub(super) fn step(
+        &mut self,
+        index: usize,
+        event: Option<&Event>,
+        shared: &mut Shared,
+    ) -> Step {
+        let readable = event.is_none_or(|event| event.is_readable() || event.is_error());
+        let writable = event.is_none_or(Event::is_writable);
+        let closing = event.is_some_and(Event::is_read_closed);
+        let result = match shared.traffic {
+            Traffic::Echo | Traffic::Idle => self.exchange(index, readable, closing, shared),
+            Traffic::Source => self.drain(index, shared),
+            Traffic::Sink | Traffic::Flood => self.pump(index, writable, shared),
+        };
+        result.unwrap_or_else(ended)
+    }
+
+    /// Goes on with the current request and, when its reply is complete, with the next.
+    fn exchange(
+        &mut self,
+        index: usize,
+        readable: bool,
+        closing: bool,
+        shared: &mut Shared,
+    ) -> io::Result<Step> {
+        if self.sent < shared.payload.len() {
+            self.send(shared)?;
+        }
+        if !readable {
+            return Ok(Step::Wait);
+        }
+        let size = shared.payload.len();
+        for _ in 0..READS_PER_STEP {
+            // While idle there is nothing left to receive; a byte of room finds the end of stream.
+            let room = (size - self.received).clamp(1, shared.buffer.len());
+            let Some(bytes) = would_block(self.stream.read(&mut shared.buffer[..room]))? else {
+                return Ok(Step::Wait);
+            };
+            if bytes == 0 {
+                return Ok(Step::Ended(None));
+            }
+            self.received += bytes;
+            shared.tally.bytes_in += bytes as u64;
+            if self.received >= size {
+                self.complete(index, shared)?;
+                if !closing {
+                    return Ok(Step::Wait);
+                }
+            } else if bytes < room && !closing {
+                return Ok(Step::Wait);
+            }
+        }
+        Ok(Step::Again)
+    }
+
+    /// Counts a reply and sends the next request.
+    fn complete(&mut self, index: usize, shared: &mut Shared) -> io::Result<()> {
+        let now = Instant::now();
+        shared.tally.latency.record(now - self.planned);
+        shared.tally.ops += 1;
+        if shared.tally.is_measuring() {
+            shared.tally.connections[index].bytes_in += shared.payload.len() as u64;
+        }
+        if shared.traffic == Traffic::Idle {
+            return Ok(());
+        }
+        (self.planned, self.sent, self.received) = (now, 0, 0);
+        self.send(shared)
+    }
+
+    /// Writes what is left of the current request.
+    fn send(&mut self, shared: &mut Shared) -> io::Result<()> {
+        if let Some(bytes) = would_block(self.stream.write(&shared.payload[self.sent..]))? {
+            self.sent += bytes;
+            shared.tally.bytes_out += bytes as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads what is there.
+    fn drain(&mut self, index: usize, shared: &mut Shared) -> io::Result<Step> {
+        for _ in 0..READS_PER_STEP {
+            let Some(bytes) = would_block(self.stream.read(&mut shared.buffer))? else {
+                return Ok(Step::Wait);
+            };
+            if bytes == 0 {
+                return Ok(Step::Ended(None));
+            }
+            shared.tally.ops += 1;
+            shared.tally.receive(index, bytes as u64, Instant::now(), shared.keep_receipts);
+        }
+        Ok(Step::Again)
+    }
+
+    /// Writes as much as the socket takes, and reads what came back.
+    fn pump(&mut self, index: usize, writable: bool, shared: &mut Shared) -> io::Result<Step> {
+        // A sink never answers, but reading finds the end of the stream.
+        let step = self.drain(index, shared)?;
+        if !writable || matches!(step, Step::Ended(_)) {
+            return Ok(step);
+        }
+        for _ in 0..WRITES_PER_STEP {
+            let Some(bytes) = would_block(self.stream.write(&shared.payload))? else {
+                return Ok(step);
+            };
+            shared.tally.bytes_out += bytes as u64;
+            if shared.traffic == Traffic::Sink {
+                shared.tally.ops += 1;
+            }
+        }
+        Ok(Step::Again)
+    }
+}
+
+/// Turns "not now" into `None`.
+fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+    match result {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn ended(error: io::Error) -> Step {
+    Step::Ended(Some(error))
+}
+
+/// Reads of one connection before the others get their turn.
+const READS_PER_STEP: usize = 16;
+/// Writes of one connection before the others get their turn.
+const WRITES_PER_STEP: usize = 16;

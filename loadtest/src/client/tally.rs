@@ -1,0 +1,229 @@
+//! What a client thread counted in the measured part.
+//!
+//! Owns the per-connection figures that fairness is judged by (bytes per window, longest silence)
+//! and the log of receipts, whose length is bounded. Never decides anything.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::Schedule;
+use crate::latency::Latency;
+
+/// Figures of one thread, or of all after [`Tally::merge`].
+#[derive(Clone, Debug)]
+pub(crate) struct Tally {
+    /// Replies completed (echo), reads (source, flood) or writes (sink).
+    pub(crate) ops: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) latency: Latency,
+    pub(crate) connections: Vec<ConnectionTally>,
+    pub(crate) receipts: Vec<Receipt>,
+    /// Receipts that did not fit in the log.
+    pub(crate) receipts_lost: u64,
+    pub(crate) errors: Errors,
+    /// CPU time of each thread as a fraction of the measured time.
+    pub(crate) cpu_fractions: Vec<f64>,
+    /// Length of the measured part; the longest of the threads.
+    pub(crate) measured: Duration,
+    began: Option<Instant>,
+}
+
+/// Figures of one connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ConnectionTally {
+    pub(crate) bytes_in: u64,
+    /// Bytes received in each whole [`WINDOW`] of the measured part.
+    pub(crate) windows: Vec<u64>,
+    pub(crate) longest_gap: Duration,
+    last_receipt: Option<Instant>,
+}
+
+/// Bytes one read returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Receipt {
+    /// Nanoseconds since the measured part began.
+    pub(crate) at_ns: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Connections that failed, by kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Errors {
+    /// Could not be opened.
+    pub(crate) refused: u64,
+    /// Closed by the server in the middle of the run.
+    pub(crate) closed: u64,
+    /// Reset by the server.
+    pub(crate) reset: u64,
+    /// Other errors by the name of their kind.
+    pub(crate) other: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    /// Forgets the warm-up: everything counted so far is discarded.
+    pub(super) fn begin(&mut self, now: Instant, connections: usize, schedule: &Schedule) {
+        let errors = std::mem::take(&mut self.errors);
+        let windows = (schedule.until - schedule.measure_from).as_nanos() / WINDOW.as_nanos();
+        let windows = usize::try_from(windows).unwrap_or(MOST_WINDOWS).min(MOST_WINDOWS);
+        *self = Self { errors, began: Some(now), ..Self::default() };
+        let blank = ConnectionTally {
+            windows: vec![0; windows],
+            last_receipt: Some(now),
+            ..ConnectionTally::default()
+        };
+        self.connections = vec![blank; connections];
+    }
+
+    pub(super) fn is_measuring(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// Notes how long the measured part really was, and silences that last until its end.
+    pub(super) fn end(&mut self, now: Instant) {
+        let Some(began) = self.began else { return };
+        self.measured = now - began;
+        for connection in &mut self.connections {
+            connection.note_gap(now);
+        }
+    }
+
+    /// Counts bytes received on a connection.
+    pub(super) fn receive(&mut self, index: usize, bytes: u64, now: Instant, keep: bool) {
+        self.bytes_in += bytes;
+        let Some(began) = self.began else { return };
+        let since = now.saturating_duration_since(began);
+        let connection = &mut self.connections[index];
+        connection.bytes_in += bytes;
+        connection.note_gap(now);
+        let window = (since.as_nanos() / WINDOW.as_nanos()) as usize;
+        if let Some(in_window) = connection.windows.get_mut(window) {
+            *in_window += bytes;
+        }
+        if keep && self.receipts.len() < MOST_RECEIPTS {
+            self.receipts.push(Receipt { at_ns: since.as_nanos() as u64, bytes });
+        } else if keep {
+            self.receipts_lost += 1;
+        }
+    }
+
+    /// Counts a connection that ended before the run did.
+    pub(super) fn fail(&mut self, error: Option<&io::Error>) {
+        match error.map(io::Error::kind) {
+            None => self.errors.closed += 1,
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
+                self.errors.reset += 1;
+            }
+            Some(kind) => *self.errors.other.entry(kind.to_string()).or_default() += 1,
+        }
+    }
+
+    /// Adds the figures of another thread.
+    pub(super) fn merge(&mut self, other: Self) {
+        self.ops += other.ops;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.latency.merge(&other.latency);
+        self.connections.extend(other.connections);
+        self.receipts.extend(other.receipts);
+        self.receipts_lost += other.receipts_lost;
+        self.errors.merge(other.errors);
+        self.cpu_fractions.extend(other.cpu_fractions);
+        self.measured = self.measured.max(other.measured);
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            ops: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            latency: Latency::new(),
+            connections: Vec::new(),
+            receipts: Vec::new(),
+            receipts_lost: 0,
+            errors: Errors::default(),
+            cpu_fractions: Vec::new(),
+            measured: Duration::ZERO,
+            began: None,
+        }
+    }
+}
+
+impl ConnectionTally {
+    fn note_gap(&mut self, now: Instant) {
+        if let Some(last) = self.last_receipt.replace(now) {
+            self.longest_gap = self.longest_gap.max(now.saturating_duration_since(last));
+        }
+    }
+}
+
+impl Errors {
+    pub(crate) fn count(&self) -> u64 {
+        self.refused + self.closed + self.reset + self.other.values().sum::<u64>()
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.refused += other.refused;
+        self.closed += other.closed;
+        self.reset += other.reset;
+        for (kind, count) in other.other {
+            *self.other.entry(kind).or_default() += count;
+        }
+    }
+}
+
+/// Length of the windows fairness is judged in.
+pub(crate) const WINDOW: Duration = Duration::from_secs(1);
+/// Windows kept per connection; later ones are not judged.
+const MOST_WINDOWS: usize = 600;
+/// Receipts kept per thread: 64 MB.
+const MOST_RECEIPTS: usize = 1 << 22;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn measuring(now: Instant) -> Tally {
+        let mut tally = Tally::default();
+        tally.receive(0, 99, now, true);
+        tally.begin(now, 1, &Schedule { measure_from: now, until: now + WINDOW * 2 });
+        tally
+    }
+
+    #[test]
+    fn the_warm_up_is_discarded() {
+        let tally = measuring(Instant::now());
+        assert_eq!((tally.bytes_in, tally.receipts.len()), (0, 0));
+    }
+
+    #[test]
+    fn bytes_fall_into_their_window_and_gaps_run_to_the_end() {
+        let now = Instant::now();
+        let mut tally = measuring(now);
+        tally.receive(0, 10, now + WINDOW / 2, true);
+        tally.receive(0, 20, now + WINDOW, false);
+        tally.receive(0, 40, now + WINDOW * 3, true);
+        tally.end(now + WINDOW * 6);
+        let connection = &tally.connections[0];
+        assert_eq!(connection.windows, [10, 20]);
+        assert_eq!(connection.bytes_in, 70);
+        assert_eq!(connection.longest_gap, WINDOW * 3);
+        assert_eq!(tally.receipts.len(), 2);
+        assert_eq!(tally.measured, WINDOW * 6);
+    }
+
+    #[test]
+    fn failures_are_counted_by_kind() {
+        let mut tally = Tally::default();
+        tally.fail(None);
+        tally.fail(Some(&io::ErrorKind::ConnectionReset.into()));
+        tally.fail(Some(&io::ErrorKind::TimedOut.into()));
+        assert_eq!((tally.errors.closed, tally.errors.reset), (1, 1));
+        assert_eq!(tally.errors.count(), 3);
+    }
+}

@@ -1,0 +1,188 @@
+//! One client thread: its connections, its poll loop and its figures.
+//!
+//! Owns a share of the connections. Pins itself, connects, reports, waits for the common start, and
+//! then runs until the planned end; the two moments are absolute, so no other thread has to wake it.
+
+use std::io;
+use std::net::TcpStream;
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Interest, Poll, Token};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::connection::{Connection, Shared, Step};
+use super::{Load, Schedule, Tally};
+use crate::cpus;
+use crate::exit::{Failure, Outcome};
+
+/// What came of opening a thread's connections.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) open: usize,
+    pub(super) refused: u64,
+    pub(super) error: Option<io::Error>,
+}
+
+/// A client thread.
+#[derive(Debug)]
+pub(super) struct Worker {
+    poll: Poll,
+    connections: Vec<Option<Connection>>,
+    live: usize,
+    /// Connections whose step ended with its budget; at most all of them.
+    again: Vec<usize>,
+    shared: Shared,
+}
+
+impl Worker {
+    /// The body of the thread.
+    pub(super) fn run(
+        load: &Load,
+        index: usize,
+        share: usize,
+        opened: &Sender<Opened>,
+        start: &Receiver<Schedule>,
+    ) -> Outcome<Tally> {
+        if let Some(cpu) = load.cpus.get(index % load.cpus.len().max(1)) {
+            cpus::pin(&[*cpu])?;
+        }
+        let mut worker = Self::new(load).map_err(Failure::io("creating a poll"))?;
+        let report = worker.open(load, share);
+        // The receiver lives until all threads have reported.
+        let _ = opened.send(report);
+        match start.recv() {
+            Ok(schedule) => {
+                let tally = worker.work(&schedule)?;
+                // Nothing is sent a second time: this waits for the sender to be dropped.
+                let _ = start.recv();
+                Ok(tally)
+            }
+            // The run was called off; whoever called it off has the reason.
+            Err(_) => Ok(Tally::default()),
+        }
+    }
+
+    fn new(load: &Load) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            connections: Vec::new(),
+            live: 0,
+            again: Vec::new(),
+            shared: Shared {
+                traffic: load.traffic,
+                payload: vec![b'x'; load.size],
+                buffer: vec![0; BUFFER_BYTES],
+                keep_receipts: load.keep_receipts,
+                tally: Tally::default(),
+            },
+        })
+    }
+
+    fn open(&mut self, load: &Load, share: usize) -> Opened {
+        let mut opened = Opened { open: 0, refused: 0, error: None };
+        for _ in 0..share {
+            match self.connect(load) {
+                Ok(connection) => {
+                    self.connections.push(Some(connection));
+                    opened.open += 1;
+                }
+                Err(error) => {
+                    opened.refused += 1;
+                    opened.error = Some(error);
+                    if opened.open == 0 && opened.refused >= REFUSALS_BEFORE_GIVING_UP {
+                        break;
+                    }
+                }
+            }
+        }
+        self.live = opened.open;
+        opened
+    }
+
+    fn connect(&self, load: &Load) -> io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&load.address, CONNECT_TIMEOUT)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(self.connections.len()), both)?;
+        Ok(Connection::new(stream))
+    }
+
+    fn work(&mut self, schedule: &Schedule) -> Outcome<Tally> {
+        let mut events = Events::with_capacity(EVENTS_PER_POLL);
+        for index in 0..self.connections.len() {
+            self.advance(index, |connection, shared| connection.start(index, shared));
+        }
+        let mut cpu_at_start = Duration::ZERO;
+        loop {
+            let now = Instant::now();
+            let measuring = self.shared.tally.is_measuring();
+            if now >= schedule.until || self.live == 0 {
+                break;
+            }
+            if !measuring && now >= schedule.measure_from {
+                cpu_at_start = thread_cpu();
+                self.shared.tally.begin(now, self.connections.len(), schedule);
+            }
+            let next =
+                if now < schedule.measure_from { schedule.measure_from } else { schedule.until };
+            let wait = if self.again.is_empty() { next - now } else { Duration::ZERO };
+            match self.poll.poll(&mut events, Some(wait)) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                    return Err(Failure::io("polling")(error));
+                }
+                _ => {}
+            }
+            for index in std::mem::take(&mut self.again) {
+                if let Some(connection) = &mut self.connections[index] {
+                    connection.is_listed = false;
+                }
+                self.advance(index, |connection, shared| connection.step(index, None, shared));
+            }
+            for event in &events {
+                let index = event.token().0;
+                self.advance(index, |connection, shared| {
+                    connection.step(index, Some(event), shared)
+                });
+            }
+        }
+        let now = Instant::now();
+        let mut tally = std::mem::take(&mut self.shared.tally);
+        tally.end(now);
+        let cpu = thread_cpu().saturating_sub(cpu_at_start);
+        tally.cpu_fractions.push(cpu.as_secs_f64() / tally.measured.as_secs_f64().max(1e-9));
+        Ok(tally)
+    }
+
+    /// Takes a step of one connection and does what it asks for.
+    fn advance(&mut self, index: usize, step: impl FnOnce(&mut Connection, &mut Shared) -> Step) {
+        let Some(connection) = &mut self.connections[index] else { return };
+        match step(connection, &mut self.shared) {
+            Step::Wait => {}
+            Step::Again if connection.is_listed => {}
+            Step::Again => {
+                connection.is_listed = true;
+                self.again.push(index);
+            }
+            Step::Ended(error) => {
+                self.shared.tally.fail(error.as_ref());
+                self.connections[index] = None;
+                self.live -= 1;
+            }
+        }
+    }
+}
+
+/// CPU time of the calling thread.
+fn thread_cpu() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+const BUFFER_BYTES: usize = 256 * 1024;
+const EVENTS_PER_POLL: usize = 1024;
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that refuses this many in a row is taken to be absent.
+const REFUSALS_BEFORE_GIVING_UP: u64 = 3;

@@ -1,0 +1,258 @@
+//! Which CPUs the two sides use: lists, defaults, pins and quotas.
+//!
+//! Owns the parsing of CPU lists, the split of the allowed CPUs between server and client, and the
+//! pinning of client threads. Never chooses a CPU outside the process's mask: asking for one is an
+//! error that lists the allowed ones.
+
+use std::fmt;
+use std::fs;
+use std::str::FromStr;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+use crate::exit::{Failure, Outcome};
+
+/// A CPU list flag: `0-3,8`, `0-14:2`, `auto` or `none`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CpuChoice {
+    /// Chosen by the program: server and client apart where possible.
+    #[default]
+    Auto,
+    /// Threads run wherever the kernel puts them.
+    Unpinned,
+    /// Exactly these CPUs, in this order, without repeats.
+    List(Vec<usize>),
+}
+
+impl FromStr for CpuChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => return Ok(Self::Auto),
+            "none" => return Ok(Self::Unpinned),
+            _ => {}
+        }
+        let mut cpus = Vec::new();
+        for part in text.split(',') {
+            for cpu in parse_range(part).ok_or_else(|| {
+                format!("{part:?} in CPU list {text:?} is not a CPU; write 0-3,8 or 0-14:2, auto or none")
+            })? {
+                if !cpus.contains(&cpu) {
+                    cpus.push(cpu);
+                }
+            }
+        }
+        Ok(Self::List(cpus))
+    }
+}
+
+impl fmt::Display for CpuChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Unpinned => f.write_str("none"),
+            Self::List(cpus) => f.write_str(&list(cpus)),
+        }
+    }
+}
+
+/// Where the two sides of a run go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placement {
+    /// CPUs of the server, one core each; empty means unpinned.
+    pub(crate) server: Vec<usize>,
+    /// CPUs of the client threads, round robin; empty means unpinned.
+    pub(crate) client: Vec<usize>,
+    /// Why the two sides may have taken time from each other, if they may.
+    pub(crate) shared: Option<String>,
+}
+
+impl Placement {
+    /// Resolves both flags against the allowed CPUs and the quota.
+    ///
+    /// The first half of the allowed CPUs goes to the server and the rest to the client, unless a
+    /// list says otherwise; what one side takes explicitly the other side avoids if it can.
+    ///
+    /// # Errors
+    /// A CPU outside the allowed ones; choose among those the message lists.
+    pub(crate) fn resolve(
+        server: &CpuChoice,
+        client: &CpuChoice,
+        allowed: &[usize],
+        quota: Option<f64>,
+    ) -> Outcome<Self> {
+        check("--server-cpus", server, allowed)?;
+        check("--client-cpus", client, allowed)?;
+        let without = |taken: &[usize]| -> Vec<usize> {
+            let rest: Vec<usize> = allowed.iter().copied().filter(|c| !taken.contains(c)).collect();
+            if rest.is_empty() { allowed[allowed.len() - 1..].to_vec() } else { rest }
+        };
+        let half = allowed.len().div_ceil(2);
+        let (server, client) = match (server, client) {
+            (CpuChoice::List(s), CpuChoice::List(c)) => (s.clone(), c.clone()),
+            (CpuChoice::List(s), CpuChoice::Auto) => (s.clone(), without(s)),
+            (CpuChoice::Auto, CpuChoice::List(c)) => (without(c), c.clone()),
+            (CpuChoice::Auto, CpuChoice::Auto) => {
+                (allowed[..half].to_vec(), without(&allowed[..half]))
+            }
+            (CpuChoice::List(s), CpuChoice::Unpinned) => (s.clone(), Vec::new()),
+            (CpuChoice::Unpinned, CpuChoice::List(c)) => (Vec::new(), c.clone()),
+            _ => (Vec::new(), Vec::new()),
+        };
+        let shared = if server.is_empty() || client.is_empty() {
+            Some("a side is not pinned".to_owned())
+        } else if server.iter().any(|cpu| client.contains(cpu)) {
+            Some(format!("server on CPU {}, client on CPU {}", list(&server), list(&client)))
+        } else {
+            quota.filter(|q| *q < 2.0).map(|q| format!("the quota is {q:.2} CPUs for both sides"))
+        };
+        Ok(Self { server, client, shared })
+    }
+}
+
+/// The CPUs this process may run on, in order.
+///
+/// # Errors
+/// The kernel refuses to tell (a sandbox without `sched_getaffinity`).
+pub(crate) fn allowed() -> Outcome<Vec<usize>> {
+    let set = sched_getaffinity(None)
+        .map_err(|errno| Failure::io("reading the CPU mask")(errno.into()))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
+}
+
+/// Pins the calling thread to these CPUs; an empty list leaves it alone.
+///
+/// # Errors
+/// The kernel refuses the mask, for example because a CPU went offline meanwhile.
+pub(crate) fn pin(cpus: &[usize]) -> Outcome {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set)
+        .map_err(|errno| Failure::io(format!("pinning to CPU {}", list(cpus)))(errno.into()))
+}
+
+/// The CPU time this process may use per second of time, if a control group limits it.
+pub(crate) fn quota() -> Option<f64> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    parse_quota(&fs::read_to_string(format!("/sys/fs/cgroup{path}/cpu.max")).ok()?)
+}
+
+/// Fails if a list names a CPU that is not allowed.
+///
+/// # Errors
+/// The first such CPU, with the allowed ones.
+pub(crate) fn check(flag: &'static str, choice: &CpuChoice, allowed: &[usize]) -> Outcome {
+    let CpuChoice::List(cpus) = choice else { return Ok(()) };
+    match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
+        Some(&cpu) => Err(Failure::CpuNotAllowed { flag, cpu, allowed: list(allowed) }),
+        None => Ok(()),
+    }
+}
+
+/// Prints CPUs the way the flags take them; an empty list is `any`.
+pub(crate) fn list(cpus: &[usize]) -> String {
+    if cpus.is_empty() {
+        return "any".to_owned();
+    }
+    let mut text = String::new();
+    let mut index = 0;
+    while index < cpus.len() {
+        let first = cpus[index];
+        while index + 1 < cpus.len() && cpus[index + 1] == cpus[index] + 1 {
+            index += 1;
+        }
+        let comma = if text.is_empty() { "" } else { "," };
+        let last = cpus[index];
+        text += &match last - first {
+            0 => format!("{comma}{first}"),
+            _ => format!("{comma}{first}-{last}"),
+        };
+        index += 1;
+    }
+    text
+}
+
+/// Expands `3`, `0-3` or `0-14:2`.
+fn parse_range(text: &str) -> Option<Vec<usize>> {
+    let (range, step) = match text.split_once(':') {
+        Some((range, step)) => (range, step.parse().ok().filter(|&step: &usize| step > 0)?),
+        None => (text, 1),
+    };
+    let (first, last) = match range.split_once('-') {
+        Some((first, last)) => (first.parse().ok()?, last.parse().ok()?),
+        None => {
+            let cpu: usize = range.parse().ok()?;
+            (cpu, cpu)
+        }
+    };
+    (first <= last && last < CpuSet::MAX_CPU).then(|| (first..=last).step_by(step).collect())
+}
+
+/// Reads `max 100000` or `150000 100000`.
+fn parse_quota(text: &str) -> Option<f64> {
+    let (quota, period) = text.trim().split_once(' ')?;
+    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn auto(server: &str, client: &str, allowed: &[usize]) -> Outcome<Placement> {
+        let (server, client) = (server.parse().unwrap(), client.parse().unwrap());
+        Placement::resolve(&server, &client, allowed, None)
+    }
+
+    #[test]
+    fn lists_expand_ranges_and_steps() {
+        assert_eq!("0-3,8".parse(), Ok(CpuChoice::List(vec![0, 1, 2, 3, 8])));
+        assert_eq!("0-6:2,0".parse(), Ok(CpuChoice::List(vec![0, 2, 4, 6])));
+        assert_eq!("none".parse(), Ok(CpuChoice::Unpinned));
+        assert_eq!(list(&[0, 1, 2, 3, 8]), "0-3,8");
+    }
+
+    #[test]
+    fn a_bad_list_names_the_part_that_is_wrong() {
+        for text in ["", "3-1", "0-4:0", "a", "1,,2", "99999999"] {
+            assert!(text.parse::<CpuChoice>().is_err(), "{text:?}");
+        }
+        assert!("0,x".parse::<CpuChoice>().unwrap_err().contains("\"x\""));
+    }
+
+    #[test]
+    fn the_two_sides_are_kept_apart_by_default() {
+        let placement = auto("auto", "auto", &[0, 1]).unwrap();
+        assert_eq!((placement.server, placement.client), (vec![0], vec![1]));
+        assert_eq!(placement.shared, None);
+        let placement = auto("auto", "0", &[0, 1, 2]).unwrap();
+        assert_eq!(placement.server, vec![1, 2]);
+    }
+
+    #[test]
+    fn a_shared_cpu_or_a_quota_is_said() {
+        assert!(auto("auto", "auto", &[3]).unwrap().shared.is_some());
+        assert!(auto("0-1", "auto", &[0, 1]).unwrap().shared.is_some());
+        let both = CpuChoice::Auto;
+        let placement = Placement::resolve(&both, &both, &[0, 1], Some(1.0)).unwrap();
+        assert!(placement.shared.unwrap().contains("quota"));
+    }
+
+    #[test]
+    fn a_cpu_outside_the_mask_lists_the_allowed_ones() {
+        let error = auto("7", "auto", &[0, 1]).unwrap_err().to_string();
+        assert!(error.contains("CPU 7") && error.contains("0-1"), "{error}");
+    }
+
+    #[test]
+    fn quota_files_are_read() {
+        assert_eq!(parse_quota("150000 100000\n"), Some(1.5));
+        assert_eq!(parse_quota("max 100000\n"), None);
+    }
+}

@@ -1,0 +1,145 @@
+//! One load against one server, with the figures of both sides.
+//!
+//! Owns the moments at which the server is asked: before the connections, when the warm-up ends,
+//! and when the measured part ends. Works with a server process of ours, with any local process
+//! whose number is known (CPU time only), or with a server about which nothing is known.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::child::ServerProcess;
+use crate::client::{self, Load, Spectator, Tally};
+use crate::exit::{Failure, Outcome};
+use crate::procfs::{self, CpuTime};
+use crate::progress::Progress;
+use crate::serve::ServerStats;
+use crate::server::CoreCounts;
+
+/// Who is loaded, as far as its figures are concerned.
+#[derive(Debug)]
+pub(crate) enum Subject<'a> {
+    /// A child of ours, which tells everything.
+    Child(&'a mut ServerProcess),
+    /// A process of this machine: CPU time only.
+    Process(u32),
+    /// An address and nothing else.
+    Unknown,
+}
+
+/// The figures of a run.
+#[derive(Debug)]
+pub(crate) struct Measurement {
+    pub(crate) tally: Tally,
+    pub(crate) server: Option<ServerFigures>,
+    /// Largest share of time stolen from a CPU that was used.
+    pub(crate) steal: f64,
+    /// CPU time of the client process in the measured part.
+    pub(crate) client_cpu: CpuTime,
+}
+
+/// The server's figures at the three moments.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerFigures {
+    pub(crate) at_start: ServerStats,
+    pub(crate) before: ServerStats,
+    pub(crate) after: ServerStats,
+}
+
+impl ServerFigures {
+    /// What each core counted in the measured part.
+    pub(crate) fn cores(&self) -> Vec<CoreCounts> {
+        let pairs = self.after.cores.iter().zip(&self.before.cores);
+        pairs.map(|(after, before)| after.since(before)).collect()
+    }
+
+    /// The sum of one counter over the cores in the measured part.
+    pub(crate) fn sum(&self, counter: impl Fn(&CoreCounts) -> u64) -> u64 {
+        self.cores().iter().map(counter).sum()
+    }
+}
+
+/// Runs a load and reads the server's figures at its moments.
+///
+/// # Errors
+/// No connection could be opened, the server went away, or nothing at all was transferred.
+pub(crate) fn take(
+    load: &Load,
+    subject: Subject<'_>,
+    server_cpus: &[usize],
+    progress: &mut Progress,
+) -> Outcome<Measurement> {
+    let mut watch = Watch {
+        subject,
+        figures: ServerFigures::default(),
+        ticks: (BTreeMap::new(), BTreeMap::new()),
+        client_cpu: (CpuTime::default(), CpuTime::default()),
+        progress,
+    };
+    watch.figures.at_start = watch.read()?;
+    let tally = client::run(load, &mut watch)?;
+    if tally.bytes_in + tally.bytes_out == 0 && load.traffic != client::Traffic::Idle {
+        let errors = &tally.errors;
+        return Err(Failure::NothingMeasured(format!(
+            "no bytes moved in {:?} ({} of {} connections failed)",
+            load.duration,
+            errors.count(),
+            load.connections
+        )));
+    }
+    let used: Vec<usize> = server_cpus.iter().chain(&load.cpus).copied().collect();
+    let steal = procfs::steal(&watch.ticks.0, &watch.ticks.1, &used);
+    let known = !matches!(watch.subject, Subject::Unknown);
+    let client_cpu = watch.client_cpu.1.since(&watch.client_cpu.0);
+    Ok(Measurement { tally, server: known.then_some(watch.figures), steal, client_cpu })
+}
+
+/// Stolen and elapsed ticks per CPU.
+type Ticks = BTreeMap<usize, (u64, u64)>;
+
+struct Watch<'a, 'b> {
+    subject: Subject<'a>,
+    figures: ServerFigures,
+    /// Of the machine, before and after.
+    ticks: (Ticks, Ticks),
+    /// Of this process, before and after.
+    client_cpu: (CpuTime, CpuTime),
+    progress: &'b mut Progress,
+}
+
+impl Watch<'_, '_> {
+    fn read(&mut self) -> Outcome<ServerStats> {
+        match &mut self.subject {
+            Subject::Child(server) => server.stats(),
+            Subject::Process(pid) => {
+                let cpu = procfs::cpu_time(&pid.to_string())
+                    .map_err(Failure::io(format!("reading CPU time of process {pid}")))?;
+                Ok(ServerStats { cpu, ..ServerStats::default() })
+            }
+            Subject::Unknown => Ok(ServerStats::default()),
+        }
+    }
+}
+
+fn own_cpu() -> Outcome<CpuTime> {
+    procfs::cpu_time("self").map_err(Failure::io("reading CPU time"))
+}
+
+impl Spectator for Watch<'_, '_> {
+    fn measure(&mut self) -> Outcome {
+        self.ticks.0 = procfs::cpu_ticks();
+        self.client_cpu.0 = own_cpu()?;
+        self.figures.before = self.read()?;
+        Ok(())
+    }
+
+    fn stop(&mut self) -> Outcome {
+        self.figures.after = self.read()?;
+        self.client_cpu.1 = own_cpu()?;
+        self.ticks.1 = procfs::cpu_ticks();
+        Ok(())
+    }
+
+    fn tick(&mut self, elapsed: Duration) {
+        self.progress.advance(elapsed);
+    }
+}

@@ -1,0 +1,208 @@
+//! CPU time, memory and theft, read from `/proc`.
+//!
+//! Owns the few parsers needed, written by hand so that steal and per-thread run time are there.
+//! Never caches. Total CPU time comes from `schedstat` (nanoseconds); the split into user and
+//! system comes from `stat`, which the kernel samples and rounds to 10 ms: use long runs for it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+/// CPU time of a process so far, summed over its live threads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CpuTime {
+    /// Time on a CPU in nanoseconds.
+    pub(crate) total_ns: u64,
+    /// Time runnable but waiting for a CPU, in nanoseconds.
+    pub(crate) waited_ns: u64,
+    /// Sampled time in user space, in clock ticks of 10 ms.
+    pub(crate) user_ticks: u64,
+    /// Sampled time in the kernel, in clock ticks of 10 ms.
+    pub(crate) system_ticks: u64,
+}
+
+impl CpuTime {
+    /// What was used since `earlier`.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            total_ns: self.total_ns.saturating_sub(earlier.total_ns),
+            waited_ns: self.waited_ns.saturating_sub(earlier.waited_ns),
+            user_ticks: self.user_ticks.saturating_sub(earlier.user_ticks),
+            system_ticks: self.system_ticks.saturating_sub(earlier.system_ticks),
+        }
+    }
+
+    /// The user part of the total in nanoseconds, or nothing where no tick was sampled.
+    pub(crate) fn user_ns(&self) -> Option<u64> {
+        let ticks = self.user_ticks + self.system_ticks;
+        (ticks > 0).then(|| (self.total_ns as f64 * self.user_ticks as f64 / ticks as f64) as u64)
+    }
+}
+
+/// Memory of a process in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// Private pages: heap, stacks.
+    pub(crate) anonymous_bytes: u64,
+    /// All resident pages.
+    pub(crate) resident_bytes: u64,
+}
+
+/// Reads the CPU time of a process (`"self"` or a number).
+///
+/// # Errors
+/// The process does not exist or belongs to somebody else.
+pub(crate) fn cpu_time(process: &str) -> io::Result<CpuTime> {
+    let mut sum = CpuTime::default();
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
+        let path = task?.path();
+        // A thread may end between the listing and the reading; it is then idle time lost.
+        let (Ok(schedstat), Ok(stat)) =
+            (fs::read_to_string(path.join("schedstat")), fs::read_to_string(path.join("stat")))
+        else {
+            continue;
+        };
+        let (ran, waited) = parse_schedstat(&schedstat).unwrap_or((0, 0));
+        sum.total_ns += ran;
+        sum.waited_ns += waited;
+        let (user, system) = parse_stat(&stat).unwrap_or((0, 0));
+        sum.user_ticks += user;
+        sum.system_ticks += system;
+    }
+    Ok(sum)
+}
+
+/// Reads the memory of this process.
+///
+/// # Errors
+/// `/proc` is not mounted.
+pub(crate) fn memory() -> io::Result<Memory> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    Ok(Memory {
+        anonymous_bytes: parse_status_kib(&status, "RssAnon:").unwrap_or(0) * 1024,
+        resident_bytes: parse_status_kib(&status, "VmRSS:").unwrap_or(0) * 1024,
+    })
+}
+
+/// Stolen and elapsed ticks per CPU since boot.
+pub(crate) fn cpu_ticks() -> BTreeMap<usize, (u64, u64)> {
+    fs::read_to_string("/proc/stat").map(|text| parse_cpu_ticks(&text)).unwrap_or_default()
+}
+
+/// The largest share of time stolen from one of these CPUs between two readings.
+pub(crate) fn steal(
+    before: &BTreeMap<usize, (u64, u64)>,
+    after: &BTreeMap<usize, (u64, u64)>,
+    cpus: &[usize],
+) -> f64 {
+    let share = |cpu: &usize| {
+        let (stolen_before, all_before) = before.get(cpu)?;
+        let (stolen, all) = after.get(cpu)?;
+        let elapsed = all.saturating_sub(*all_before);
+        (elapsed > 0).then(|| stolen.saturating_sub(*stolen_before) as f64 / elapsed as f64)
+    };
+    if cpus.is_empty() {
+        return after.keys().filter_map(share).fold(0.0, f64::max);
+    }
+    cpus.iter().filter_map(share).fold(0.0, f64::max)
+}
+
+/// The kernel's release, for the report.
+pub(crate) fn kernel() -> String {
+    fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The processor's name, for the report.
+pub(crate) fn processor() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    text.lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
+        .map(|(_, name)| name.trim().to_owned())
+        .unwrap_or_default()
+}
+
+/// The first two fields of `schedstat`: nanoseconds on a CPU and waiting for one.
+fn parse_schedstat(text: &str) -> Option<(u64, u64)> {
+    let mut fields = text.split_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// User and system ticks of `stat`, fields 14 and 15; the name in brackets may hold anything.
+fn parse_stat(text: &str) -> Option<(u64, u64)> {
+    let after_name = &text[text.rfind(')')? + 1..];
+    let mut fields = after_name.split_whitespace().skip(11);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+/// A `Name:   123 kB` line of `status`.
+fn parse_status_kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The `cpuN` lines of `/proc/stat`: steal is the eighth figure, the first eight are all time.
+fn parse_cpu_ticks(text: &str) -> BTreeMap<usize, (u64, u64)> {
+    let parse_line = |line: &str| {
+        let mut fields = line.strip_prefix("cpu")?.split_whitespace();
+        let cpu = fields.next()?.parse().ok()?;
+        let ticks: Vec<u64> = fields.take(8).map_while(|field| field.parse().ok()).collect();
+        Some((cpu, (*ticks.get(7)?, ticks.iter().sum())))
+    };
+    text.lines().filter(|line| !line.starts_with("cpu ")).filter_map(parse_line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_survives_a_name_with_brackets_and_spaces() {
+        let text = "77 (a) b (c)) R 1 77 77 0 -1 4194304 100 0 0 0 123 456 0 0 20 0 1 0 5";
+        assert_eq!(parse_stat(text), Some((123, 456)));
+        assert_eq!(parse_stat("77 (cut"), None);
+        assert_eq!(parse_stat("77 (cut) R 1"), None);
+    }
+
+    #[test]
+    fn schedstat_gives_nanoseconds() {
+        assert_eq!(parse_schedstat("762273 80120 2\n"), Some((762_273, 80_120)));
+        assert_eq!(parse_schedstat(""), None);
+    }
+
+    #[test]
+    fn status_lines_are_found_by_name() {
+        let text = "VmRSS:\t    2048 kB\nRssAnon:\t     512 kB\n";
+        assert_eq!(parse_status_kib(text, "RssAnon:"), Some(512));
+        assert_eq!(parse_status_kib(text, "VmSwap:"), None);
+    }
+
+    #[test]
+    fn steal_is_the_worst_of_the_used_cpus() {
+        let before = parse_cpu_ticks(
+            "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n",
+        );
+        let after =
+            parse_cpu_ticks("cpu0 50 0 40 0 0 0 0 10 0 0\ncpu1 100 0 0 0 0 0 0 0 0 0\nintr 5\n");
+        assert_eq!(before.len(), 2);
+        assert!((steal(&before, &after, &[0, 1]) - 0.1).abs() < 1e-9);
+        assert_eq!(steal(&before, &after, &[1]), 0.0);
+    }
+
+    #[test]
+    fn the_user_part_is_scaled_to_the_exact_total() {
+        let time =
+            CpuTime { total_ns: 1_000, user_ticks: 1, system_ticks: 3, ..CpuTime::default() };
+        assert_eq!(time.user_ns(), Some(250));
+        assert_eq!(CpuTime::default().user_ns(), None);
+    }
+
+    #[test]
+    fn this_process_has_used_time_and_memory() {
+        assert!(cpu_time("self").unwrap().total_ns > 0);
+        assert!(memory().unwrap().resident_bytes > 0);
+    }
+}

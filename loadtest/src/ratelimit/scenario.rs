@@ -1,0 +1,163 @@
+//! The scenarios: what is limited, how it is loaded, and what must come out.
+//!
+//! Owns the parameters and bars only. `libevent-1` … `libevent-4` are those of libevent's
+//! `test-ratelim` with its tolerances; in the fourth its group check never ran, because it expected
+//! 3500 − 500/0.1 bytes a second, and here it expects (3500 − 500)/0.1. `group` is ours.
+//! Source: libevent test/test-ratelim.c.
+
+use std::time::Duration;
+
+use sluicegate::Rate;
+
+use crate::arguments::{LimitArguments, RatelimitArguments, Service};
+use crate::client::Traffic;
+use crate::exit::{Failure, Outcome};
+use crate::units::Size;
+
+/// One check of a limit.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    pub(crate) members: usize,
+    pub(crate) limits: LimitArguments,
+    pub(crate) bars: Bars,
+    pub(crate) warmup: Duration,
+    pub(crate) duration: Duration,
+}
+
+/// What must come out, besides an audit without excess.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Bars {
+    /// As in `test-ratelim`: what the clients received, in bytes a second.
+    Peers {
+        /// All together, within [`GROUP_TOLERANCE`].
+        group: Option<f64>,
+        /// Each on average, within [`MEAN_TOLERANCE`].
+        mean: Option<f64>,
+        /// Standard deviation between them, at most.
+        deviation: f64,
+    },
+    /// The rate, every second of it, and equal shares, by the server's own log.
+    Shares,
+}
+
+impl Scenario {
+    /// The scenario of this name.
+    ///
+    /// # Errors
+    /// No such scenario; the message lists them.
+    pub(crate) fn named(name: &str, arguments: &RatelimitArguments) -> Outcome<Self> {
+        let (each, all) = (Some(EACH), Some(ALL));
+        let bars = |group, mean, deviation| Bars::Peers { group, mean, deviation };
+        Ok(match name {
+            "libevent-1" => Self::libevent(NAMES[0].0, None, all, bars(all, None, 100.0)),
+            "libevent-2" => Self::libevent(NAMES[1].0, each, None, bars(None, each, 50.0)),
+            "libevent-3" => Self::libevent(NAMES[2].0, each, all, bars(all, each, 50.0)),
+            "libevent-4" => {
+                let bars = bars(all, each, 50.0);
+                let mut scenario = Self::libevent(NAMES[3].0, each, Some(ALL + DRAIN * 10.0), bars);
+                scenario.limits.group_drain = Some(Size(DRAIN as u64));
+                scenario
+            }
+            "group" => Self::group(arguments)?,
+            _ => {
+                let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+                return Err(Failure::Usage(format!(
+                    "no scenario is called {name:?}; there are {}",
+                    names.join(", ")
+                )));
+            }
+        })
+    }
+
+    /// Equal hungry members of one group.
+    ///
+    /// # Errors
+    /// No members, or a run too short to judge.
+    pub(crate) fn group(arguments: &RatelimitArguments) -> Outcome<Self> {
+        if arguments.connections == 0 {
+            return Err(Failure::NoConnections);
+        }
+        let least = arguments.tick.map_or(LEAST_DURATION, |tick| LEAST_DURATION.max(tick * 50));
+        if arguments.duration < least {
+            return Err(Failure::Usage(format!(
+                "-d {:?} is too short to judge this limit; give at least {least:?}",
+                arguments.duration
+            )));
+        }
+        Ok(Self {
+            name: "group",
+            members: arguments.connections,
+            limits: LimitArguments {
+                group_limit: Some(arguments.group_limit),
+                burst: arguments.burst,
+                tick: arguments.tick,
+                min_share: arguments.min_share,
+                ..LimitArguments::default()
+            },
+            bars: Bars::Shares,
+            warmup: Duration::from_secs(1),
+            duration: arguments.duration,
+        })
+    }
+
+    fn libevent(name: &'static str, each: Option<f64>, all: Option<f64>, bars: Bars) -> Self {
+        let tick = Duration::from_millis(100);
+        let rate = |bytes: f64| {
+            Rate::bytes_per_second(bytes as u64).expect("the scenarios' rates are in range")
+        };
+        let four_ticks = |bytes: f64| Size((bytes * 0.4) as u64);
+        Self {
+            name,
+            members: 30,
+            limits: LimitArguments {
+                group_limit: all.map(rate),
+                burst: all.map(four_ticks),
+                conn_limit: each.map(rate),
+                conn_burst: each.map(four_ticks),
+                tick: Some(tick),
+                min_share: Some(Size(64)),
+                group_drain: None,
+            },
+            bars,
+            warmup: Duration::ZERO,
+            duration: Duration::from_secs(5),
+        }
+    }
+
+    /// What the server does with its connections.
+    pub(crate) fn service(&self) -> Service {
+        match self.bars {
+            Bars::Peers { .. } => Service::Echo,
+            Bars::Shares => Service::Source,
+        }
+    }
+
+    /// What the client does.
+    pub(crate) fn traffic(&self) -> Traffic {
+        match self.bars {
+            Bars::Peers { .. } => Traffic::Flood,
+            Bars::Shares => Traffic::Source,
+        }
+    }
+}
+
+/// Names and one line each, in order.
+pub(crate) const NAMES: [(&str, &str); 5] = [
+    (
+        "libevent-1",
+        "30 echoes in a group of 30 kB/s, tick 100 ms: total ± 1000 B/s, deviation ≤ 100",
+    ),
+    ("libevent-2", "30 echoes of 1 kB/s each: mean ± 50 B/s, deviation ≤ 50"),
+    ("libevent-3", "both limits: total ± 1000 B/s, mean ± 50 B/s, deviation ≤ 50"),
+    ("libevent-4", "as 3 with a group of 35 kB/s of which 500 B a tick are taken from outside"),
+    ("group", "-c hungry members, --group-limit: rate, every second, Jain ≥ 0.99, no excess"),
+];
+
+pub(crate) const GROUP_TOLERANCE: f64 = 1000.0;
+pub(crate) const MEAN_TOLERANCE: f64 = 50.0;
+
+const EACH: f64 = 1000.0;
+const ALL: f64 = 30_000.0;
+const DRAIN: f64 = 500.0;
+const LEAST_DURATION: Duration = Duration::from_secs(2);

@@ -1,0 +1,270 @@
+//! The figures of a run, in base units, as they are written to JSON.
+//!
+//! Owns the result's schema: a reader may rely on `schema`, `verdict`, `totals`, `latency.planned`,
+//! `server` and `client`; a figure that could not be taken is null. An operation is a reply (echo,
+//! idle) or, where nobody replies, one read or write of the server that moved the data.
+
+use std::env;
+
+use serde::Serialize;
+
+use crate::arguments::{RunArguments, Workload};
+use crate::client::{Errors, Tally};
+use crate::cpus::{self, Placement};
+use crate::fairness::jain;
+use crate::latency::Percentiles;
+use crate::measurement::{Measurement, ServerFigures};
+use crate::procfs::{self, CpuTime};
+use crate::server::CoreCounts;
+use crate::verdict::{self, Evidence, Remark};
+
+/// Version of the JSON schemas of all commands.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// Everything a run found out.
+#[derive(Debug, Serialize)]
+pub(super) struct RunResult {
+    schema: u32,
+    pub(super) verdict: String,
+    pub(super) remarks: Vec<Remark>,
+    pub(super) command: Vec<String>,
+    pub(super) environment: Environment,
+    pub(super) load: LoadFigures,
+    pub(super) totals: Totals,
+    pub(super) latency: LatencyFigures,
+    pub(super) server: Option<ServerResult>,
+    pub(super) client: ClientResult,
+    pub(super) fairness: Fairness,
+    pub(super) errors: Errors,
+    pub(super) cores: Vec<CoreCounts>,
+}
+
+/// Where a result comes from.
+#[derive(Debug, Serialize)]
+pub(crate) struct Environment {
+    pub(crate) version: &'static str,
+    pub(crate) debug_build: bool,
+    pub(crate) kernel: String,
+    pub(crate) processor: String,
+    pub(crate) allowed_cpus: String,
+    pub(crate) quota_cpus: Option<f64>,
+}
+
+impl Environment {
+    pub(crate) fn read() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            debug_build: cfg!(debug_assertions),
+            kernel: procfs::kernel(),
+            processor: procfs::processor(),
+            allowed_cpus: cpus::allowed().map(|allowed| cpus::list(&allowed)).unwrap_or_default(),
+            quota_cpus: cpus::quota(),
+        }
+    }
+}
+
+/// The load as it was resolved.
+#[derive(Debug, Serialize)]
+pub(super) struct LoadFigures {
+    pub(super) workload: &'static str,
+    pub(super) address: Option<String>,
+    pub(super) connections: usize,
+    pub(super) size_bytes: u64,
+    pub(super) duration_s: f64,
+    pub(super) warmup_s: f64,
+    pub(super) threads: usize,
+    pub(super) server_cpus: String,
+    pub(super) client_cpus: String,
+    pub(super) group_limit_bytes_per_sec: Option<u64>,
+    pub(super) conn_limit_bytes_per_sec: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Totals {
+    pub(super) ops: u64,
+    pub(super) ops_per_sec: f64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    pub(super) seconds: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct LatencyFigures {
+    pub(super) planned: Percentiles,
+}
+
+/// What the run cost the server.
+#[derive(Debug, Serialize)]
+pub(super) struct ServerResult {
+    pub(super) cpu_us_per_op: Option<f64>,
+    pub(super) user_us_per_op: Option<f64>,
+    pub(super) syscalls_per_op: Option<f64>,
+    pub(super) draws_per_op: Option<f64>,
+    pub(super) cpu_us_per_mb: Option<f64>,
+    /// Of the time of its cores.
+    pub(super) cpu_fraction: f64,
+    pub(super) draws: u64,
+    pub(super) rebalances: u64,
+    pub(super) metered: u64,
+    pub(super) anonymous_bytes: u64,
+    /// Growth of private memory since before the first connection.
+    pub(super) memory_bytes_per_connection: Option<f64>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ClientResult {
+    /// Of the busiest thread.
+    pub(super) cpu_fraction: f64,
+    pub(super) steal_fraction: f64,
+}
+
+/// How the connections shared what was received.
+#[derive(Debug, Serialize)]
+pub(super) struct Fairness {
+    pub(super) jain: Option<f64>,
+    pub(super) longest_gap_ms: f64,
+}
+
+impl RunResult {
+    pub(super) fn new(
+        arguments: &RunArguments,
+        placement: &Placement,
+        measurement: &Measurement,
+    ) -> Self {
+        let tally = &measurement.tally;
+        let seconds = tally.measured.as_secs_f64();
+        let ops = operations(arguments.workload, tally, measurement.server.as_ref());
+        let server = measurement
+            .server
+            .as_ref()
+            .map(|figures| ServerResult::new(figures, arguments.connections, ops, tally, seconds));
+        let client_cpu = tally.cpu_fractions.iter().copied().fold(0.0, f64::max);
+        let remarks = verdict::judge(&Evidence {
+            client_cpu,
+            server_cpu: server.as_ref().map(|server| server.cpu_fraction),
+            steal: measurement.steal,
+            waited: waited(measurement, seconds),
+            shared: placement.shared.clone(),
+            errors: tally.errors.count(),
+        });
+        Self {
+            schema: SCHEMA,
+            verdict: verdict::summary(&remarks),
+            remarks,
+            command: env::args().skip(1).collect(),
+            environment: Environment::read(),
+            load: LoadFigures::new(arguments, placement, tally),
+            totals: Totals {
+                ops,
+                ops_per_sec: ops as f64 / seconds.max(1e-9),
+                bytes_in: tally.bytes_in,
+                bytes_out: tally.bytes_out,
+                seconds,
+            },
+            latency: LatencyFigures { planned: tally.latency.percentiles() },
+            server,
+            client: ClientResult { cpu_fraction: client_cpu, steal_fraction: measurement.steal },
+            fairness: Fairness::new(arguments.workload, tally),
+            errors: tally.errors.clone(),
+            cores: measurement.server.as_ref().map(ServerFigures::cores).unwrap_or_default(),
+        }
+    }
+}
+
+/// The larger share of the time that a side's threads waited for a CPU, per thread.
+fn waited(measurement: &Measurement, seconds: f64) -> f64 {
+    let share = |cpu: CpuTime, threads: usize| {
+        cpu.waited_ns as f64 / 1e9 / seconds.max(1e-9) / threads.max(1) as f64
+    };
+    let client = share(measurement.client_cpu, measurement.tally.cpu_fractions.len());
+    let server = measurement.server.as_ref().map_or(0.0, |figures| {
+        share(figures.after.cpu.since(&figures.before.cpu), figures.after.cores.len())
+    });
+    client.max(server)
+}
+
+/// Replies where there are any; else the server's own operations, or the client's if unknown.
+fn operations(workload: Workload, tally: &Tally, server: Option<&ServerFigures>) -> u64 {
+    let of_server = |counter: fn(&CoreCounts) -> u64| {
+        server.map(|figures| figures.sum(counter)).filter(|&sum| sum > 0).unwrap_or(tally.ops)
+    };
+    match workload {
+        Workload::Echo | Workload::Idle => tally.ops,
+        Workload::Source => of_server(|core| core.writes),
+        Workload::Sink => of_server(|core| core.reads),
+    }
+}
+
+impl LoadFigures {
+    fn new(arguments: &RunArguments, placement: &Placement, tally: &Tally) -> Self {
+        let foreign = arguments.address.is_some();
+        Self {
+            workload: match arguments.workload {
+                Workload::Echo => "echo",
+                Workload::Source => "source",
+                Workload::Sink => "sink",
+                Workload::Idle => "idle",
+            },
+            address: arguments.address.map(|address| address.to_string()),
+            connections: arguments.connections,
+            size_bytes: arguments.size.0,
+            duration_s: arguments.duration.as_secs_f64(),
+            warmup_s: arguments.warmup.as_secs_f64(),
+            threads: tally.cpu_fractions.len(),
+            server_cpus: if foreign { "?".into() } else { cpus::list(&placement.server) },
+            client_cpus: cpus::list(&placement.client),
+            group_limit_bytes_per_sec: arguments
+                .limits
+                .group_limit
+                .map(|rate| rate.as_bytes_per_second()),
+            conn_limit_bytes_per_sec: arguments
+                .limits
+                .conn_limit
+                .map(|rate| rate.as_bytes_per_second()),
+        }
+    }
+}
+
+impl ServerResult {
+    fn new(
+        figures: &ServerFigures,
+        connections: usize,
+        ops: u64,
+        tally: &Tally,
+        seconds: f64,
+    ) -> Self {
+        let cpu = figures.after.cpu.since(&figures.before.cpu);
+        let cores = figures.after.cores.len().max(1) as f64;
+        let known = !figures.after.cores.is_empty();
+        let metered = figures.sum(|core| core.metered);
+        let group = (figures.before.group, figures.after.group);
+        let draws = group.1.draws.saturating_sub(group.0.draws);
+        let per = |value: f64, count: f64| (count > 0.0).then(|| value / count);
+        let megabytes = (tally.bytes_in.max(tally.bytes_out)) as f64 / 1e6;
+        let grown = figures.after.memory.anonymous_bytes as f64
+            - figures.at_start.memory.anonymous_bytes as f64;
+        let syscalls = figures.sum(|core| core.syscalls) as f64;
+        Self {
+            cpu_us_per_op: per(cpu.total_ns as f64 / 1e3, ops as f64),
+            user_us_per_op: cpu.user_ns().and_then(|ns| per(ns as f64 / 1e3, ops as f64)),
+            syscalls_per_op: per(syscalls, ops as f64).filter(|_| known),
+            draws_per_op: per(draws as f64, metered as f64),
+            cpu_us_per_mb: per(cpu.total_ns as f64 / 1e3, megabytes),
+            cpu_fraction: cpu.total_ns as f64 / 1e9 / seconds.max(1e-9) / cores,
+            draws,
+            rebalances: group.1.rebalances.saturating_sub(group.0.rebalances),
+            metered,
+            anonymous_bytes: figures.after.memory.anonymous_bytes,
+            memory_bytes_per_connection: per(grown.max(0.0), connections as f64).filter(|_| known),
+        }
+    }
+}
+
+impl Fairness {
+    fn new(workload: Workload, tally: &Tally) -> Self {
+        let bytes: Vec<f64> = tally.connections.iter().map(|c| c.bytes_in as f64).collect();
+        let gaps = tally.connections.iter().map(|connection| connection.longest_gap);
+        let gap = if workload == Workload::Source { gaps.max() } else { None };
+        Self { jain: jain(&bytes), longest_gap_ms: gap.unwrap_or_default().as_secs_f64() * 1e3 }
+    }
+}

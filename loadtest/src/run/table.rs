@@ -1,0 +1,160 @@
+//! The result of a run as text.
+//!
+//! Owns the layout only: a header with the resolved values, totals, latency, cost, one row per
+//! server core, and the verdict with a sentence for each remark. No control codes.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::result::RunResult;
+use crate::figure::{bytes, count, four_decimals, microseconds, plain};
+
+/// Lays out a result.
+pub(super) fn render(result: &RunResult) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = header(&mut text, result);
+    let _ = figures(&mut text, result);
+    if !result.cores.is_empty() {
+        let _ = writeln!(text, "\n{}", cores(result));
+    }
+    let _ = writeln!(text, "\nverdict    {}", result.verdict);
+    for remark in &result.remarks {
+        let _ = writeln!(text, "           {}: {}", remark.name, remark.sentence);
+    }
+    if result.environment.debug_build {
+        let _ = writeln!(text, "           debug build: use cargo run --release for real figures");
+    }
+    text
+}
+
+fn header(text: &mut String, result: &RunResult) -> std::fmt::Result {
+    let load = &result.load;
+    write!(
+        text,
+        "loadtest run {}   {}   {} connections   {}   {} s (+{} s warm-up)",
+        load.workload,
+        load.address.as_deref().unwrap_or("own server"),
+        load.connections,
+        bytes(load.size_bytes as f64),
+        load.duration_s,
+        load.warmup_s
+    )?;
+    for (name, limit) in
+        [("group", load.group_limit_bytes_per_sec), ("each", load.conn_limit_bytes_per_sec)]
+    {
+        if let Some(rate) = limit {
+            write!(text, "   {name} limited to {}/s", bytes(rate as f64))?;
+        }
+    }
+    let environment = &result.environment;
+    writeln!(
+        text,
+        "\nclient {} threads on CPU {} | server on CPU {} | Linux {}, {}, allowed CPUs {}\n",
+        load.threads,
+        load.client_cpus,
+        load.server_cpus,
+        environment.kernel,
+        environment.processor,
+        environment.allowed_cpus
+    )
+}
+
+fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
+    let totals = &result.totals;
+    writeln!(
+        text,
+        "totals     {} operations in {:.2} s   {}/s   in {}/s   out {}/s",
+        count(totals.ops as f64),
+        totals.seconds,
+        count(totals.ops_per_sec),
+        bytes(totals.bytes_in as f64 / totals.seconds.max(1e-9)),
+        bytes(totals.bytes_out as f64 / totals.seconds.max(1e-9))
+    )?;
+    let latency = &result.latency.planned;
+    if latency.count > 0 {
+        writeln!(
+            text,
+            "latency    from planned send   p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
+            microseconds(latency.p50_us),
+            microseconds(latency.p90_us),
+            microseconds(latency.p99_us),
+            microseconds(latency.p999_us),
+            microseconds(latency.max_us)
+        )?;
+    }
+    if let Some(server) = &result.server {
+        writeln!(
+            text,
+            "cost       server {} CPU us/op ({} in user space)   {} system calls/op   {} CPU us/MB",
+            plain(server.cpu_us_per_op),
+            plain(server.user_us_per_op),
+            plain(server.syscalls_per_op),
+            plain(server.cpu_us_per_mb)
+        )?;
+        if server.metered > 0 {
+            writeln!(
+                text,
+                "limits     {} metered operations   {} draws ({} per operation)   {} rebalances",
+                count(server.metered as f64),
+                count(server.draws as f64),
+                plain(server.draws_per_op),
+                count(server.rebalances as f64)
+            )?;
+        }
+        if let Some(memory) = server.memory_bytes_per_connection {
+            writeln!(
+                text,
+                "memory     {} private   {} per connection",
+                bytes(server.anonymous_bytes as f64),
+                bytes(memory)
+            )?;
+        }
+        writeln!(text, "load       server {:.0} % of its cores", server.cpu_fraction * 100.0)?;
+    }
+    writeln!(
+        text,
+        "           client {:.0} % of its busiest thread   steal {:.1} %",
+        result.client.cpu_fraction * 100.0,
+        result.client.steal_fraction * 100.0
+    )?;
+    if result.load.workload == "source" {
+        writeln!(
+            text,
+            "fairness   Jain {}   longest wait {}",
+            four_decimals(result.fairness.jain),
+            microseconds(Some(result.fairness.longest_gap_ms * 1e3))
+        )?;
+    }
+    let errors = &result.errors;
+    if errors.count() > 0 {
+        writeln!(
+            text,
+            "errors     refused {}   closed {}   reset {}   other {:?}",
+            errors.refused, errors.closed, errors.reset, errors.other
+        )?;
+    }
+    Ok(())
+}
+
+fn cores(result: &RunResult) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["core", "CPU", "connections", "reads", "writes", "received", "sent"]);
+    for (index, core) in result.cores.iter().enumerate() {
+        table.add_row([
+            index.to_string(),
+            core.cpus.clone(),
+            core.connections.to_string(),
+            count(core.reads as f64),
+            count(core.writes as f64),
+            bytes(core.bytes_in as f64),
+            bytes(core.bytes_out as f64),
+        ]);
+    }
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}

@@ -1,0 +1,88 @@
+//! The servers a run can load, and what they count.
+//!
+//! Owns the choice between the bare loop that calibrates and the servers made of the runtime. Both
+//! count the same things, so that a run reads them the same way.
+
+mod bare;
+mod ours;
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use self::bare::Bare;
+use self::ours::Ours;
+use crate::arguments::{ServeArguments, Service};
+use crate::cpus;
+use crate::exit::Outcome;
+
+/// A server that listens in threads of its own.
+pub(crate) trait Server {
+    /// The address actually bound.
+    fn address(&self) -> SocketAddr;
+    /// A snapshot of the counters of every core.
+    fn cores(&self) -> Vec<CoreCounts>;
+    /// The counters of the group, zero where there is none.
+    fn group(&self) -> GroupCounts;
+    /// Nanoseconds on the clock that audit records are stamped with.
+    fn clock_ns(&self) -> u64;
+    /// Finishes what is begun and ends the threads.
+    fn stop(self: Box<Self>) -> Outcome;
+}
+
+/// Counters of one core since it started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CoreCounts {
+    /// CPUs the core's thread may run on, as a list.
+    pub(crate) cpus: String,
+    /// Connections open now.
+    pub(crate) connections: u64,
+    pub(crate) accepted: u64,
+    pub(crate) polls: u64,
+    pub(crate) reads: u64,
+    pub(crate) writes: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    /// System calls of the driver, all kinds.
+    pub(crate) syscalls: u64,
+    /// Reads and writes that went through a limit.
+    pub(crate) metered: u64,
+}
+
+/// Counters of the group all connections share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GroupCounts {
+    /// Times a core took from the group's shared word.
+    pub(crate) draws: u64,
+    pub(crate) rebalances: u64,
+}
+
+impl CoreCounts {
+    /// What was counted since `earlier`; connections stay as they are.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            cpus: self.cpus.clone(),
+            connections: self.connections,
+            accepted: self.accepted.saturating_sub(earlier.accepted),
+            polls: self.polls.saturating_sub(earlier.polls),
+            reads: self.reads.saturating_sub(earlier.reads),
+            writes: self.writes.saturating_sub(earlier.writes),
+            bytes_in: self.bytes_in.saturating_sub(earlier.bytes_in),
+            bytes_out: self.bytes_out.saturating_sub(earlier.bytes_out),
+            syscalls: self.syscalls.saturating_sub(earlier.syscalls),
+            metered: self.metered.saturating_sub(earlier.metered),
+        }
+    }
+}
+
+/// Starts the server the arguments ask for.
+///
+/// # Errors
+/// The address cannot be bound, a CPU is not allowed, or the limits contradict each other.
+pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
+    cpus::check("--cpus", &arguments.cpus, &cpus::allowed()?)?;
+    match arguments.service {
+        Service::Bare => Ok(Box::new(Bare::start(arguments)?)),
+        Service::Echo | Service::Source | Service::Sink => Ok(Box::new(Ours::start(arguments)?)),
+    }
+}

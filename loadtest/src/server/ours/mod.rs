@@ -1,0 +1,281 @@
+//! The servers made of the runtime: echo, source and sink, with limits and an audit.
+//!
+//! Owns a running runtime and the group its connections share. The group is made when the first
+//! connection arrives, so that a test measures from the limit's own start and not from a burst
+//! saved up before. With an audit every metered operation is recorded and written when it stops.
+
+mod handler;
+mod recorder;
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use sluicegate::{
+    BevMut, Clock, Core, CpuSet, Direction, Group, Handle, Handler, Pin, RATE_LIMIT_MAX, Rate,
+    Running, Runtime, Shutdown, TokenBucketConfig,
+};
+
+use self::handler::{Echo, Sink, Source};
+use self::recorder::Recording;
+use super::{CoreCounts, GroupCounts, Server};
+use crate::arguments::{self, ServeArguments, Service};
+use crate::audit::Moment;
+use crate::cpus::CpuChoice;
+use crate::exit::{Failure, Outcome};
+use crate::limits::Terms;
+
+/// A running server on the runtime.
+pub(crate) struct Ours {
+    address: SocketAddr,
+    running: Running,
+    cpus: Vec<String>,
+    limits: Arc<Limits>,
+    audit: Option<(PathBuf, Recording)>,
+}
+
+/// The limits of a server and what they apply to.
+struct Limits {
+    group: Option<TokenBucketConfig>,
+    min_share: Option<u64>,
+    each: Option<TokenBucketConfig>,
+    /// Bytes taken from the group each tick by something outside it.
+    drain: Option<(i64, Duration)>,
+    made: OnceLock<(Group, Moment)>,
+    handle: Handle,
+    recording: Option<Recording>,
+}
+
+impl Ours {
+    /// Builds the runtime, listens and starts the cores.
+    ///
+    /// # Errors
+    /// Limits that contradict each other, CPUs that are not allowed, or an address in use.
+    pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
+        let recording = arguments.audit.as_ref().map(|_| Recording::new());
+        let mut runtime = build(arguments, recording.as_ref())?;
+        let limits = Arc::new(Limits::new(arguments, runtime.handle(), recording.clone())?);
+        let listen = &arguments.listen;
+        let address = match arguments.service {
+            Service::Source => serve(&mut runtime, listen, &limits, Source::new(SOURCE_PIECE)),
+            Service::Sink => serve(&mut runtime, listen, &limits, Sink),
+            Service::Echo | Service::Bare => serve(&mut runtime, listen, &limits, Echo),
+        }?;
+        let any = || "any".to_owned();
+        let plan = &runtime.report().plan;
+        let cpus =
+            plan.cores.iter().map(|core| core.cpus.as_ref().map_or_else(any, CpuSet::to_string));
+        let cpus = cpus.collect();
+        let running = runtime.start().map_err(failed)?;
+        let audit = arguments.audit.clone().zip(recording);
+        Ok(Self { address, running, cpus, limits, audit })
+    }
+}
+
+impl Server for Ours {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn cores(&self) -> Vec<CoreCounts> {
+        let stats = self.running.handle().stats();
+        let counts = stats.iter().zip(&self.cpus).map(|(core, cpus)| CoreCounts {
+            cpus: cpus.clone(),
+            connections: core.connections,
+            accepted: core.accepted,
+            polls: core.polls,
+            reads: core.reads,
+            writes: core.writes,
+            bytes_in: core.bytes_in,
+            bytes_out: core.bytes_out,
+            syscalls: core.system_calls,
+            metered: core.metered_operations,
+        });
+        counts.collect()
+    }
+
+    fn group(&self) -> GroupCounts {
+        let Some((group, _)) = self.limits.made.get() else { return GroupCounts::default() };
+        let stats = group.stats();
+        GroupCounts { draws: stats.draws(), rebalances: stats.rebalances() }
+    }
+
+    fn clock_ns(&self) -> u64 {
+        Clock::process().now().as_nanos()
+    }
+
+    fn stop(self: Box<Self>) -> Outcome {
+        let cores = self.cpus.len();
+        self.running.handle().shutdown(Shutdown::Drain);
+        let report = self.running.join();
+        if !report.panicked.is_empty() {
+            return Err(Failure::Server(format!("the runtime ended badly: {report}")));
+        }
+        let Some((path, recording)) = self.audit else { return Ok(()) };
+        let group = self.limits.made.get().map(|(_, made)| *made);
+        let log = recording.into_log(group, cores);
+        let write = || {
+            let mut file = BufWriter::new(File::create(&path)?);
+            log.write(&mut file)?;
+            file.flush()
+        };
+        write().map_err(Failure::io(format!("writing the audit {}", path.display())))
+    }
+}
+
+impl Limits {
+    fn new(
+        arguments: &ServeArguments,
+        handle: Handle,
+        recording: Option<Recording>,
+    ) -> Outcome<Self> {
+        let limits = &arguments.limits;
+        let config = |terms: Option<Terms>| -> Outcome<Option<TokenBucketConfig>> {
+            let broken = arguments.break_limiter;
+            let terms = terms.map(|terms| if broken { terms.broken() } else { terms });
+            terms.map(|terms| config(&terms, arguments.service)).transpose()
+        };
+        let new = Self {
+            group: config(Terms::group(limits)?)?,
+            min_share: limits.min_share.map(|share| share.0),
+            each: config(Terms::connection(limits)?)?,
+            drain: limits.group_drain.zip(limits.tick).map(|(size, tick)| (size.0 as i64, tick)),
+            made: OnceLock::new(),
+            handle,
+            recording,
+        };
+        // A group that cannot be built is refused now and not at the first connection.
+        new.group.as_ref().map(|config| new.build(config)).transpose()?;
+        Ok(new)
+    }
+
+    fn build(&self, config: &TokenBucketConfig) -> Outcome<Group> {
+        let builder = Group::builder(config.clone());
+        let builder = match self.min_share {
+            Some(share) => builder.min_share(share),
+            None => builder,
+        };
+        builder.build().map_err(|error| Failure::Usage(error.to_string()))
+    }
+
+    /// Puts a new connection under the limits.
+    fn apply(&self, connection: &mut BevMut<'_>) {
+        if let Some(config) = &self.group {
+            let (group, _) = self.made.get_or_init(|| self.make(config));
+            connection.join(group).expect("the group has a seat for every core of this machine");
+        }
+        if let Some(config) = &self.each {
+            let (_, set) = bracket(|| connection.set_rate_limit(Some(config.clone())));
+            if let Some(recording) = &self.recording {
+                recording.note_limit(connection.id(), set);
+            }
+        }
+    }
+
+    fn make(&self, config: &TokenBucketConfig) -> (Group, Moment) {
+        let (group, made) =
+            bracket(|| self.build(config).expect("the same numbers were accepted at the start"));
+        if let Some((bytes, tick)) = self.drain {
+            let group = group.clone();
+            // A core that has stopped needs no drain.
+            let _ = self.handle.submit_to(0, move |core| arm_drain(core, group, bytes, tick));
+        }
+        (group, made)
+    }
+}
+
+/// Takes bytes from both directions of a group at every tick from the next on.
+fn arm_drain(core: &mut Core, group: Group, bytes: i64, tick: Duration) {
+    core.after(tick, move |core| {
+        group.decrement(Direction::Read, bytes);
+        group.decrement(Direction::Write, bytes);
+        arm_drain(core, group, bytes, tick);
+    });
+}
+
+/// Does something and says between which clock readings.
+fn bracket<T>(act: impl FnOnce() -> T) -> (T, Moment) {
+    let clock = Clock::process();
+    let not_before_ns = clock.now().as_nanos();
+    let done = act();
+    (done, Moment { not_before_ns, not_after_ns: clock.now().as_nanos() })
+}
+
+fn build(arguments: &ServeArguments, recording: Option<&Recording>) -> Outcome<Runtime> {
+    // A parent has its figures before it stops a server; nobody waits for the rest.
+    let drain = if arguments.controlled { Duration::ZERO } else { DRAIN_TIMEOUT };
+    let mut builder = Runtime::builder().drain_timeout(drain);
+    let pin = match arguments.pin {
+        arguments::Pin::Each => Pin::Each,
+        arguments::Pin::Set => Pin::Set,
+        arguments::Pin::None => Pin::None,
+    };
+    match &arguments.cpus {
+        CpuChoice::List(cpus) => {
+            let set = CpuSet::from_cpus(cpus.iter().copied());
+            let set = set.map_err(|error| Failure::Usage(error.to_string()))?;
+            builder = builder.cores(arguments.cores.unwrap_or(cpus.len())).cpus(set).pin(pin);
+        }
+        CpuChoice::Auto | CpuChoice::Unpinned => {
+            builder = builder.cores(arguments.cores.unwrap_or(1)).pin(Pin::None);
+        }
+    }
+    if let Some(recording) = recording {
+        let recording = recording.clone();
+        builder = builder.observer(move |_| Box::new(recording.recorder()));
+    }
+    builder.build().map_err(failed)
+}
+
+fn serve<H: Handler + Prepare>(
+    runtime: &mut Runtime,
+    listen: &str,
+    limits: &Arc<Limits>,
+    handler: H,
+) -> Outcome<SocketAddr> {
+    let limits = Arc::clone(limits);
+    let accept = move |connection: &mut BevMut<'_>| {
+        limits.apply(connection);
+        handler.prepare(connection)
+    };
+    runtime.listen(listen, accept).map_err(failed)
+}
+
+/// Makes the handler of a new connection, and whatever it begins with.
+trait Prepare: Sync + Send {
+    fn prepare(&self, connection: &mut BevMut<'_>) -> Self;
+}
+
+/// The configuration of a limit, in the directions the service moves data.
+fn config(terms: &Terms, service: Service) -> Outcome<TokenBucketConfig> {
+    let reads = service != Service::Source;
+    let writes = service != Service::Sink;
+    let refused = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    if let Some(tick) = terms.tick {
+        let rate = |limited: bool| if limited { tick.bytes } else { RATE_LIMIT_MAX };
+        let (read, write) = (rate(reads), rate(writes));
+        return TokenBucketConfig::new(read, terms.burst, write, terms.burst, Some(tick.length))
+            .map_err(|error| refused(&error));
+    }
+    let rate = Rate::bytes_per_second(terms.bytes_per_sec).map_err(|error| refused(&error))?;
+    let mut builder = TokenBucketConfig::builder();
+    if reads {
+        builder = builder.read(rate).read_burst(terms.burst);
+    }
+    if writes {
+        builder = builder.write(rate).write_burst(terms.burst);
+    }
+    builder.build().map_err(|error| refused(&error))
+}
+
+fn failed(error: impl std::fmt::Display) -> Failure {
+    Failure::Server(error.to_string())
+}
+
+/// How long connections may take to finish after SIGTERM.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// What a source appends at a time, by reference.
+const SOURCE_PIECE: usize = 256 * 1024;

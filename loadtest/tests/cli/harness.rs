@@ -1,0 +1,78 @@
+//! The program under test: start it, wait for it with a bound, take its output.
+//!
+//! Owns child processes and never leaves one behind.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Runs `loadtest` with these arguments to its end.
+pub(crate) fn loadtest(arguments: &[&str]) -> Output {
+    let child = command(arguments).spawn().expect("the program starts");
+    finish(child)
+}
+
+/// What a command wrote to standard error, and its exit code.
+pub(crate) fn refused(arguments: &[&str]) -> (i32, String) {
+    let output = loadtest(arguments);
+    let code = output.status.code().expect("it was not killed");
+    (code, String::from_utf8(output.stderr).expect("messages are UTF-8"))
+}
+
+/// A `loadtest serve` that listens.
+pub(crate) struct Served {
+    child: Option<Child>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Served {
+    /// Starts a server on a free port and waits for its READY line.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut child = command(&[&["serve"], arguments].concat()).spawn().expect("it starts");
+        let mut line = String::new();
+        let output = child.stdout.as_mut().expect("its output is a pipe");
+        BufReader::new(output).read_line(&mut line).expect("it says something");
+        let address = line.trim().strip_prefix("READY ").expect("it is ready");
+        Self { address: address.parse().expect("it names its address"), child: Some(child) }
+    }
+
+    /// Sends SIGTERM and returns how it ended.
+    pub(crate) fn terminate(mut self) -> Output {
+        let child = self.child.take().expect("a server is stopped once");
+        let pid = child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        finish(child)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Waits for the end, but not for ever. What the program writes fits into its pipes.
+fn finish(mut child: Child) -> Output {
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().expect("it can be waited for").is_none() {
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("the program did not end within {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().expect("its output can be read")
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,9 @@
+//! The program from outside, as a user or a script meets it.
+//!
+//! Owns nothing but the order: each file tests one command or one side of it, all with runs of a
+//! fraction of a second and without any expectation of speed.
+
+mod harness;
+mod ratelimit;
+mod refusal;
+mod run;

@@ -1,0 +1,71 @@
+//! The `ratelimit` command from outside: a right limiter passes, a broken one is caught.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::harness::loadtest;
+
+#[test]
+fn the_list_names_every_scenario() {
+    let output = loadtest(&["ratelimit", "--list"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for name in ["libevent-1", "libevent-2", "libevent-3", "libevent-4", "group"] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+}
+
+#[test]
+fn a_group_is_judged_by_the_servers_own_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("result.json");
+    let path = file.to_str().unwrap();
+    let output = loadtest(&[
+        "ratelimit",
+        "group",
+        "-c",
+        "4",
+        "-d",
+        "2s",
+        "--group-limit",
+        "2MB/s",
+        "--json",
+        path,
+    ]);
+    let result: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert_eq!(result["schema"], 1);
+    let scenario = &result["scenarios"][0];
+    assert_eq!(scenario["name"], "group");
+    assert_eq!(scenario["members"], 4);
+    assert_eq!(scenario["configured_bytes_per_sec"], 2_000_000.0);
+    assert_eq!(scenario["burst_bytes"], 200_000);
+    // That no window carries too much holds on the busiest machine; rate and shares may not.
+    assert_eq!(scenario["worst_excess_bytes"], 0);
+    for key in ["achieved_ratio", "jain", "longest_gap_ms", "ideal_round_ms", "peer_excess_bytes"] {
+        assert!(scenario[key].is_number(), "{key}");
+    }
+    let passed = scenario["pass"] == true;
+    assert_eq!(result["verdict"], if passed { "PASS" } else { "FAIL" });
+    assert_eq!(output.status.code(), Some(if passed { 0 } else { 3 }));
+}
+
+#[test]
+fn a_broken_limiter_is_caught_and_exits_with_three() {
+    // Its burst is small, so that 5 % too much shows in two seconds.
+    let output = loadtest(&[
+        "ratelimit",
+        "group",
+        "-c",
+        "4",
+        "-d",
+        "2s",
+        "--group-limit",
+        "4MB/s",
+        "--burst",
+        "64KiB",
+        "--break-limiter",
+    ]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("FAIL bytes in excess of any window"), "{text}");
+    assert_eq!(output.status.code(), Some(3));
+}

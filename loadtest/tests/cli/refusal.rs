@@ -1,0 +1,68 @@
+//! Bad input: each message carries the value and the remedy, and the exit code tells usage (2)
+//! from failure (1).
+
+use std::net::TcpListener;
+
+use crate::harness::refused;
+
+#[track_caller]
+fn says(arguments: &[&str], code: i32, parts: &[&str]) {
+    let (actual, message) = refused(arguments);
+    for part in parts {
+        assert!(message.contains(part), "{part:?} in: {message}");
+    }
+    assert_eq!(actual, code, "{message}");
+}
+
+#[test]
+fn usage_errors_exit_with_two_and_name_the_remedy() {
+    says(&["run", "echo", "-c", "0"], 2, &["-c 0", "at least one"]);
+    says(&["run", "echo", "-t", "0"], 2, &["-t 0"]);
+    says(&["run", "echo", "-s", "0"], 2, &["-s 0"]);
+    says(&["run", "echo", "-d", "10"], 2, &["\"10\"", "10s"]);
+    says(&["run", "echo", "--group-limit", "10M"], 2, &["10M", "10MB/s", "10Mbit/s"]);
+    says(&["run", "echo", "--client-cpus", "0-x"], 2, &["0-x"]);
+    says(&["run", "echo", "--server-cpus", "1023"], 2, &["CPU 1023", "allowed"]);
+    says(&["run", "echo", "localhost"], 2, &["localhost"]);
+    says(&["run", "source", "--server", "bare"], 2, &["only echoes"]);
+    says(&["run", "echo", "127.0.0.1:9", "--conn-limit", "1MB/s"], 2, &["limits"]);
+    says(&["run", "echo", "-c", "4000000000"], 2, &["-c 4000000000", "file descriptors"]);
+    says(&["ratelimit", "tea"], 2, &["tea", "libevent-1"]);
+    says(&["ratelimit", "group", "-d", "1s"], 2, &["-d 1s", "2s"]);
+}
+
+#[test]
+fn a_burst_below_one_tick_is_refused_with_both_numbers() {
+    let limit = ["--group-limit", "1MB/s", "--tick", "100ms", "--burst", "10kB"];
+    says(&[&["run", "echo"], &limit[..]].concat(), 2, &["10000", "100000"]);
+    says(&[&["serve", "echo"], &limit[..]].concat(), 2, &["10000", "100000"]);
+    says(&[&["ratelimit", "group", "-d", "6s"], &limit[..]].concat(), 2, &["10000", "100000"]);
+}
+
+#[test]
+fn what_cannot_run_exits_with_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    for service in ["echo", "bare"] {
+        says(&["serve", service, "--listen", &taken], 1, &[&taken, "port 0"]);
+    }
+    drop(listener);
+    says(&["run", "echo", &taken], 1, &[&taken, "is it listening?"]);
+    says(&["serve", "echo", "--listen", "nowhere"], 1, &["nowhere"]);
+    says(
+        &[
+            "run",
+            "echo",
+            "--server",
+            "bare",
+            "--json",
+            "/no/such/folder/x",
+            "-d",
+            "100ms",
+            "-w",
+            "0s",
+        ],
+        1,
+        &["/no/such/folder/x"],
+    );
+}

@@ -1,0 +1,137 @@
+//! The `run` and `serve` commands from outside: results, JSON, exit codes.
+//!
+//! Asserts what is there, never how fast it was.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::harness::{Served, loadtest};
+
+const SHORT: [&str; 6] = ["-d", "300ms", "-w", "100ms", "-c", "5"];
+
+/// Runs `run` with short times and JSON on standard output.
+fn result(arguments: &[&str]) -> Value {
+    let output = loadtest(&[&["run"], arguments, &SHORT, &["--json", "-"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).expect("standard output is JSON alone")
+}
+
+fn number(result: &Value, path: &str) -> f64 {
+    let value = result.pointer(path).unwrap_or_else(|| panic!("{path} is there"));
+    value.as_f64().unwrap_or_else(|| panic!("{path} is a number, not {value}"))
+}
+
+#[test]
+fn echo_reports_every_key_others_rely_on() {
+    for server in ["sluicegate", "bare"] {
+        let result = result(&["echo", "--server", server]);
+        assert_eq!(result["schema"], 1);
+        assert!(result["verdict"].is_string());
+        let (ops, size) = (number(&result, "/totals/ops"), 64.0);
+        assert!(ops > 0.0);
+        assert!(number(&result, "/totals/ops_per_sec") > 0.0);
+        assert!(number(&result, "/totals/bytes_in") >= ops * size);
+        assert!(number(&result, "/totals/bytes_out") > 0.0);
+        assert_eq!(number(&result, "/latency/planned/count"), ops);
+        assert!(number(&result, "/latency/planned/max_us") > 0.0);
+        for key in ["p50_us", "p99_us", "p999_us"] {
+            assert!(result["latency"]["planned"].get(key).is_some(), "{key}");
+        }
+        assert!(number(&result, "/server/cpu_us_per_op") > 0.0);
+        assert!(number(&result, "/server/syscalls_per_op") >= 2.0 - 0.1);
+        for key in ["user_us_per_op", "draws_per_op"] {
+            assert!(result["server"].get(key).is_some(), "{key}");
+        }
+        assert!(number(&result, "/client/cpu_fraction") > 0.0);
+        assert_eq!(number(&result, "/cores/0/connections"), 5.0);
+    }
+}
+
+#[test]
+fn source_and_sink_move_bytes_in_their_direction_only() {
+    let source = result(&["source"]);
+    assert!(number(&source, "/totals/bytes_in") > 0.0);
+    assert_eq!(number(&source, "/totals/bytes_out"), 0.0);
+    assert!(number(&source, "/fairness/jain") > 0.0);
+    let sink = result(&["sink", "-s", "16KiB"]);
+    assert!(number(&sink, "/totals/bytes_out") > 0.0);
+    assert_eq!(number(&sink, "/totals/bytes_in"), 0.0);
+}
+
+#[test]
+fn large_requests_survive_full_socket_buffers() {
+    let result = result(&["echo", "-s", "4MiB"]);
+    assert!(number(&result, "/totals/bytes_in") > 0.0);
+    assert_eq!(number(&result, "/errors/closed"), 0.0);
+}
+
+#[test]
+fn idle_connections_are_held_and_weighed() {
+    let result = result(&["idle"]);
+    assert_eq!(number(&result, "/cores/0/connections"), 5.0);
+    assert!(number(&result, "/server/memory_bytes_per_connection") >= 0.0);
+}
+
+#[test]
+fn a_limited_echo_reports_draws() {
+    let result = result(&["echo", "--group-limit", "100MB/s"]);
+    assert!(number(&result, "/server/metered") > 0.0);
+    assert!(number(&result, "/server/draws_per_op") > 0.0);
+}
+
+#[test]
+fn a_foreign_server_gives_the_clients_figures_and_with_its_pid_its_cpu_time() {
+    let server = Served::start(&["bare"]);
+    let address = server.address.to_string();
+    let alone = result(&["echo", &address]);
+    assert!(number(&alone, "/totals/ops") > 0.0);
+    assert!(alone["server"].is_null());
+    let pid = std::process::id().to_string();
+    let known = result(&["echo", &address, "--server-pid", &pid]);
+    assert!(known["server"]["syscalls_per_op"].is_null());
+    assert!(known["server"].get("cpu_us_per_op").is_some());
+}
+
+#[test]
+fn the_table_is_plain_text_with_a_verdict() {
+    let output = loadtest(&[&["run", "echo", "--server", "bare"], &SHORT[..]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    for part in ["totals", "latency", "cost", "core", "verdict"] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "no control codes");
+}
+
+#[test]
+fn served_connections_are_echoed_and_sigterm_ends_with_zero() {
+    for service in ["echo", "bare"] {
+        let server = Served::start(&[service, "--cores", "2"]);
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.write_all(b"sluice").unwrap();
+        let mut reply = [0; 6];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"sluice");
+        drop(stream);
+        let output = server.terminate();
+        assert_eq!(output.status.code(), Some(0), "{service}");
+    }
+}
+
+#[test]
+fn a_source_stops_although_its_data_has_no_end() {
+    let server = Served::start(&["source", "--conn-limit", "1kB/s"]);
+    let mut stream = TcpStream::connect(server.address).unwrap();
+    stream.read_exact(&mut [0; 16]).unwrap();
+    assert_eq!(server.terminate().status.code(), Some(0));
+}
+
+#[test]
+fn a_controlled_server_ends_with_its_input() {
+    // The harness gives it an empty input.
+    let output = loadtest(&["serve", "bare", "--controlled"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.stdout.starts_with(b"READY 127.0.0.1:"));
+}
