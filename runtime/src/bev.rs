@@ -163,6 +163,9 @@ impl<'a> BevMut<'a> {
     }
 
     /// Stops reading, writes what is left and closes; after [`DEFAULT_LINGER`] at the latest.
+    ///
+    /// What the peer has not taken by then is discarded, and it sees a reset instead of a good end.
+    /// So it may if it goes on sending: the kernel answers what nobody will read with a reset.
     pub fn close(&mut self) {
         self.close_within(DEFAULT_LINGER);
     }
@@ -173,7 +176,7 @@ impl<'a> BevMut<'a> {
         self.bev().close(until);
     }
 
-    /// Closes at once; what was not written is discarded.
+    /// Closes at once; what was not written is discarded, and then the peer sees a reset.
     pub fn close_now(&mut self) {
         self.bev().close_now();
     }
@@ -226,11 +229,10 @@ impl<'a> Two<'a> {
 
     /// The buffers of both at once: of the first, then of the second, each the input first.
     pub fn buffers(&mut self) -> ((Input<'_>, Output<'_>), (Input<'_>, Output<'_>)) {
-        let (first, second) = self
-            .core
-            .slots
-            .two_streams(self.keys.0, self.keys.1)
-            .expect("slots are given up between turns only");
+        let streams = self.core.slots.two_streams(self.keys.0, self.keys.1);
+        let Some((first, second)) = streams else {
+            unreachable!("slots are given up between turns only")
+        };
         let (first, second) = (first.bev.buffers(), second.bev.buffers());
         let lend = |(input, output)| (Input::new(input), Output::new(output));
         (lend(first), lend(second))

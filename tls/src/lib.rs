@@ -1,6 +1,6 @@
 //! OpenSSL for sluicegate: made ready for many cores, once per process.
 //!
-//! Today this crate holds the process-wide start: [`init`] finds out who does OpenSSL's locking,
+//! Today this crate holds the process-wide start: [`init()`] finds out who does OpenSSL's locking,
 //! supplies the locks where the library is too old to bring its own, and refuses to go on without
 //! threads or entropy; [`thread_stop`] frees what OpenSSL keeps for one thread. TLS sessions
 //! between two buffers will stand here too; none exists yet.
@@ -9,7 +9,7 @@
 //!
 //! | file | what it owns |
 //! |---|---|
-//! | `init.rs` | [`init`] itself: look, decide, install, remember |
+//! | `init.rs` | [`init()`] itself: look, decide, install, remember |
 //! | `threading.rs` | [`Threading`] and the decision, a pure function of what was found |
 //! | `error.rs` | [`InitError`], each variant with its remedy |
 //! | `lock_table.rs` | the locks lent to a library that has none |

@@ -42,6 +42,9 @@ impl Bufferevent {
 
     /// Is closed at once; the output is discarded.
     pub fn close_now(&mut self) {
+        if self.life != Life::Closed {
+            self.truncated = !self.output.is_empty();
+        }
         self.life = Life::Closed;
         self.pending.clear();
         self.end(Direction::Read);
@@ -52,6 +55,11 @@ impl Bufferevent {
     /// Whether the stream is over and its slot can be given up.
     pub fn is_closed(&self) -> bool {
         self.life == Life::Closed
+    }
+
+    /// Whether output was discarded when the stream closed: the peer must not take it for whole.
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
     }
 
     /// Whether the application has closed the stream, be it still writing or not.

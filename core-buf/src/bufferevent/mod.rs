@@ -81,6 +81,7 @@ pub struct Bufferevent {
     limits: Limits,
     /// Timeouts that ran out while the member waited for tokens and were started again.
     excused_timeouts: u32,
+    truncated: bool,
 }
 
 impl Bufferevent {
@@ -100,6 +101,7 @@ impl Bufferevent {
             deadlines: Deadlines::default(),
             limits: Limits::default(),
             excused_timeouts: 0,
+            truncated: false,
         };
         stream.update_deadlines(now);
         stream

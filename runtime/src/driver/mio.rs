@@ -17,6 +17,7 @@ use groups::Time;
 use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use socket2::SockRef;
 
 use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
 use crate::clock::Clock;
@@ -198,6 +199,15 @@ impl Driver for MioDriver {
             // Closing the descriptor also takes it out of the epoll set.
             *socket = Socket::None;
         }
+    }
+
+    fn abort(&mut self, key: Key) {
+        if let Ok(stream) = self.stream(key) {
+            // Without it the close would look like a good end; there is nobody to tell an error.
+            let _closed_all_the_same = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            self.calls.others += 1;
+        }
+        self.close(key);
     }
 
     fn system_calls(&self) -> SystemCalls {

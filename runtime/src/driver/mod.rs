@@ -135,6 +135,10 @@ pub trait Driver: Send + fmt::Debug {
     /// Closes a stream or listener; an unknown key is ignored.
     fn close(&mut self, key: Key);
 
+    /// Closes a stream so that the peer sees a reset: what it got is not all; an unknown key is
+    /// ignored.
+    fn abort(&mut self, key: Key);
+
     /// The system calls made so far.
     fn system_calls(&self) -> SystemCalls;
 }

@@ -30,7 +30,7 @@ use gate::Gate;
 use sync::{AtomicU64, Ordering};
 use wake::WakeWord;
 
-/// How many messages [`Mailbox::try_send`] lets wait before it refuses: 65,536.
+/// How many messages `Mailbox::try_send` lets wait before it refuses: 65,536.
 ///
 /// Soft: threads that look at the same moment may pass it by one message each.
 pub const SOFT_CAP: usize = 65_536;

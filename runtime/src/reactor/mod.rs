@@ -449,13 +449,13 @@ impl Core {
         if read_later && !std::mem::replace(&mut slot.queued.again, true) {
             self.again.push(key.slot);
         }
-        if let Some(deadline) = stream.bev.poll_deadline() {
-            if stream.timer.is_none_or(|(_, at)| deadline < at) {
-                if let Some((timer, _)) = stream.timer.take() {
-                    self.wheel.cancel(timer);
-                }
-                stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
+        if let Some(deadline) = stream.bev.poll_deadline()
+            && stream.timer.is_none_or(|(_, at)| deadline < at)
+        {
+            if let Some((timer, _)) = stream.timer.take() {
+                self.wheel.cancel(timer);
             }
+            stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
         }
         if stream.bev.has_callbacks() || stream.tell_drain {
             self.enqueue_callbacks(key.slot);
@@ -491,7 +491,11 @@ impl Core {
 
     fn retire(&mut self, key: Key) {
         let Occupant::Stream(stream) = self.slots.vacate(key) else { return };
-        self.driver.close(key);
+        if stream.bev.is_truncated() {
+            self.driver.abort(key);
+        } else {
+            self.driver.close(key);
+        }
         self.stats.connections -= 1;
         if self.drain.is_gentle() {
             self.stats.drained += 1;

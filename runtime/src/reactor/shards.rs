@@ -196,6 +196,7 @@ impl Shards {
         for index in touched.drain(..) {
             let Some(entry) = self.entries[index as usize].as_mut() else { continue };
             entry.touched = false;
+            entry.shard.handle_deadline(now);
             if entry.shard.holds_lease() && !std::mem::replace(&mut entry.holds_lease, true) {
                 self.holding.push(index);
             }

@@ -196,6 +196,14 @@ impl Driver for SimDriver {
         Ok(())
     }
 
+    fn abort(&mut self, key: Key) {
+        if let Ok(end) = self.end(key) {
+            self.calls.others += 1;
+            enter(&self.network).reset(end);
+        }
+        self.close(key);
+    }
+
     fn close(&mut self, key: Key) {
         let Some(source) = self.sockets.remove(&key) else { return };
         self.calls.others += 1;

@@ -180,6 +180,9 @@ impl Network {
 
     /// Closes an end; if bytes were left unread the partner is reset.
     pub(super) fn close(&mut self, end: End) {
+        if self.socket(end).closed {
+            return;
+        }
         if self.socket(end).inbox.arrived() > 0 {
             return self.reset(end);
         }

@@ -296,3 +296,18 @@ fn errors_of_both_directions_are_one_event_with_the_first() {
     assert!(event.flags.contains(EventFlags::READING | EventFlags::WRITING));
     assert!(!stream.has_callbacks());
 }
+
+#[test]
+fn a_close_that_discards_output_is_a_truncation_and_one_that_wrote_it_is_not() {
+    let mut whole = Bufferevent::connected(Time::ZERO);
+    whole.buffers().1.add(b"all");
+    whole.close(Time::from_nanos(9));
+    whole.handle_write(Time::ZERO, WriteOutcome::Bytes(3), 3);
+    assert!(whole.is_closed() && !whole.is_truncated());
+
+    let mut cut = Bufferevent::connected(Time::ZERO);
+    cut.buffers().1.add(b"all");
+    cut.close(Time::from_nanos(9));
+    cut.handle_deadline(Time::from_nanos(9));
+    assert!(cut.is_closed() && cut.is_truncated());
+}
