@@ -1,9 +1,9 @@
 //! Why OpenSSL cannot be used by several cores, each reason with its remedy.
 //!
 //! Owns [`InitError`]. Every message carries the offending value and says what to do; none of
-//! these heals by calling [`init`](crate::init) again, so the first one found is remembered.
+//! these heals by calling [`init`](crate::init()) again, so the first one found is remembered.
 
-/// Says why [`init`](crate::init) refused to start TLS in this process.
+/// Says why [`init`](crate::init()) refused to start TLS in this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InitError {
