@@ -54,6 +54,7 @@ pub(crate) struct Listener {
 pub(crate) struct Queued {
     pub(crate) ready: bool,
     pub(crate) again: bool,
+    pub(crate) flush: bool,
     pub(crate) callbacks: bool,
     pub(crate) closing: bool,
 }

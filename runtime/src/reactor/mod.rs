@@ -4,8 +4,8 @@
 //! stages of a turn. Nothing here is shared but the mailbox and the published figures; other
 //! threads reach a core only by message.
 //!
-//! A turn is: mailbox, poll, mark ready, then rounds of I/O and callbacks, timers, sends to other
-//! cores, groups, reap. Every stage has a budget; what is left makes the next poll return at once.
+//! A turn is: mailbox, poll, mark ready, waiting members of groups, then batches of reads, their
+//! callbacks and the writes these give, timers, sends to other cores, groups, reap. Every stage has a budget; what is left makes the next poll return at once.
 //! Within a turn a stream is read once, so a busy peer cannot starve the others, and written as
 //! often as callbacks give it something to write.
 //!
@@ -45,7 +45,7 @@ use crate::timer::{TimerKey, Wheel};
 /// Messages taken from the mailbox in one turn.
 const MESSAGES_PER_TURN: usize = 1024;
 
-/// Rounds of I/O and callbacks in one turn: a read, its callback, the write, its callback.
+/// Rounds of callbacks and writes in one turn after the last ready stream has been visited.
 const ROUNDS_PER_TURN: usize = 4;
 
 /// Timers that fire in one turn.
@@ -84,6 +84,8 @@ pub struct Core {
     events: Vec<Ready>,
     /// Slots that may move bytes this turn.
     ready: VecDeque<u32>,
+    /// Slots whose callbacks have put out something to write.
+    flush: VecDeque<u32>,
     /// Slots that have read in this turn and may read more in the next.
     again: Vec<u32>,
     callbacks: VecDeque<u32>,
@@ -118,6 +120,7 @@ impl Core {
             landing: Landing::new(),
             events: Vec::new(),
             ready: VecDeque::new(),
+            flush: VecDeque::new(),
             again: Vec::new(),
             callbacks: VecDeque::new(),
             closing: Vec::new(),
@@ -250,13 +253,14 @@ impl Core {
         self.read_mail();
         self.poll(longest);
         self.mark_ready();
-        for _ in 0..ROUNDS_PER_TURN {
-            self.resume_groups();
+        self.resume_groups();
+        let mut rounds = 0;
+        while rounds < ROUNDS_PER_TURN && self.has_work() {
+            // A stream is ready once a turn, so the batches end.
+            rounds += usize::from(self.ready.is_empty());
             self.run_io();
             self.run_callbacks();
-            if self.ready.is_empty() && self.callbacks.is_empty() {
-                break;
-            }
+            self.run_flush();
         }
         self.fire_timers();
         self.send_mail();
@@ -314,11 +318,10 @@ impl Core {
 
     /// How long the core may sleep: not at all while something is to do.
     fn sleep(&mut self, longest: Duration) -> Duration {
-        let busy = !(self.ready.is_empty()
-            && self.again.is_empty()
-            && self.callbacks.is_empty()
-            && !self.shards.are_due()
-            && self.shared.mailbox(self.index()).is_empty());
+        let busy = self.has_work()
+            || !self.again.is_empty()
+            || self.shards.are_due()
+            || !self.shared.mailbox(self.index()).is_empty();
         if busy || self.drain.is_over() {
             return Duration::ZERO;
         }
@@ -327,6 +330,10 @@ impl Core {
             Some(deadline) => longest.min(deadline.saturating_since(now)),
             None => longest,
         }
+    }
+
+    fn has_work(&self) -> bool {
+        !(self.ready.is_empty() && self.callbacks.is_empty() && self.flush.is_empty())
     }
 
     fn mark_ready(&mut self) {
@@ -442,9 +449,11 @@ impl Core {
         }
         let reads = stream.bev.poll_read().is_some();
         let read_later = reads && stream.read_turn == turn;
-        let now = (reads && !read_later) || stream.bev.poll_write().is_some();
-        if now && !std::mem::replace(&mut slot.queued.ready, true) {
+        if reads && !read_later && !std::mem::replace(&mut slot.queued.ready, true) {
             self.ready.push_back(key.slot);
+        }
+        if stream.bev.poll_write().is_some() && !std::mem::replace(&mut slot.queued.flush, true) {
+            self.flush.push_back(key.slot);
         }
         if read_later && !std::mem::replace(&mut slot.queued.again, true) {
             self.again.push(key.slot);
