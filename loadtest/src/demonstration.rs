@@ -48,7 +48,7 @@ pub(crate) fn run(break_limiter: bool) -> Outcome {
     let round = ROUND_WARMUP + ROUND;
     let total = round * 2 * ROUNDS as u32 + scenario.warmup + scenario.duration;
     let mut progress = Progress::new(total);
-    output.text(&heading(&placement))?;
+    progress.aside(|| output.text(&heading(&placement)))?;
 
     let (mut bare, mut ours) = (Vec::new(), Vec::new());
     for index in 0..ROUNDS {
@@ -65,7 +65,7 @@ pub(crate) fn run(break_limiter: bool) -> Outcome {
             echo(Service::Bare, &mut bare)?;
         }
     }
-    output.text(&echo_part(&bare, &ours))?;
+    progress.aside(|| output.text(&echo_part(&bare, &ours)))?;
 
     let finding = ratelimit::check(&scenario, &placement, break_limiter, &mut progress)?;
     drop(progress);

@@ -40,6 +40,11 @@ impl Progress {
         self.advance(Duration::ZERO);
     }
 
+    /// Writes something else while the bar is out of the way.
+    pub(crate) fn aside<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
     /// Moves within the current step.
     pub(crate) fn advance(&mut self, elapsed: Duration) {
         let (began, ends) = self.step;

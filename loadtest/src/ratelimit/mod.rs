@@ -82,11 +82,15 @@ pub(crate) fn run(arguments: &RatelimitArguments, break_limiter: bool) -> Outcom
         &cpus::allowed()?,
         cpus::quota(),
     )?;
+    if let Some(why) = &placement.shared {
+        let line = "SHARED-CORE: client and server take time from each other";
+        output.text(&format!("{line} ({why}).\n\n"))?;
+    }
     let mut progress = Progress::new(scenarios.iter().map(|s| s.warmup + s.duration).sum());
     let mut findings = Vec::with_capacity(scenarios.len());
     for scenario in &scenarios {
         let finding = check(scenario, &placement, break_limiter, &mut progress)?;
-        output.text(&table::render(&finding))?;
+        progress.aside(|| output.text(&table::render(&finding)))?;
         findings.push(finding);
     }
     drop(progress);

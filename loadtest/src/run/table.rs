@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::result::RunResult;
+use super::result::{RunResult, ServerResult};
 use crate::figure::{bytes, count, four_decimals, microseconds, plain};
 
 /// Lays out a result.
@@ -85,33 +85,7 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
         )?;
     }
     if let Some(server) = &result.server {
-        writeln!(
-            text,
-            "cost       server {} CPU us/op ({} in user space)   {} system calls/op   {} CPU us/MB",
-            plain(server.cpu_us_per_op),
-            plain(server.user_us_per_op),
-            plain(server.syscalls_per_op),
-            plain(server.cpu_us_per_mb)
-        )?;
-        if server.metered > 0 {
-            writeln!(
-                text,
-                "limits     {} metered operations   {} draws ({} per operation)   {} rebalances",
-                count(server.metered as f64),
-                count(server.draws as f64),
-                plain(server.draws_per_op),
-                count(server.rebalances as f64)
-            )?;
-        }
-        if let Some(memory) = server.memory_bytes_per_connection {
-            writeln!(
-                text,
-                "memory     {} private   {} per connection",
-                bytes(server.anonymous_bytes as f64),
-                bytes(memory)
-            )?;
-        }
-        writeln!(text, "load       server {:.0} % of its cores", server.cpu_fraction * 100.0)?;
+        cost(text, server)?;
     }
     writeln!(
         text,
@@ -136,6 +110,37 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
         )?;
     }
     Ok(())
+}
+
+/// What the run cost the server.
+fn cost(text: &mut String, server: &ServerResult) -> std::fmt::Result {
+    writeln!(
+        text,
+        "cost       server {} CPU us/op ({} in user space)   {} system calls/op   {} CPU us/MB",
+        plain(server.cpu_us_per_op),
+        plain(server.user_us_per_op),
+        plain(server.syscalls_per_op),
+        plain(server.cpu_us_per_mb)
+    )?;
+    if server.metered > 0 {
+        writeln!(
+            text,
+            "limits     {} metered operations   {} draws ({} per operation)   {} rebalances",
+            count(server.metered as f64),
+            count(server.draws as f64),
+            plain(server.draws_per_op),
+            count(server.rebalances as f64)
+        )?;
+    }
+    if let Some(memory) = server.memory_bytes_per_connection {
+        writeln!(
+            text,
+            "memory     {} private   {} per connection",
+            bytes(server.anonymous_bytes as f64),
+            bytes(memory)
+        )?;
+    }
+    writeln!(text, "load       server {:.0} % of its cores", server.cpu_fraction * 100.0)
 }
 
 fn cores(result: &RunResult) -> Table {

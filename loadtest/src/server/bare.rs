@@ -18,7 +18,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{CoreCounts, GroupCounts, Server};
-use crate::arguments::ServeArguments;
+use crate::arguments::{Pin, ServeArguments};
 use crate::cpus::{self, CpuChoice};
 use crate::exit::{Failure, Outcome};
 
@@ -62,16 +62,19 @@ impl Bare {
         };
         let count = arguments.cores.unwrap_or(list.len()).max(1);
         let mut address = resolve(&arguments.listen)?;
+        // A shared port would also be shared with a stranger; alone it is an error if in use.
+        let probe = listen_on(address, false).map_err(Failure::listen(&arguments.listen))?;
+        address = probe.local_addr().map_err(Failure::io("reading the bound address"))?;
+        drop(probe);
         let stop = Arc::new(AtomicBool::new(false));
         let mut cores = Vec::with_capacity(count);
         for index in 0..count {
             let listen = Failure::listen(&arguments.listen);
-            // Only the first probes the port; the others share what it was given.
-            let listener = listen_on(address, index > 0 || count > 1).map_err(listen)?;
-            address = listener.local_addr().map_err(Failure::io("reading the bound address"))?;
+            let listener = listen_on(address, true).map_err(listen)?;
             let cpus = match arguments.pin {
-                crate::arguments::Pin::Set => list.clone(),
-                _ => list.get(index % list.len().max(1)).copied().into_iter().collect(),
+                Pin::None => Vec::new(),
+                Pin::Each => list.get(index % list.len().max(1)).copied().into_iter().collect(),
+                Pin::Set => list.clone(),
             };
             cores.push(Core::start(index, listener, cpus, Arc::clone(&stop))?);
         }

@@ -14,7 +14,7 @@ use self::bare::Bare;
 use self::ours::Ours;
 use crate::arguments::{ServeArguments, Service};
 use crate::cpus;
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 
 /// A server that listens in threads of its own.
 pub(crate) trait Server {
@@ -81,6 +81,9 @@ impl CoreCounts {
 /// The address cannot be bound, a CPU is not allowed, or the limits contradict each other.
 pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
     cpus::check("--cpus", &arguments.cpus, &cpus::allowed()?)?;
+    if arguments.cores == Some(0) {
+        return Err(Failure::Usage("--cores 0: a server needs at least one".to_owned()));
+    }
     match arguments.service {
         Service::Bare => Ok(Box::new(Bare::start(arguments)?)),
         Service::Echo | Service::Source | Service::Sink => Ok(Box::new(Ours::start(arguments)?)),

@@ -17,6 +17,7 @@ fn says(arguments: &[&str], code: i32, parts: &[&str]) {
 #[test]
 fn usage_errors_exit_with_two_and_name_the_remedy() {
     says(&["run", "echo", "-c", "0"], 2, &["-c 0", "at least one"]);
+    says(&["serve", "echo", "--cores", "0"], 2, &["--cores 0"]);
     says(&["run", "echo", "-t", "0"], 2, &["-t 0"]);
     says(&["run", "echo", "-s", "0"], 2, &["-s 0"]);
     says(&["run", "echo", "-d", "10"], 2, &["\"10\"", "10s"]);
@@ -44,7 +45,10 @@ fn what_cannot_run_exits_with_one() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
     for service in ["echo", "bare"] {
-        says(&["serve", service, "--listen", &taken], 1, &[&taken, "port 0"]);
+        for cores in ["1", "2"] {
+            let serve = ["serve", service, "--listen", &taken, "--cores", cores];
+            says(&serve, 1, &[&taken, "port 0"]);
+        }
     }
     drop(listener);
     says(&["run", "echo", &taken], 1, &[&taken, "is it listening?"]);
