@@ -5,11 +5,12 @@
 //! sender is told that the core has stopped.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::driver::WakeDriver;
 pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
 use crate::mailbox::{Mailbox, Refused};
+use crate::placement::CpuSet;
 use crate::reactor::Core;
 use crate::stats::{CoreStats, Published};
 
@@ -60,6 +61,8 @@ pub(crate) struct Shared(Box<[Remote]>);
 struct Remote {
     mailbox: Mailbox<Message>,
     published: Published,
+    /// The CPU mask of the core's thread, read back after it was placed.
+    mask: OnceLock<CpuSet>,
 }
 
 impl Shared {
@@ -67,6 +70,7 @@ impl Shared {
         let remote = |waker: Arc<dyn WakeDriver>| Remote {
             mailbox: Mailbox::new(Box::new(move || waker.wake())),
             published: Published::default(),
+            mask: OnceLock::new(),
         };
         Arc::new(Self(wakers.into_iter().map(remote).collect()))
     }
@@ -81,6 +85,11 @@ impl Shared {
 
     pub(crate) fn publish(&self, core: usize, stats: &CoreStats) {
         self.0[core].published.publish(stats);
+    }
+
+    pub(crate) fn set_mask(&self, core: usize, mask: CpuSet) {
+        // A core is placed once; a second mask would be a defect and changes nothing.
+        let _kept = self.0[core].mask.set(mask);
     }
 
     fn stats(&self, core: usize) -> CoreStats {
@@ -164,6 +173,13 @@ impl Handle {
     /// The figures of every core, as of a recent turn of each.
     pub fn stats(&self) -> Vec<CoreStats> {
         (0..self.core_count()).map(|core| self.0.stats(core)).collect()
+    }
+
+    /// The CPUs each core's thread may really run on, as read back from the kernel.
+    ///
+    /// `None` for a core that has not started, or whose mask could not be read.
+    pub fn masks(&self) -> Vec<Option<CpuSet>> {
+        self.0.0.iter().map(|remote| remote.mask.get().cloned()).collect()
     }
 
     fn send(&self, core: usize, message: Message) -> Result<(), Stopped> {

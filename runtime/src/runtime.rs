@@ -196,7 +196,10 @@ struct Seed {
 impl Seed {
     fn run(self) {
         match apply(&self.plan) {
-            Ok(mask) => tracing::debug!(core = self.index, %mask, "placed"),
+            Ok(mask) => {
+                tracing::debug!(core = self.index, %mask, "placed");
+                self.shared.set_mask(self.index, mask);
+            }
             Err(error) => tracing::warn!(core = self.index, %error, "not placed as planned"),
         }
         let _farewell = Farewell { shared: self.shared.clone(), index: self.index };
