@@ -70,6 +70,7 @@ impl Core {
                 self.update(key);
             }
         }
+        self.finish_drain();
     }
 
     fn close_listeners(&mut self) {
