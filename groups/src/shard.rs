@@ -139,8 +139,7 @@ impl GroupShard {
             return None;
         }
         self.adopt();
-        let (shared, seat) = (Arc::clone(&self.shared), self.seat);
-        let desk = shared.desk(seat, dir);
+        let desk = self.shared.desk(self.seat, dir);
         let lane = &mut self.lanes[dir.index()];
         let mut turn = lane.queue.front(&self.members, lane.quantum())?;
         let mut drawn_at = None;
@@ -325,8 +324,7 @@ impl GroupShard {
         now: impl FnOnce() -> Time,
     ) -> Option<Grant> {
         self.adopt();
-        let (shared, seat) = (Arc::clone(&self.shared), self.seat);
-        let desk = shared.desk(seat, dir);
+        let desk = self.shared.desk(self.seat, dir);
         let lane = &mut self.lanes[dir.index()];
         if lane.is_unlimited() {
             return Some(Grant { bytes: want, dir, drawn_at: None, metered: false });
@@ -349,6 +347,7 @@ impl GroupShard {
         // A credit or a config that came in between woke this core before anyone waited here:
         // look once more, with the same reading.
         self.adopt();
+        let desk = self.shared.desk(self.seat, dir);
         let lane = &mut self.lanes[dir.index()];
         let turn = lane.queue.front(&self.members, lane.quantum())?;
         if !lane.draw(desk, turn.least, claim, reading) {
