@@ -54,7 +54,6 @@ impl Core {
                 self.update(key);
             }
         }
-        self.finish_drain();
     }
 
     /// Ends now: whatever is still connected is closed with its output unsent.
@@ -70,7 +69,6 @@ impl Core {
                 self.update(key);
             }
         }
-        self.finish_drain();
     }
 
     fn close_listeners(&mut self) {
@@ -84,8 +82,12 @@ impl Core {
         }
     }
 
-    /// The core is over once a drain has begun and nothing lives.
+    /// The core is over once a drain has begun and nothing lives. Called at the end of each turn.
     pub(super) fn finish_drain(&mut self) {
+        if self.drain.phase == Phase::Cutting && self.slots.len() > 0 {
+            // A task has listened or connected since.
+            self.cut_all();
+        }
         if self.drain.has_begun() && self.slots.len() == 0 {
             self.drain.phase = Phase::Over;
         }

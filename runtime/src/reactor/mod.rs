@@ -4,8 +4,10 @@
 //! stages of a turn. Nothing here is shared but the mailbox and the published figures; other
 //! threads reach a core only by message.
 //!
-//! A turn is: mailbox, poll, mark ready, waiting members of groups, then batches of reads, their
-//! callbacks and the writes these give, timers, sends to other cores, groups, reap. Every stage has a budget; what is left makes the next poll return at once.
+//! A turn is: poll, mailbox, mark ready, waiting members of groups, then batches of reads, their
+//! callbacks and the writes these give, timers, sends to other cores, groups, reap. Every stage has
+//! a budget; what is left makes the next poll return at once. Nothing but the poll stands between
+//! the last stage and the next sleep, so what a message or timer does is carried through first.
 //! Within a turn a stream is read once, so a busy peer cannot starve the others, and written as
 //! often as callbacks give it something to write.
 //!
@@ -250,8 +252,8 @@ impl Core {
 
     /// One turn, sleeping at most `longest` when nothing is to do.
     pub(crate) fn turn(&mut self, longest: Duration) {
-        self.read_mail();
         self.poll(longest);
+        self.read_mail();
         self.mark_ready();
         self.resume_groups();
         let mut rounds = 0;
@@ -320,9 +322,10 @@ impl Core {
     fn sleep(&mut self, longest: Duration) -> Duration {
         let busy = self.has_work()
             || !self.again.is_empty()
+            || !self.closing.is_empty()
             || self.shards.are_due()
             || !self.shared.mailbox(self.index()).is_empty();
-        if busy || self.drain.is_over() {
+        if busy {
             return Duration::ZERO;
         }
         let now = self.driver.now();
