@@ -22,6 +22,7 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 
 /// Files that may say `unsafe`: path, reason.
 const UNSAFE_FILES: &[(&str, &str)] = &[
+    ("runtime/tests/allocations.rs", "an allocator that counts is an unsafe trait"),
     ("tls/src/ffi.rs", "the C edge of OpenSSL"),
     ("tls/tests/stand_in.rs", "calls a C library that only dlsym can find"),
 ];

@@ -1,0 +1,110 @@
+//! The steady state allocates nothing: after a warm-up no byte of an echo makes its core ask for
+//! memory.
+//!
+//! Owns an allocator that counts, thread by thread, and otherwise is the system's. A core's count
+//! is read on the core, and answered through atomics, because a channel would allocate.
+
+#![expect(unsafe_code, reason = "an allocator is an unsafe trait; it forwards to the system's")]
+
+mod rig;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rig::{Echo, Server, eventually, pattern, round_trip};
+use sluicegate::{BevMut, Direction, Group, TokenBucketConfig};
+
+thread_local! {
+    /// How often this thread has asked for memory. Needs no allocation and no destructor itself.
+    static ASKED: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count() {
+    ASKED.set(ASKED.get() + 1);
+}
+
+// SAFETY: every call goes to the system's allocator unchanged, which keeps the contract; counting
+// touches a thread-local cell that neither allocates nor unwinds.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc`, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `alloc_zeroed`, which is the same.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: the caller keeps the contract of `realloc`, and `memory` is the system's.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`, and `memory` is the system's.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often the first core has asked for memory so far.
+fn asked(server: &Server) -> u64 {
+    const UNANSWERED: u64 = u64::MAX;
+    let answer = Arc::new(AtomicU64::new(UNANSWERED));
+    let cell = answer.clone();
+    let task = move |_: &mut sluicegate::Core| cell.store(ASKED.get(), Ordering::Release);
+    server.handle.submit_to(0, task).expect("the core runs");
+    eventually("the core answers", || answer.load(Ordering::Acquire) != UNANSWERED);
+    answer.load(Ordering::Acquire)
+}
+
+fn rounds(clients: &mut [TcpStream], count: usize, message: &[u8]) {
+    for _ in 0..count {
+        clients.iter_mut().for_each(|client| round_trip(client, message));
+    }
+}
+
+/// Asserts that an echo server whose connections are set up so allocates nothing.
+fn assert_steady(setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static) {
+    let server = Server::start(1, move |conn| {
+        setup(conn);
+        Echo
+    });
+    let mut clients: Vec<_> = (0..8).map(|_| server.connect()).collect();
+    for size in [64, 4096, 16_384] {
+        let message = pattern(size);
+        rounds(&mut clients, 200, &message);
+        let before = asked(&server);
+        assert!(before > 0, "the allocator does not count");
+        rounds(&mut clients, 500, &message);
+        assert_eq!(asked(&server) - before, 0, "allocations in 4000 echoes of {size} bytes");
+    }
+}
+
+#[test]
+fn a_plain_echo_allocates_nothing() {
+    assert_steady(|_| ());
+}
+
+#[test]
+fn an_echo_under_limits_and_timeouts_allocates_nothing() {
+    let ample = TokenBucketConfig::per_second("100GB/s".parse().expect("a rate"));
+    let group = Group::new(ample.clone()).expect("valid");
+    assert_steady(move |conn| {
+        conn.join(&group).expect("a seat");
+        conn.set_rate_limit(Some(ample.clone()));
+        conn.set_timeout(Direction::Read, Some(Duration::from_secs(60)));
+    });
+}
