@@ -28,11 +28,14 @@ pub(crate) struct Stream {
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) peer: SocketAddr,
     /// The listener it came from, which counts it.
-    pub(crate) listener: Option<u32>,
+    pub(crate) listener: Option<Key>,
     /// The one timer of the stream, and when it fires: at its deadline or before.
     pub(crate) timer: Option<(TimerKey, Time)>,
     /// The turn of the last read: one read a turn keeps the round robin fair.
     pub(crate) read_turn: u32,
+    /// The turn of the last write, and how many there were in it.
+    pub(crate) write_turn: u32,
+    pub(crate) writes: u32,
     /// The core is draining and the handler has not been told yet.
     pub(crate) tell_drain: bool,
 }
@@ -221,6 +224,8 @@ mod tests {
             listener: None,
             timer: None,
             read_turn: 0,
+            write_turn: 0,
+            writes: 0,
             tell_drain: false,
         }))
     }

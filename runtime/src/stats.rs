@@ -54,6 +54,8 @@ figures! {
     accepted,
     /// Times accepting rested because no descriptor or memory was left.
     accept_backoffs,
+    /// Accepts that failed for the sake of the one connection.
+    accept_errors,
     /// Bytes read.
     bytes_in,
     /// Bytes written.
@@ -66,7 +68,7 @@ figures! {
     excused_timeouts,
     /// Callbacks made.
     callbacks,
-    /// Handlers that panicked; their connections were closed.
+    /// Handlers, factories and tasks that panicked; their connections were closed.
     handler_panics,
     /// Messages taken from the mailbox.
     messages,
@@ -80,9 +82,9 @@ figures! {
     timers,
     /// The longest turn, waiting apart, in nanoseconds.
     longest_turn_ns,
-    /// Connections that a drain closed with all written.
+    /// Connections that ended in the shutdown with all their output written.
     drained,
-    /// Connections that a drain cut with output left.
+    /// Connections that ended in the shutdown with output discarded.
     cut,
 }
 

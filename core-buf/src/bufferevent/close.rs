@@ -59,7 +59,7 @@ impl Bufferevent {
 
     /// Whether output was discarded when the stream closed: the peer must not take it for whole.
     pub fn is_truncated(&self) -> bool {
-        self.truncated
+        self.truncated || (self.is_closed() && !self.output.is_empty())
     }
 
     /// Whether the application has closed the stream, be it still writing or not.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use core_buf::Bufferevent;
+use rustix::io::Errno;
 
 use super::{Core, Timer};
 use crate::bev::BevMut;
@@ -31,7 +32,7 @@ enum AcceptError {
     Empty,
     /// That connection is gone; the next may be fine.
     Skip,
-    /// Descriptors or memory have run out.
+    /// Descriptors or memory have run out, or something else that is not over at once.
     BackOff,
 }
 
@@ -42,6 +43,9 @@ impl Core {
         options: ListenOptions,
         factory: Factory,
     ) -> io::Result<std::net::SocketAddr> {
+        if self.drain.has_begun() {
+            return Err(io::Error::other(crate::handle::Stopped { core: self.index() }));
+        }
         let key = self.slots.reserve();
         let addr = match self.driver.listen(key, source) {
             Ok(addr) => addr,
@@ -75,7 +79,7 @@ impl Core {
                 Err(error) => {
                     self.slots.unreserve(key);
                     match classify(&error) {
-                        AcceptError::Skip => {}
+                        AcceptError::Skip => self.stats.accept_errors += 1,
                         AcceptError::Empty => return self.rest_until_event(listener),
                         AcceptError::BackOff => return self.back_off(listener, &error),
                     }
@@ -92,19 +96,20 @@ impl Core {
         entry.live += 1;
         let factory = entry.factory.clone();
         self.stats.accepted += 1;
-        self.occupy(key, Bufferevent::connected(self.now), None, peer, Some(listener.slot));
+        self.occupy(key, Bufferevent::connected(self.now), None, peer, Some(listener));
         let made = catch_unwind(AssertUnwindSafe(|| factory(&mut BevMut::new(self, key))));
         if made.is_err() {
             self.count_panic(self.id(key));
         }
-        let draining = self.drain.has_begun();
+        let mut replaced = None;
         if let Some(stream) = self.slots.stream(key) {
             match made {
-                Ok(handler) => stream.handler = stream.handler.take().or(Some(handler)),
+                Ok(handler) if stream.handler.is_some() => replaced = Some(handler),
+                Ok(handler) => stream.handler = Some(handler),
                 Err(_) => stream.bev.close_now(),
             }
-            stream.tell_drain = draining;
         }
+        self.discard(key, replaced);
         self.update(key);
     }
 
@@ -116,7 +121,7 @@ impl Core {
 
     fn back_off(&mut self, listener: Key, error: &io::Error) {
         self.stats.accept_backoffs += 1;
-        tracing::warn!(%error, rest = ?ACCEPT_BACKOFF, "accepting rests: out of descriptors or memory");
+        tracing::warn!(%error, rest = ?ACCEPT_BACKOFF, "accepting failed and rests");
         if let Some(entry) = self.slots.listener(listener) {
             entry.resting = true;
         }
@@ -131,9 +136,8 @@ impl Core {
         }
     }
 
-    /// A connection of the listener in `slot` is gone.
-    pub(super) fn count_departure(&mut self, slot: u32) {
-        let key = self.slots.key(slot);
+    /// A connection of a listener is gone.
+    pub(super) fn count_departure(&mut self, key: Key) {
         let Some(entry) = self.slots.listener(key) else { return };
         entry.live = entry.live.saturating_sub(1);
         if entry.resting && entry.live + 1 == entry.options.max_connections {
@@ -143,17 +147,26 @@ impl Core {
 }
 
 fn classify(error: &io::Error) -> AcceptError {
-    // Numbers of Linux, which is all this runtime supports; std has no kinds for them.
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = 105;
-    const ENOMEM: i32 = 12;
     if error.kind() == io::ErrorKind::WouldBlock {
         return AcceptError::Empty;
     }
-    match error.raw_os_error() {
-        Some(ENFILE | EMFILE | ENOBUFS | ENOMEM) => AcceptError::BackOff,
-        _ => AcceptError::Skip,
+    match Errno::from_io_error(error) {
+        // Those that accept(2) tells to treat like an empty queue and try again.
+        Some(
+            Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::PROTO
+            | Errno::PERM
+            | Errno::NETDOWN
+            | Errno::NOPROTOOPT
+            | Errno::HOSTDOWN
+            | Errno::NONET
+            | Errno::HOSTUNREACH
+            | Errno::OPNOTSUPP
+            | Errno::NETUNREACH
+            | Errno::TIMEDOUT,
+        ) => AcceptError::Skip,
+        _ => AcceptError::BackOff,
     }
 }
 
@@ -163,9 +176,10 @@ mod tests {
 
     #[test]
     fn errors_of_accept_are_told_apart() {
-        let classified = |number| classify(&io::Error::from_raw_os_error(number));
-        assert_eq!(classified(11), AcceptError::Empty);
-        assert_eq!(classified(24), AcceptError::BackOff);
-        assert_eq!(classified(103), AcceptError::Skip, "the peer gave up while waiting");
+        let classified = |errno: Errno| classify(&errno.into());
+        assert_eq!(classified(Errno::AGAIN), AcceptError::Empty);
+        assert_eq!(classified(Errno::MFILE), AcceptError::BackOff);
+        assert_eq!(classified(Errno::CONNABORTED), AcceptError::Skip);
+        assert_eq!(classified(Errno::INVAL), AcceptError::BackOff, "a lasting error must not spin");
     }
 }

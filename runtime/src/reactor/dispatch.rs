@@ -40,7 +40,9 @@ impl Core {
             let Some(stream) = self.slots.stream(key) else { return };
             let call = match stream.bev.poll_callback() {
                 Some(callback) => Call::Callback(callback),
-                None if std::mem::take(&mut stream.tell_drain) => Call::Drain,
+                None if std::mem::take(&mut stream.tell_drain) && !stream.bev.is_closing() => {
+                    Call::Drain
+                }
                 None => return,
             };
             let Some(handler) = stream.handler.take() else { return };
@@ -48,12 +50,17 @@ impl Core {
             let handler = self.call(key, handler, call);
             let now = self.now;
             let Some(stream) = self.slots.stream(key) else { return };
-            match handler {
-                // One that was set meanwhile stays.
-                Some(handler) => stream.handler = stream.handler.take().or(Some(handler)),
-                None => stream.bev.close_now(),
-            }
+            // One that was set meanwhile stays.
+            let replaced = match handler {
+                Some(handler) if stream.handler.is_some() => Some(handler),
+                Some(handler) => stream.handler.replace(handler),
+                None => {
+                    stream.bev.close_now();
+                    None
+                }
+            };
             stream.bev.handle_callback(now);
+            self.discard(key, replaced);
         }
     }
 
@@ -89,6 +96,13 @@ impl Core {
         if catch_unwind(AssertUnwindSafe(|| task(self))).is_err() {
             self.stats.handler_panics += 1;
             tracing::error!(core = self.index(), "a task panicked; the core goes on");
+        }
+    }
+
+    /// Drops a handler; its `Drop` is user code too and may panic.
+    pub(super) fn discard(&mut self, key: Key, handler: Option<Box<dyn Handler>>) {
+        if catch_unwind(AssertUnwindSafe(|| drop(handler))).is_err() {
+            self.count_panic(self.id(key));
         }
     }
 

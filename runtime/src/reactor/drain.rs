@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use super::{Core, Timer};
-use crate::slot::Occupant;
+use crate::id::Key;
+use crate::slot::{Listener, Occupant};
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -29,7 +30,7 @@ impl Drain {
         self.phase != Phase::Serving
     }
 
-    /// Whether connections end by themselves, in a drain.
+    /// Whether connections still end by themselves.
     pub(crate) fn is_gentle(&self) -> bool {
         self.phase == Phase::Draining
     }
@@ -62,9 +63,6 @@ impl Core {
         self.close_listeners();
         for key in self.slots.keys() {
             if let Some(stream) = self.slots.stream(key) {
-                if !stream.bev.is_closed() {
-                    self.stats.cut += 1;
-                }
                 stream.bev.close_now();
                 self.update(key);
             }
@@ -74,7 +72,9 @@ impl Core {
     fn close_listeners(&mut self) {
         for key in std::mem::take(&mut self.listeners) {
             // Those the kernel has already connected get their turn instead of a reset.
-            self.accept(key);
+            if self.drain.is_gentle() {
+                self.accept_backlog(key);
+            }
             self.driver.close(key);
             if let Occupant::Listener(_) = self.slots.vacate(key) {
                 tracing::debug!(core = self.index(), "a listener is closed");
@@ -82,12 +82,22 @@ impl Core {
         }
     }
 
+    /// Accepts those the kernel holds, and no more than it can have held.
+    fn accept_backlog(&mut self, listener: Key) {
+        let Some(entry) = self.slots.listener(listener) else { return };
+        entry.ready = true;
+        let batches = entry.options.backlog.div_ceil(entry.options.accept_batch) + 1;
+        for _ in 0..batches {
+            self.accept(listener);
+            let waits = |entry: &mut Listener| entry.ready && !entry.resting;
+            if !self.slots.listener(listener).is_some_and(waits) {
+                return;
+            }
+        }
+    }
+
     /// The core is over once a drain has begun and nothing lives. Called at the end of each turn.
     pub(super) fn finish_drain(&mut self) {
-        if self.drain.phase == Phase::Cutting && self.slots.len() > 0 {
-            // A task has listened or connected since.
-            self.cut_all();
-        }
         if self.drain.has_begun() && self.slots.len() == 0 {
             self.drain.phase = Phase::Over;
         }

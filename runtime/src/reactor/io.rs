@@ -168,7 +168,14 @@ impl Seam<'_> {
         };
         let used = match direction {
             Direction::Read => self.read(key, stream, permit.bytes),
-            Direction::Write => self.write(key, &mut stream.bev, permit.bytes),
+            Direction::Write => {
+                if stream.write_turn != self.turn {
+                    stream.write_turn = self.turn;
+                    stream.writes = 0;
+                }
+                stream.writes += 1;
+                self.write(key, &mut stream.bev, permit.bytes)
+            }
         };
         let membership = stream.bev.membership();
         if let Some(before) = before {

@@ -4,20 +4,23 @@
 //! stages of a turn. Nothing here is shared but the mailbox and the published figures; other
 //! threads reach a core only by message.
 //!
-//! A turn is: poll, mailbox, mark ready, waiting members of groups, then batches of reads, their
-//! callbacks and the writes these give, timers, sends to other cores, groups, reap. Every stage has
-//! a budget; what is left makes the next poll return at once. Nothing but the poll stands between
-//! the last stage and the next sleep, so what a message or timer does is carried through first.
-//! Within a turn a stream is read once, so a busy peer cannot starve the others, and written as
-//! often as callbacks give it something to write.
+//! A turn is: poll, mailbox, mark ready, rounds, timers, waiting members of groups, rounds for what
+//! these gave, sends to other cores, reap, groups. A round is a batch of reads, their callbacks and
+//! the writes these give. Every stage has a budget; what is left makes the next poll return at once.
+//! Nothing but the poll stands between the last stage and the sleep, so what a message or timer does
+//! is carried through first. In a turn a stream is read once and written a few times, so a busy peer
+//! cannot starve the others.
 //!
-//! Invariants: user code runs from [`dispatch`] and timers only, never nested; a slot in a queue
-//! has that queue's flag; `now` is the reading taken after the poll, and no bucket is checked by it.
+//! Invariants: user code (handlers, factories, tasks, observers) is never nested in itself, and a
+//! panic of all but an observer is caught; `now` is the reading taken after the poll, and no bucket
+//! is checked by it.
 
 mod accept;
 mod dispatch;
 mod drain;
 mod io;
+mod queue;
+mod seat_waker;
 mod shards;
 
 use std::collections::VecDeque;
@@ -40,7 +43,7 @@ use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::listen::ListenOptions;
 use crate::observer::Observer;
-use crate::slot::{Occupant, Slots, Stream};
+use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
 
@@ -176,6 +179,9 @@ impl Core {
     /// # Errors
     /// The attempt fails at once: usually no descriptor or no route is left.
     pub fn connect(&mut self, to: SocketAddr, handler: impl Handler) -> Result<BevId> {
+        if self.drain.has_begun() && !self.drain.is_gentle() {
+            return Err(crate::handle::Stopped { core: self.index() }.into());
+        }
         let key = self.slots.reserve();
         if let Err(error) = self.driver.connect(key, to) {
             self.slots.unreserve(key);
@@ -188,7 +194,8 @@ impl Core {
 
     /// Runs `task` on this core after a time, rounded up to the next millisecond.
     pub fn after(&mut self, delay: Duration, task: impl FnOnce(&mut Self) + 'static) -> TimerId {
-        TimerId(self.wheel.arm(self.now + delay, Timer::Task(Box::new(task))))
+        let now = self.driver.now();
+        TimerId(self.wheel.arm(now + delay, Timer::Task(Box::new(task))))
     }
 
     /// Cancels a timer; `false` if it has fired or been cancelled.
@@ -255,7 +262,18 @@ impl Core {
         self.poll(longest);
         self.read_mail();
         self.mark_ready();
+        self.run_rounds();
+        self.fire_timers();
         self.resume_groups();
+        // What timers and groups gave is carried through in the same turn.
+        self.run_rounds();
+        self.send_mail();
+        self.reap();
+        self.service_groups();
+        self.end_turn();
+    }
+
+    fn run_rounds(&mut self) {
         let mut rounds = 0;
         while rounds < ROUNDS_PER_TURN && self.has_work() {
             // A stream is ready once a turn, so the batches end.
@@ -264,11 +282,6 @@ impl Core {
             self.run_callbacks();
             self.run_flush();
         }
-        self.fire_timers();
-        self.send_mail();
-        self.service_groups();
-        self.reap();
-        self.end_turn();
     }
 
     fn read_mail(&mut self) {
@@ -282,7 +295,7 @@ impl Core {
     fn handle_message(&mut self, message: Message) {
         match message {
             Message::Run(task) => self.guard(task),
-            Message::Group(shard) => self.shards.wake(shard),
+            Message::Group(shard) => self.handle_group(shard),
             Message::Shutdown(Shutdown::Drain) => self.start_drain(),
             Message::Shutdown(Shutdown::Now) => self.cut_all(),
         }
@@ -323,9 +336,10 @@ impl Core {
         let busy = self.has_work()
             || !self.again.is_empty()
             || !self.closing.is_empty()
+            || self.outbox.iter().any(|messages| !messages.is_empty())
             || self.shards.are_due()
             || !self.shared.mailbox(self.index()).is_empty();
-        if busy {
+        if busy || self.drain.is_over() {
             return Duration::ZERO;
         }
         let now = self.driver.now();
@@ -414,113 +428,6 @@ impl Core {
 
     pub(crate) fn id(&self, key: Key) -> BevId {
         BevId { core: self.index, key }
-    }
-
-    fn enqueue(&mut self, slot: u32) {
-        let queued = &mut self.slots.at_mut(slot).queued;
-        if !std::mem::replace(&mut queued.ready, true) {
-            self.ready.push_back(slot);
-        }
-    }
-
-    fn enqueue_callbacks(&mut self, slot: u32) {
-        let queued = &mut self.slots.at_mut(slot).queued;
-        if !std::mem::replace(&mut queued.callbacks, true) {
-            self.callbacks.push_back(slot);
-        }
-    }
-
-    /// Somebody had a stream in hand: its buffers and marks are looked at again.
-    pub(crate) fn handle_touched(&mut self, key: Key) {
-        let now = self.now;
-        if let Some(stream) = self.slots.stream(key) {
-            stream.bev.handle_callback(now);
-        }
-        self.update(key);
-    }
-
-    /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.
-    pub(crate) fn update(&mut self, key: Key) {
-        let turn = self.turn;
-        let Some(slot) = self.slots.find(key) else { return };
-        let Occupant::Stream(stream) = &mut slot.occupant else { return };
-        if stream.bev.is_closed() {
-            if !std::mem::replace(&mut slot.queued.closing, true) {
-                self.closing.push(key.slot);
-            }
-            return;
-        }
-        let reads = stream.bev.poll_read().is_some();
-        let read_later = reads && stream.read_turn == turn;
-        if reads && !read_later && !std::mem::replace(&mut slot.queued.ready, true) {
-            self.ready.push_back(key.slot);
-        }
-        if stream.bev.poll_write().is_some() && !std::mem::replace(&mut slot.queued.flush, true) {
-            self.flush.push_back(key.slot);
-        }
-        if read_later && !std::mem::replace(&mut slot.queued.again, true) {
-            self.again.push(key.slot);
-        }
-        if let Some(deadline) = stream.bev.poll_deadline()
-            && stream.timer.is_none_or(|(_, at)| deadline < at)
-        {
-            if let Some((timer, _)) = stream.timer.take() {
-                self.wheel.cancel(timer);
-            }
-            stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
-        }
-        if stream.bev.has_callbacks() || stream.tell_drain {
-            self.enqueue_callbacks(key.slot);
-        }
-    }
-
-    pub(crate) fn occupy(
-        &mut self,
-        key: Key,
-        bev: Bufferevent,
-        handler: Option<Box<dyn Handler>>,
-        peer: SocketAddr,
-        listener: Option<u32>,
-    ) {
-        let read_turn = self.turn.wrapping_sub(1);
-        let stream =
-            Stream { bev, handler, peer, listener, timer: None, read_turn, tell_drain: false };
-        self.slots.occupy(key, Occupant::Stream(Box::new(stream)));
-        self.stats.connections += 1;
-    }
-
-    /// Closes what ended in this turn and frees its slots: nothing of this turn names them now.
-    fn reap(&mut self) {
-        let mut closing = std::mem::take(&mut self.closing);
-        for slot in closing.drain(..) {
-            let key = self.slots.key(slot);
-            self.retire(key);
-        }
-        self.closing = closing;
-        self.slots.reap();
-        self.finish_drain();
-    }
-
-    fn retire(&mut self, key: Key) {
-        let Occupant::Stream(stream) = self.slots.vacate(key) else { return };
-        if stream.bev.is_truncated() {
-            self.driver.abort(key);
-        } else {
-            self.driver.close(key);
-        }
-        self.stats.connections -= 1;
-        if self.drain.is_gentle() {
-            self.stats.drained += 1;
-        }
-        if let Some((timer, _)) = stream.timer {
-            self.wheel.cancel(timer);
-        }
-        if let Some(membership) = stream.bev.membership() {
-            self.shards.leave(membership, &mut self.wheel);
-        }
-        if let Some(listener) = stream.listener {
-            self.count_departure(listener);
-        }
     }
 }
 

@@ -10,18 +10,19 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use core_buf::Membership;
-use groups::{Group, GroupId, GroupShard, NoSeat, Time};
+use groups::{Group, GroupId, GroupShard, NoSeat, ShardState, Time};
 
+use super::seat_waker::SeatWaker;
 use super::{Core, Timer};
-use crate::handle::{Message, Shared};
 use crate::timer::{TimerKey, Wheel};
 
 struct Entry {
     shard: GroupShard,
     id: GroupId,
+    waker: Arc<SeatWaker>,
     timer: Option<(TimerKey, Time)>,
     /// Was asked for tokens in this turn.
     touched: bool,
@@ -41,30 +42,12 @@ pub(crate) struct Shards {
     holding: Vec<u32>,
 }
 
-/// What a group wakes when something happened that no timer tells.
-struct SeatWaker {
-    shared: Arc<Shared>,
-    core: usize,
-    shard: u32,
-}
-
-impl Wake for SeatWaker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // A stopped core has no members left to serve.
-        let _stopped = self.shared.mailbox(self.core).send(Message::Group(self.shard));
-    }
-}
-
 impl Shards {
     fn join(
         &mut self,
         group: &Group,
         now: Time,
-        waker: impl FnOnce(u32) -> Waker,
+        waker: impl FnOnce(u32) -> SeatWaker,
         token: u64,
         weight: NonZeroU32,
     ) -> Result<Membership, NoSeat> {
@@ -72,8 +55,9 @@ impl Shards {
             Some(&index) => index,
             None => {
                 let index = self.free.last().copied().unwrap_or(self.entries.len() as u32);
-                let shard = group.shard(now, waker(index))?;
-                self.insert(index, shard, group.id());
+                let waker = Arc::new(waker(index));
+                let shard = group.shard(now, Waker::from(waker.clone()))?;
+                self.insert(index, shard, group.id(), waker);
                 index
             }
         };
@@ -81,9 +65,9 @@ impl Shards {
         Ok(Membership { shard: index, member: entry.shard.join(token, weight) })
     }
 
-    fn insert(&mut self, index: u32, shard: GroupShard, id: GroupId) {
+    fn insert(&mut self, index: u32, shard: GroupShard, id: GroupId, waker: Arc<SeatWaker>) {
         let entry =
-            Entry { shard, id, timer: None, touched: false, due: false, holds_lease: false };
+            Entry { shard, id, waker, timer: None, touched: false, due: false, holds_lease: false };
         if self.free.pop().is_none() {
             self.entries.push(None);
         }
@@ -127,7 +111,8 @@ impl Shards {
 
     pub(crate) fn group_id(&self, membership: Membership) -> Option<GroupId> {
         let entry = self.entries.get(membership.shard as usize)?.as_ref()?;
-        Some(entry.id)
+        // A group that was disbanded promises nothing about what its members move.
+        (!entry.shard.is_disbanded()).then_some(entry.id)
     }
 
     fn touch(&mut self, shard: u32) {
@@ -139,7 +124,16 @@ impl Shards {
         }
     }
 
-    /// The group has changed, or tokens may be there: waiting members are looked at soon.
+    /// The group of a shard has changed; says whether it still is a group.
+    fn hear(&mut self, shard: u32) -> ShardState {
+        let Some(entry) = self.entry(shard) else { return ShardState::Active };
+        entry.waker.rearm();
+        let state = entry.shard.refresh();
+        self.wake(shard);
+        state
+    }
+
+    /// Tokens may be there: waiting members are looked at soon.
     pub(crate) fn wake(&mut self, shard: u32) {
         let Some(entry) = self.entry(shard) else { return };
         if !std::mem::replace(&mut entry.due, true) {
@@ -216,6 +210,20 @@ impl Shards {
 }
 
 impl Core {
+    /// A group has woken this core: its config, its level or its existence has changed.
+    pub(super) fn handle_group(&mut self, shard: u32) {
+        if self.shards.hear(shard) == ShardState::Active {
+            return;
+        }
+        for key in self.slots.keys() {
+            let Some(stream) = self.slots.stream(key) else { continue };
+            if stream.bev.membership().is_some_and(|membership| membership.shard == shard) {
+                self.leave(key);
+                self.update(key);
+            }
+        }
+    }
+
     pub(super) fn service_groups(&mut self) {
         self.shards.service(self.now, &mut self.wheel);
     }
@@ -228,7 +236,7 @@ impl Core {
         weight: NonZeroU32,
     ) -> Result<(), NoSeat> {
         let (shared, core) = (self.shared.clone(), self.index());
-        let waker = move |shard| Waker::from(Arc::new(SeatWaker { shared, core, shard }));
+        let waker = move |shard| SeatWaker::new(shared, core, shard);
         let now = self.driver.now();
         let membership = self.shards.join(group, now, waker, key.to_bits(), weight)?;
         self.leave(key);

@@ -1,0 +1,144 @@
+//! Which slots have something to do, and the two ends of a slot's life.
+//!
+//! Owns the queues between the stages of a turn: `ready` (may move bytes), `flush` (has output to
+//! write), `again` (next turn), `callbacks` and `closing`. [`Core::update`] is called after anything
+//! touched a stream and puts it where it belongs, at most once in each.
+//!
+//! Invariants: a slot in a queue has that queue's flag; a slot given up may still stand in a queue,
+//! which costs whoever got it since an empty look and nothing more.
+
+use std::net::SocketAddr;
+
+use core_buf::Bufferevent;
+
+use super::{Core, Timer};
+use crate::handler::Handler;
+use crate::id::Key;
+use crate::slot::{Occupant, Stream};
+
+/// Writes of one stream in a turn; what is left goes on in the next, after the others.
+pub(super) const WRITES_PER_TURN: u32 = 4;
+
+impl Core {
+    pub(super) fn enqueue(&mut self, slot: u32) {
+        let queued = &mut self.slots.at_mut(slot).queued;
+        if !std::mem::replace(&mut queued.ready, true) {
+            self.ready.push_back(slot);
+        }
+    }
+
+    fn enqueue_callbacks(&mut self, slot: u32) {
+        let queued = &mut self.slots.at_mut(slot).queued;
+        if !std::mem::replace(&mut queued.callbacks, true) {
+            self.callbacks.push_back(slot);
+        }
+    }
+
+    /// Somebody had a stream in hand: its buffers and marks are looked at again.
+    pub(crate) fn handle_touched(&mut self, key: Key) {
+        let now = self.now;
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.handle_callback(now);
+        }
+        self.update(key);
+    }
+
+    /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.
+    pub(crate) fn update(&mut self, key: Key) {
+        let turn = self.turn;
+        let Some(slot) = self.slots.find(key) else { return };
+        let Occupant::Stream(stream) = &mut slot.occupant else { return };
+        if stream.bev.is_closed() {
+            if !std::mem::replace(&mut slot.queued.closing, true) {
+                self.closing.push(key.slot);
+            }
+            return;
+        }
+        let reads = stream.bev.poll_read().is_some();
+        let read_later = reads && stream.read_turn == turn;
+        if reads && !read_later && !std::mem::replace(&mut slot.queued.ready, true) {
+            self.ready.push_back(key.slot);
+        }
+        let writes = stream.bev.poll_write().is_some();
+        let write_later = writes && stream.write_turn == turn && stream.writes >= WRITES_PER_TURN;
+        if writes && !write_later && !std::mem::replace(&mut slot.queued.flush, true) {
+            self.flush.push_back(key.slot);
+        }
+        if (read_later || write_later) && !std::mem::replace(&mut slot.queued.again, true) {
+            self.again.push(key.slot);
+        }
+        if let Some(deadline) = stream.bev.poll_deadline()
+            && stream.timer.is_none_or(|(_, at)| deadline < at)
+        {
+            if let Some((timer, _)) = stream.timer.take() {
+                self.wheel.cancel(timer);
+            }
+            stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
+        }
+        if stream.bev.has_callbacks() || stream.tell_drain {
+            self.enqueue_callbacks(key.slot);
+        }
+    }
+
+    pub(crate) fn occupy(
+        &mut self,
+        key: Key,
+        bev: Bufferevent,
+        handler: Option<Box<dyn Handler>>,
+        peer: SocketAddr,
+        listener: Option<Key>,
+    ) {
+        let read_turn = self.turn.wrapping_sub(1);
+        let stream = Stream {
+            bev,
+            handler,
+            peer,
+            listener,
+            timer: None,
+            read_turn,
+            write_turn: read_turn,
+            writes: 0,
+            tell_drain: self.drain.has_begun(),
+        };
+        self.slots.occupy(key, Occupant::Stream(Box::new(stream)));
+        self.stats.connections += 1;
+    }
+
+    /// Closes what ended in this turn and frees its slots: nothing of this turn names them now.
+    pub(super) fn reap(&mut self) {
+        let mut closing = std::mem::take(&mut self.closing);
+        for slot in closing.drain(..) {
+            let key = self.slots.key(slot);
+            self.retire(key);
+        }
+        self.closing = closing;
+        self.slots.reap();
+        self.finish_drain();
+    }
+
+    fn retire(&mut self, key: Key) {
+        let Occupant::Stream(mut stream) = self.slots.vacate(key) else { return };
+        let handler = stream.handler.take();
+        self.discard(key, handler);
+        if stream.bev.is_truncated() {
+            self.driver.abort(key);
+        } else {
+            self.driver.close(key);
+        }
+        self.stats.connections -= 1;
+        if self.drain.has_begun() {
+            let truncated = stream.bev.is_truncated();
+            self.stats.drained += u64::from(!truncated);
+            self.stats.cut += u64::from(truncated);
+        }
+        if let Some((timer, _)) = stream.timer {
+            self.wheel.cancel(timer);
+        }
+        if let Some(membership) = stream.bev.membership() {
+            self.shards.leave(membership, &mut self.wheel);
+        }
+        if let Some(listener) = stream.listener {
+            self.count_departure(listener);
+        }
+    }
+}
