@@ -1,0 +1,249 @@
+//! The end of a runtime: idle connections close at once, busy ones are written out, the deadline
+//! cuts what is left, and the report says how many were which.
+
+mod rig;
+
+use std::io::Read;
+use std::net::TcpStream;
+use std::sync::mpsc::{self, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rig::{
+    ANY, BOUND, ChildServer, Echo, Server, child_command, is_child, pattern, read_exactly,
+    read_to_end, receive, round_trip, wait_for_close,
+};
+use rustix::process::Signal;
+use sluicegate::{Context, DrainReport, Handler, ListenOptions, Runtime, Shutdown};
+
+/// More than the buffers of both ends hold.
+const MUCH: usize = 32 << 20;
+
+/// A deadline no test waits for.
+const FAR: Duration = Duration::from_secs(600);
+
+fn drained(report: &DrainReport) -> u64 {
+    report.cores.iter().map(|core| core.drained).sum()
+}
+
+fn cut(report: &DrainReport) -> u64 {
+    report.cores.iter().map(|core| core.cut).sum()
+}
+
+/// Starts cores with a deadline for their drain.
+fn start<H: Handler>(cores: usize, drain_timeout: Duration, handler: fn() -> H) -> Server {
+    let builder = Runtime::builder().cores(cores).drain_timeout(drain_timeout);
+    let mut runtime = builder.build().expect("cores can be built");
+    let addr = runtime.listen(ANY, move |_| handler()).expect("a port is free");
+    Server::run(addr, runtime)
+}
+
+/// Answers anything with [`MUCH`].
+struct Generous;
+
+impl Handler for Generous {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, mut output) = cx.buffers();
+        input.drain(usize::MAX);
+        output.add_shared(pattern(MUCH).into());
+    }
+}
+
+/// Asks for the answer and takes the first byte of it.
+fn ask(server: &Server) -> TcpStream {
+    let mut client = server.connect();
+    std::io::Write::write_all(&mut client, b"?").expect("the server reads");
+    assert_eq!(read_exactly(&mut client, 1), pattern(1));
+    client
+}
+
+#[test]
+fn a_drain_closes_idle_connections_at_once() {
+    const CLIENTS: u64 = 8;
+    let server = start(2, FAR, || Echo);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.connect()).collect();
+    clients.iter_mut().for_each(|client| round_trip(client, b"hello"));
+    let addr = server.addr;
+    server.handle.shutdown(Shutdown::Drain);
+    clients.iter_mut().for_each(|client| assert!(read_to_end(client).is_empty()));
+    let report = server.join();
+    assert_eq!((drained(&report), cut(&report)), (CLIENTS, 0));
+    assert_eq!(report.to_string(), "2 cores ended; 8 connections drained, 0 cut");
+    TcpStream::connect_timeout(&addr, BOUND).expect_err("nobody listens any more");
+}
+
+#[test]
+fn a_drain_writes_out_what_a_busy_connection_has_left() {
+    let server = start(1, FAR, || Generous);
+    let (mut client, mut idle) = (ask(&server), server.connect());
+    server.handle.shutdown(Shutdown::Drain);
+    // Its end shows that the drain has begun before the rest is read.
+    assert!(read_to_end(&mut idle).is_empty());
+    let rest = read_to_end(&mut client);
+    assert_eq!(rest.len(), MUCH - 1);
+    assert!(rest == pattern(MUCH)[1..], "the bytes arrived changed");
+    let report = server.join();
+    assert_eq!((drained(&report), cut(&report)), (2, 0));
+}
+
+#[test]
+fn a_drain_cuts_at_its_deadline_what_the_peer_does_not_take() {
+    const DEADLINE: Duration = Duration::from_millis(200);
+    let server = start(1, DEADLINE, || Generous);
+    let busy = ask(&server);
+    let mut idle = server.connect();
+    let start = Instant::now();
+    server.handle.shutdown(Shutdown::Drain);
+    assert!(read_to_end(&mut idle).is_empty());
+    let report = server.join();
+    assert!(start.elapsed() >= DEADLINE, "it was cut after {:?}", start.elapsed());
+    assert_eq!((drained(&report), cut(&report)), (1, 1));
+    drop(busy);
+}
+
+#[test]
+fn shutting_down_now_cuts_everything() {
+    let server = start(2, FAR, || Generous);
+    let mut busy: Vec<_> = (0..4).map(|_| ask(&server)).collect();
+    server.handle.shutdown(Shutdown::Now);
+    let report = server.join();
+    assert_eq!((drained(&report), cut(&report)), (0, 4));
+    for client in &mut busy {
+        let error = client.read_to_end(&mut Vec::new()).expect_err("it was cut");
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+#[test]
+fn without_connections_the_end_comes_at_once() {
+    for how in [Shutdown::Drain, Shutdown::Now] {
+        let server = start(2, FAR, || Echo);
+        server.handle.shutdown(how);
+        let report = server.join();
+        assert_eq!((drained(&report), cut(&report)), (0, 0));
+    }
+}
+
+#[test]
+fn what_a_task_opens_after_the_cut_does_not_keep_a_core_alive() {
+    let server = Server::idle(1);
+    server.on_core(0, |core| {
+        core.handle().shutdown(Shutdown::Now);
+        core.submit_to(0, |core| {
+            // Whether it is refused is the core's choice; that it ends is not.
+            let _ended = core.listen(ANY, ListenOptions::new(), |_| Echo);
+        });
+    });
+    server.join();
+}
+
+#[test]
+fn a_second_shutdown_may_cut_what_the_first_lets_finish() {
+    let server = start(1, FAR, || Generous);
+    let (busy, mut idle) = (ask(&server), server.connect());
+    server.handle.shutdown(Shutdown::Drain);
+    server.handle.shutdown(Shutdown::Drain);
+    assert!(read_to_end(&mut idle).is_empty());
+    server.handle.shutdown(Shutdown::Now);
+    let report = server.join();
+    assert_eq!((drained(&report), cut(&report)), (1, 1));
+    drop(busy);
+}
+
+/// Says goodbye when told to finish, and leaves the closing to the peer.
+struct Polite(Option<Sender<()>>);
+
+impl Handler for Polite {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        Echo.on_read(cx);
+    }
+
+    fn on_drain(&mut self, cx: &mut Context<'_>) {
+        cx.me().output().add(b"goodbye");
+        if let Some(told) = &self.0 {
+            told.send(()).expect("the test waits");
+        }
+    }
+}
+
+#[test]
+fn a_handler_may_finish_its_work_during_a_drain() {
+    let (told, tells) = mpsc::channel();
+    let server = Server::start(1, move |_| Polite(Some(told.clone())));
+    let mut client = server.connect();
+    round_trip(&mut client, b"hello");
+    server.handle.shutdown(Shutdown::Drain);
+    assert_eq!(read_exactly(&mut client, 7), b"goodbye");
+    round_trip(&mut client, b"one thing more");
+    receive(&tells);
+    drop(client);
+    let report = server.join();
+    assert_eq!((drained(&report), cut(&report)), (1, 0));
+    tells.try_recv().expect_err("it is told once");
+}
+
+/// The server of the tests with signals: runs until one ends it.
+fn serve_until_signalled() {
+    let builder = Runtime::builder().cores(2).drain_timeout(FAR);
+    let mut runtime = builder.build().expect("cores can be built");
+    let addr = runtime.listen(ANY, |_| Polite(None)).expect("a port is free");
+    let said = thread::spawn(move || {
+        // The signals are hooked before the cores run, and the cores run before this is served.
+        round_trip(&mut rig::connect(addr), b"ready?");
+        eprintln!("READY {addr}");
+    });
+    runtime.run().expect("it runs");
+    said.join().expect("it was served");
+}
+
+fn spawn_and_connect(test: &str) -> (ChildServer, TcpStream) {
+    let mut child = ChildServer::spawn(child_command(test, &[]));
+    let addr = child.wait_for("READY ").parse().expect("an address");
+    let mut client = rig::connect(addr);
+    round_trip(&mut client, b"hello");
+    (child, client)
+}
+
+#[test]
+fn a_signal_drains_and_the_program_ends_well() {
+    if is_child() {
+        return serve_until_signalled();
+    }
+    for signal in [Signal::TERM, Signal::INT] {
+        let (child, mut client) = spawn_and_connect("a_signal_drains_and_the_program_ends_well");
+        child.signal(signal);
+        assert_eq!(read_exactly(&mut client, 7), b"goodbye");
+        round_trip(&mut client, b"one thing more");
+        drop(client);
+        child.assert_success();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    if is_child() {
+        return serve_until_signalled();
+    }
+    let (child, mut client) = spawn_and_connect("a_second_signal_ends_at_once");
+    child.signal(Signal::TERM);
+    assert_eq!(read_exactly(&mut client, 7), b"goodbye");
+    child.signal(Signal::TERM);
+    wait_for_close(&mut client);
+    child.assert_success();
+}
+
+#[test]
+fn a_drain_still_serves_those_the_kernel_had_connected() {
+    const CLIENTS: u64 = 100;
+    let builder = Runtime::builder().cores(1).drain_timeout(FAR);
+    let mut runtime = builder.build().expect("cores can be built");
+    let options = ListenOptions::new().accept_batch(8);
+    let addr = runtime.listen_with(ANY, options, |_| Polite(None)).expect("a port is free");
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| rig::connect(addr)).collect();
+    runtime.handle().shutdown(Shutdown::Drain);
+    let server = Server::run(addr, runtime);
+    clients.iter_mut().for_each(|client| assert_eq!(read_exactly(client, 7), b"goodbye"));
+    drop(clients);
+    let report = server.join();
+    assert_eq!((drained(&report), cut(&report)), (CLIENTS, 0));
+}
