@@ -44,8 +44,13 @@ impl<'a> BevMut<'a> {
     }
 
     /// The address of the peer.
-    pub fn peer_addr(&mut self) -> SocketAddr {
-        self.stream().peer
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.look().peer
+    }
+
+    /// The core it lives on: a factory connects onwards, sets timers or listens by it.
+    pub fn core(&mut self) -> &mut Core {
+        self.core
     }
 
     /// The bytes that have arrived.
@@ -79,13 +84,13 @@ impl<'a> BevMut<'a> {
     }
 
     /// Whether a direction is enabled and not over.
-    pub fn is_enabled(&mut self, direction: Direction) -> bool {
-        self.bev().is_enabled(direction)
+    pub fn is_enabled(&self, direction: Direction) -> bool {
+        self.look().bev.is_enabled(direction)
     }
 
     /// Why a direction stands still; empty if it does not.
-    pub fn suspended(&mut self, direction: Direction) -> Suspend {
-        self.bev().suspended(direction)
+    pub fn suspended(&self, direction: Direction) -> Suspend {
+        self.look().bev.suspended(direction)
     }
 
     /// Sets the read marks in bytes: the callback waits for `low`, reading rests at `high` (0: never).
@@ -110,6 +115,11 @@ impl<'a> BevMut<'a> {
         self.bev().set_timeout(now, direction, timeout);
     }
 
+    /// The time the peer has to act in a direction.
+    pub fn timeout(&self, direction: Direction) -> Option<Duration> {
+        self.look().bev.timeout(direction)
+    }
+
     /// Sets the largest single read, in bytes; 0 restores the default, 16384.
     pub fn set_max_single_read(&mut self, bytes: usize) {
         self.bev().set_max_single(Direction::Read, bytes);
@@ -121,19 +131,24 @@ impl<'a> BevMut<'a> {
     }
 
     /// The largest single read, in bytes.
-    pub fn max_single_read(&mut self) -> usize {
-        self.bev().max_single(Direction::Read)
+    pub fn max_single_read(&self) -> usize {
+        self.look().bev.max_single(Direction::Read)
     }
 
     /// The largest single write, in bytes.
-    pub fn max_single_write(&mut self) -> usize {
-        self.bev().max_single(Direction::Write)
+    pub fn max_single_write(&self) -> usize {
+        self.look().bev.max_single(Direction::Write)
     }
 
     /// Sets, replaces or with `None` removes this bufferevent's own limit.
     pub fn set_rate_limit(&mut self, config: Option<TokenBucketConfig>) {
         let now = self.core.driver.now();
         self.bev().set_rate_limit(now, config);
+    }
+
+    /// This bufferevent's own limit, if it has one.
+    pub fn rate_limit(&self) -> Option<&TokenBucketConfig> {
+        self.look().bev.rate_limit()
     }
 
     /// Becomes a member of a group, of weight 1; leaves the group it was in.
@@ -158,6 +173,8 @@ impl<'a> BevMut<'a> {
     }
 
     /// Replaces the handler; the old one is dropped, or at the end of its call if it is running.
+    ///
+    /// The new one is called for what happens from here on, not for input that is there already.
     pub fn set_handler(&mut self, handler: impl Handler) {
         self.stream().handler = Some(Box::new(handler));
     }
@@ -166,13 +183,14 @@ impl<'a> BevMut<'a> {
     ///
     /// What the peer has not taken by then is discarded, and it sees a reset instead of a good end.
     /// So it may if it goes on sending: the kernel answers what nobody will read with a reset.
+    /// Output added to a connection that is closed already is discarded in the same way.
     pub fn close(&mut self) {
         self.close_within(DEFAULT_LINGER);
     }
 
     /// As [`close`](Self::close), with another deadline for what is left.
     pub fn close_within(&mut self, linger: Duration) {
-        let until = self.core.now + linger;
+        let until = self.core.driver.now() + linger;
         self.bev().close(until);
     }
 
@@ -183,6 +201,10 @@ impl<'a> BevMut<'a> {
 
     fn stream(&mut self) -> &mut Stream {
         self.core.slots.stream(self.key).expect("slots are given up between turns only")
+    }
+
+    fn look(&self) -> &Stream {
+        self.core.slots.look(self.key).expect("slots are given up between turns only")
     }
 
     fn bev(&mut self) -> &mut Bufferevent {

@@ -53,8 +53,13 @@ impl<'a> Context<'a> {
     /// not the same.
     ///
     /// # Examples
+    /// What bounds a connection's input is its own output, so a proxy has to stop reading while the
+    /// other side is slow:
     /// ```
-    /// use sluicegate::{BevId, Context, Handler};
+    /// use sluicegate::{BevId, Context, Direction, Handler};
+    ///
+    /// /// How much may wait for the slower side, in bytes.
+    /// const WAITING: usize = 256 * 1024;
     ///
     /// /// Sends what comes in to the connection it is coupled with.
     /// struct Forward(BevId);
@@ -64,8 +69,18 @@ impl<'a> Context<'a> {
     ///         if let Some(mut two) = cx.two(me, self.0) {
     ///             let ((mut input, _), (_, mut output)) = two.buffers();
     ///             output.append(&mut input);
+    ///             if output.len() > WAITING {
+    ///                 two.second().set_write_watermark(WAITING / 2);
+    ///                 two.first().disable(Direction::Read);
+    ///             }
     ///         } else {
     ///             cx.me().close();
+    ///         }
+    ///     }
+    ///
+    ///     fn on_write(&mut self, cx: &mut Context<'_>) {
+    ///         if let Some(mut other) = cx.get(self.0) {
+    ///             other.enable(Direction::Read);
     ///         }
     ///     }
     /// }

@@ -29,6 +29,20 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A connection could not even be tried: usually no descriptor or no route is left.
+    #[error("cannot connect to {addr}: {source}; check the route and the limit of open files")]
+    Connect {
+        /// The address asked for.
+        addr: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Cores ended by a panic of the runtime itself, and their connections with them: a defect.
+    #[error("cores {cores:?} panicked and their connections are lost: please report it")]
+    CorePanicked {
+        /// The cores.
+        cores: Vec<usize>,
+    },
     /// An address does not parse or resolve: write it as host:port.
     #[error("cannot use address {addr}: {source}; write it as host:port, like 127.0.0.1:7777")]
     Address {

@@ -83,9 +83,14 @@ impl Group {
         self.inner.usable_burst(direction)
     }
 
-    /// Takes bytes out of a direction, or with a negative number puts some in, on all cores.
-    pub fn decrement(&self, direction: Direction, bytes: i64) {
-        self.inner.decrement(self.clock.now(), direction, bytes);
+    /// Takes bytes out of reading, or with a negative number puts some in, on all cores.
+    pub fn decrement_read(&self, bytes: i64) {
+        self.inner.decrement(self.clock.now(), Direction::Read, bytes);
+    }
+
+    /// Takes bytes out of writing, or with a negative number puts some in, on all cores.
+    pub fn decrement_write(&self, bytes: i64) {
+        self.inner.decrement(self.clock.now(), Direction::Write, bytes);
     }
 
     /// Bytes read and written by all members since the start or the last reset.

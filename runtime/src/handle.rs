@@ -154,12 +154,13 @@ impl Handle {
     /// Runs a copy of `task` on every core.
     ///
     /// # Errors
-    /// A core has stopped; those before it have got the task.
+    /// A core has stopped, the first such is named; all others get the task.
     pub fn broadcast(
         &self,
         task: impl FnOnce(&mut Core) + Clone + Send + 'static,
     ) -> Result<(), Stopped> {
-        (0..self.core_count()).try_for_each(|core| self.submit_to(core, task.clone()))
+        let sent = (0..self.core_count()).map(|core| self.submit_to(core, task.clone()));
+        sent.fold(Ok(()), Result::and)
     }
 
     /// Asks every core to shut down; returns at once.

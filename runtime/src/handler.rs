@@ -29,7 +29,9 @@ use crate::context::Context;
 pub trait Handler: 'static {
     /// New bytes are in the input, at least as many as the low mark asks for.
     ///
-    /// What is left in the input stays; the call is not repeated before more arrives.
+    /// What is left in the input stays; the call is not repeated before more arrives. An input that
+    /// is not consumed grows with what the peer sends, unless
+    /// [`set_read_watermark`](crate::BevMut::set_read_watermark) bounds it.
     fn on_read(&mut self, cx: &mut Context<'_>) {
         let _ = cx;
     }
@@ -59,5 +61,10 @@ pub trait Handler: 'static {
     }
 }
 
-/// A handler that does nothing but the defaults.
-impl Handler for () {}
+/// A handler that discards what comes in.
+impl Handler for () {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, _) = cx.buffers();
+        input.drain(usize::MAX);
+    }
+}

@@ -36,21 +36,21 @@ impl fmt::Display for BevId {
 
 /// A slot of a core, as it was at one time; names sockets to the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key {
+pub(crate) struct Key {
     /// Index of the slot in its core.
-    pub slot: u32,
+    pub(crate) slot: u32,
     /// How often the slot had been given up when this name was made.
-    pub generation: u32,
+    pub(crate) generation: u32,
 }
 
 impl Key {
     /// The key as one word.
-    pub fn to_bits(self) -> u64 {
+    pub(crate) fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.slot)
     }
 
     /// The key that [`to_bits`](Self::to_bits) made this word of.
-    pub fn from_bits(bits: u64) -> Self {
+    pub(crate) fn from_bits(bits: u64) -> Self {
         Self { slot: bits as u32, generation: (bits >> 32) as u32 }
     }
 }

@@ -22,6 +22,9 @@ compile_error!(
     "sluicegate runs on Linux only: it relies on epoll, SO_REUSEPORT and affinity masks"
 );
 
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("sluicegate needs 64 bits: names of sockets carry their generation in one word");
+
 extern crate sluicegate_core_buf as core_buf;
 extern crate sluicegate_groups as groups;
 #[cfg(feature = "tls")]
@@ -32,13 +35,14 @@ mod builder;
 mod clock;
 mod context;
 mod descriptor;
-pub mod driver;
+mod driver;
 mod error;
 mod group;
 mod handle;
 mod handler;
 mod id;
 mod listen;
+mod listener;
 mod mailbox;
 mod observer;
 mod placement;
@@ -65,8 +69,9 @@ pub use error::{BuildError, Error, Result};
 pub use group::{Group, GroupBuilder};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use handler::Handler;
-pub use id::{BevId, Key};
+pub use id::BevId;
 pub use listen::ListenOptions;
+pub use listener::Listener;
 pub use observer::{MeteredOperation, Observer};
 pub use placement::{
     CorePlan, Cores, CpuQuota, CpuSet, Cpus, MAX_CORES, Pin, PlacementError, Plan, Reason,

@@ -15,10 +15,11 @@ use signal_hook::iterator::Signals;
 use crate::bev::BevMut;
 use crate::builder::{ObserverFactory, RuntimeBuilder};
 use crate::driver::{Driver, Listening};
-use crate::error::{BuildError, Result};
+use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Shared, Shutdown};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions};
+use crate::listener::{Listener, ListenerId};
 use crate::placement::{CorePlan, apply};
 use crate::reactor::{Core, Factory};
 use crate::report::{DrainReport, StartReport};
@@ -50,7 +51,8 @@ use crate::report::{DrainReport, StartReport};
 /// ```
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) drivers: Vec<Box<dyn Driver>>,
+    pub(crate) drivers: Vec<(Box<dyn Driver>, Farewell)>,
+    pub(crate) listener_number: u32,
     pub(crate) report: StartReport,
     pub(crate) drain_timeout: Duration,
     pub(crate) observer: Option<ObserverFactory>,
@@ -74,7 +76,7 @@ impl Runtime {
         addr: impl ToSocketAddrs + fmt::Debug,
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<SocketAddr> {
-        self.listen_with(addr, ListenOptions::default(), factory)
+        Ok(self.listen_with(addr, ListenOptions::default(), factory)?.local_addr())
     }
 
     /// As [`listen`](Self::listen), with options.
@@ -86,22 +88,25 @@ impl Runtime {
         addr: impl ToSocketAddrs + fmt::Debug,
         options: ListenOptions,
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
-    ) -> Result<SocketAddr> {
+    ) -> Result<Listener> {
         let asked = listen::resolve(addr)?;
         let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
         let (addr, listeners) = listen::bind_shared(asked, &options, self.shared.core_count())
             .map_err(|error| listen::bind_error(asked, error))?;
+        let id = ListenerId { core: ListenerId::RUNTIME, number: self.listener_number };
+        self.listener_number = self.listener_number.wrapping_add(1);
         for (core, listener) in listeners.into_iter().enumerate() {
             let (options, factory) = (options.clone(), factory.clone());
             self.handle().submit_to(core, move |core| {
                 let index = core.index();
-                let added = core.add_listener(Listening::Socket(listener), options, factory);
+                let source = Listening::Socket(listener);
+                let added = core.add_listener(id, source, options, factory);
                 if let Err(error) = added {
                     tracing::error!(%error, core = index, %addr, "a core cannot listen");
                 }
             })?;
         }
-        Ok(addr)
+        Ok(Listener::new(addr, id, self.handle()))
     }
 
     /// A handle to the cores.
@@ -125,12 +130,13 @@ impl Runtime {
     /// # Errors
     /// A thread cannot be started; those that were end again.
     pub fn start(self) -> Result<Running> {
-        let Self { shared, drivers, report, drain_timeout, observer } = self;
+        let Self { shared, drivers, report, drain_timeout, observer, .. } = self;
         let mut running = Running { handle: Handle::new(shared.clone()), threads: Vec::new() };
-        for (index, driver) in drivers.into_iter().enumerate() {
+        for (index, (driver, farewell)) in drivers.into_iter().enumerate() {
             let seed = Seed {
                 index,
                 driver,
+                farewell,
                 shared: shared.clone(),
                 plan: report.plan.cores[index].clone(),
                 drain_timeout,
@@ -153,13 +159,14 @@ impl Runtime {
     /// SIGINT and SIGTERM drain; a second one ends at once.
     ///
     /// # Errors
-    /// A thread cannot be started or signals cannot be hooked.
+    /// A thread cannot be started, signals cannot be hooked, or a core panicked.
     pub fn run(self) -> Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(BuildError::Signals)?;
         let stop = signals.handle();
         let running = self.start()?;
         let handle = running.handle();
-        let listener = thread::spawn(move || {
+        let thread = thread::Builder::new().name(String::from("sluicegate-signals"));
+        let listener = thread.spawn(move || {
             let mut how = Shutdown::Drain;
             for signal in signals.forever() {
                 tracing::info!(signal, ?how, "told to end");
@@ -167,13 +174,24 @@ impl Runtime {
                 how = Shutdown::Now;
             }
         });
+        let listener = match listener {
+            Ok(listener) => listener,
+            Err(error) => {
+                running.handle().shutdown(Shutdown::Now);
+                running.join();
+                return Err(BuildError::Signals(error).into());
+            }
+        };
         let report = running.join();
         stop.close();
         if listener.join().is_err() {
             tracing::error!("the thread that listens to signals panicked");
         }
         tracing::info!("{report}");
-        Ok(())
+        match report.panicked {
+            cores if cores.is_empty() => Ok(()),
+            cores => Err(Error::CorePanicked { cores }),
+        }
     }
 }
 
@@ -187,6 +205,7 @@ impl fmt::Debug for Runtime {
 struct Seed {
     index: usize,
     driver: Box<dyn Driver>,
+    farewell: Farewell,
     shared: Arc<Shared>,
     plan: CorePlan,
     drain_timeout: Duration,
@@ -202,7 +221,8 @@ impl Seed {
             }
             Err(error) => tracing::warn!(core = self.index, %error, "not placed as planned"),
         }
-        let _farewell = Farewell { shared: self.shared.clone(), index: self.index };
+        // Kept to the end of the thread, however that comes.
+        let _farewell = self.farewell;
         let observer = self.observer.map(|factory| factory(self.index));
         let mut core = Core::new(self.index, self.driver, self.shared, observer);
         core.drain.timeout = self.drain_timeout;
@@ -212,10 +232,11 @@ impl Seed {
     }
 }
 
-/// Closes a core's mailbox however its thread ends, so that no sender waits for a dead core.
-struct Farewell {
-    shared: Arc<Shared>,
-    index: usize,
+/// Closes a core's mailbox however the core ends, even if it never started: no sender waits for a
+/// dead core, and what waits in the mailbox, such as a listening socket, is dropped with it.
+pub(crate) struct Farewell {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) index: usize,
 }
 
 impl Drop for Farewell {

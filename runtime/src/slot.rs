@@ -15,6 +15,7 @@ use groups::Time;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::ListenOptions;
+use crate::listener::ListenerId;
 use crate::reactor::Factory;
 use crate::timer::TimerKey;
 
@@ -42,6 +43,7 @@ pub(crate) struct Stream {
 
 /// One listener.
 pub(crate) struct Listener {
+    pub(crate) id: ListenerId,
     pub(crate) options: ListenOptions,
     pub(crate) factory: Factory,
     /// Somebody may be waiting to be accepted.
@@ -143,6 +145,16 @@ impl Slots {
     pub(crate) fn stream(&mut self, key: Key) -> Option<&mut Stream> {
         match &mut self.find(key)?.occupant {
             Occupant::Stream(stream) => Some(stream),
+            _ => None,
+        }
+    }
+
+    /// The stream of a name, to look at only.
+    pub(crate) fn look(&self, key: Key) -> Option<&Stream> {
+        let page = self.pages.get(key.slot as usize / PAGE)?;
+        let slot = &page[key.slot as usize % PAGE];
+        match &slot.occupant {
+            Occupant::Stream(stream) if slot.generation == key.generation => Some(stream),
             _ => None,
         }
     }

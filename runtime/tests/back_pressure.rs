@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use rig::{BOUND, Echo, Server, pattern, receive};
-use sluicegate::{BevId, Direction, ListenOptions, Suspend};
+use sluicegate::{BevId, Direction, Handler, ListenOptions, Suspend};
 
 /// The most output the server may hold before it stops reading.
 const MAX_OUTPUT: usize = 64 << 10;
@@ -106,6 +106,10 @@ fn a_peer_that_never_reads_is_not_read_from_and_later_gets_everything() {
     server.wait_until_empty();
 }
 
+/// Leaves its input where it is.
+struct Leaves;
+impl Handler for Leaves {}
+
 #[test]
 fn reading_rests_at_the_high_mark_until_the_input_is_consumed() {
     const HIGH: usize = 32 << 10;
@@ -113,6 +117,7 @@ fn reading_rests_at_the_high_mark_until_the_input_is_consumed() {
     let server = Server::start(1, move |conn| {
         conn.set_read_watermark(0, HIGH);
         made.send(conn.id()).expect("the test waits");
+        Leaves
     });
     let mut client = server.connect();
     client.write_all(&pattern(4 * HIGH)).expect("the kernel takes it");

@@ -60,7 +60,8 @@ fn hop(core: &mut Core, hops: u32, done: Sender<usize>) {
     if hops == 0 {
         done.send(core.index()).expect("the test waits");
     } else {
-        core.submit_to(1 - core.index(), move |core| hop(core, hops - 1, done));
+        let next = move |core: &mut Core| hop(core, hops - 1, done);
+        core.submit_to(1 - core.index(), next).expect("there are two cores");
     }
 }
 
@@ -83,7 +84,8 @@ fn messages_of_one_turn_go_out_together_and_in_order() {
     server.on_core(0, move |core| {
         for number in 0..MESSAGES {
             let arrived = arrived.clone();
-            core.submit_to(1, move |_| arrived.send(number).expect("the test waits"));
+            let task = move |_: &mut Core| arrived.send(number).expect("the test waits");
+            core.submit_to(1, task).expect("there are two cores");
         }
     });
     for number in 0..MESSAGES {
@@ -99,7 +101,8 @@ fn a_core_may_send_to_itself_for_later() {
     let (told, tells) = mpsc::channel();
     server.on_core(0, move |core| {
         let later = told.clone();
-        core.submit_to(0, move |_| later.send("later").expect("the test waits"));
+        let task = move |_: &mut Core| later.send("later").expect("the test waits");
+        core.submit_to(0, task).expect("it is there");
         told.send("now").expect("the test waits");
     });
     assert_eq!([receive(&tells), receive(&tells)], ["now", "later"]);

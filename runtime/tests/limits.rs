@@ -237,7 +237,7 @@ fn listen_alone(
             Echo
         })
     });
-    addr.expect("a port is free")
+    addr.expect("a port is free").local_addr()
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn waiting_member(group: &Group, much: usize) -> (Server, TcpStream, BevId) {
     let id = receive(&ids);
     rig::eventually("it waits for tokens", || {
         server.on_core(0, move |core| {
-            let mut conn = core.get(id).expect("it is open");
+            let conn = core.get(id).expect("it is open");
             conn.suspended(Direction::Write).contains(Suspend::GROUP_LIMIT)
         })
     });

@@ -85,7 +85,7 @@ fn one_core_alone_may_listen() {
     const CLIENTS: u64 = 16;
     let server = Server::idle(2);
     let addr = server.on_core(1, |core| core.listen(ANY, ListenOptions::new(), |_| Echo));
-    let addr = addr.expect("a port is free");
+    let addr = addr.expect("a port is free").local_addr();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| rig::connect(addr)).collect();
     for client in &mut clients {
         round_trip(client, b"to the second core");
@@ -150,7 +150,7 @@ fn more_connections_than_one_batch_are_all_accepted() {
     const CLIENTS: usize = 200;
     let mut runtime = Runtime::builder().cores(1).build().expect("cores can be built");
     let options = ListenOptions::new().accept_batch(3);
-    let addr = runtime.listen_with(ANY, options, |_| Echo).expect("a port is free");
+    let addr = runtime.listen_with(ANY, options, |_| Echo).expect("a port is free").local_addr();
     // Nobody accepts yet: all of them wait in the backlog.
     let mut clients: Vec<TcpStream> = (0..CLIENTS).map(|_| rig::connect(addr)).collect();
     let server = Server::run(addr, runtime);
@@ -158,4 +158,28 @@ fn more_connections_than_one_batch_are_all_accepted() {
         round_trip(client, b"from the backlog");
     }
     eventually("its figures are out", || server.sum(|core| core.accepted) == CLIENTS as u64);
+}
+
+#[test]
+fn a_closed_listener_takes_nobody_and_leaves_those_it_took() {
+    let mut runtime = Runtime::builder().cores(2).build().expect("cores can be built");
+    let listener =
+        runtime.listen_with(ANY, ListenOptions::new(), |_| Echo).expect("a port is free");
+    let server = Server::run(listener.local_addr(), runtime);
+    let mut client = rig::connect(listener.local_addr());
+    round_trip(&mut client, b"before");
+    listener.close();
+    eventually("nobody listens any more", || TcpStream::connect(listener.local_addr()).is_err());
+    round_trip(&mut client, b"after");
+    drop(server);
+}
+
+#[test]
+fn a_runtime_that_never_starts_gives_its_port_back() {
+    let mut runtime = Runtime::builder().cores(2).build().expect("cores can be built");
+    let addr = runtime.listen(ANY, |_| Echo).expect("a port is free");
+    let handle = runtime.handle();
+    runtime.handle().submit_to(0, move |_| drop(handle)).expect("it may still start");
+    drop(runtime);
+    TcpListener::bind(addr).expect("the port is free again");
 }

@@ -14,7 +14,7 @@ use rig::{
     read_to_end, receive, round_trip, wait_for_close,
 };
 use rustix::process::Signal;
-use sluicegate::{Context, DrainReport, Handler, ListenOptions, Runtime, Shutdown};
+use sluicegate::{Context, Core, DrainReport, Handler, ListenOptions, Runtime, Shutdown};
 
 /// More than the buffers of both ends hold.
 const MUCH: usize = 32 << 20;
@@ -129,10 +129,11 @@ fn what_a_task_opens_after_the_cut_does_not_keep_a_core_alive() {
     let server = Server::idle(1);
     server.on_core(0, |core| {
         core.handle().shutdown(Shutdown::Now);
-        core.submit_to(0, |core| {
-            // Whether it is refused is the core's choice; that it ends is not.
-            let _ended = core.listen(ANY, ListenOptions::new(), |_| Echo);
-        });
+        let listen = |core: &mut Core| {
+            let refused = core.listen(ANY, ListenOptions::new(), |_| Echo);
+            assert!(refused.is_err(), "a core that ends must not listen");
+        };
+        core.submit_to(0, listen).expect("it is there");
     });
     server.join();
 }
@@ -238,7 +239,8 @@ fn a_drain_still_serves_those_the_kernel_had_connected() {
     let builder = Runtime::builder().cores(1).drain_timeout(FAR);
     let mut runtime = builder.build().expect("cores can be built");
     let options = ListenOptions::new().accept_batch(8);
-    let addr = runtime.listen_with(ANY, options, |_| Polite(None)).expect("a port is free");
+    let addr =
+        runtime.listen_with(ANY, options, |_| Polite(None)).expect("a port is free").local_addr();
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| rig::connect(addr)).collect();
     runtime.handle().shutdown(Shutdown::Drain);
     let server = Server::run(addr, runtime);

@@ -25,7 +25,10 @@ impl Handler for Echo {
 }
 
 fn echo(sim: &mut Simulation) -> SocketAddr {
-    sim.core().listen(ADDR, ListenOptions::new(), |_| Echo).expect("the address is free")
+    sim.core()
+        .listen(ADDR, ListenOptions::new(), |_| Echo)
+        .expect("the address is free")
+        .local_addr()
 }
 
 /// How a client means to end.
@@ -179,7 +182,8 @@ fn a_peer_that_never_reads_fills_the_output_to_its_bound_and_no_further() {
         made.lock().expect("no panic while held").push(conn.id());
         Echo
     });
-    let peer = sim.connect(listen.expect("the address is free")).expect("the server listens");
+    let peer =
+        sim.connect(listen.expect("the address is free").local_addr()).expect("the server listens");
     let mut written = 0;
     sim.run_until(Duration::from_secs(10), |sim| {
         written += sim.write(peer, &[7; 10_000]);
@@ -240,7 +244,8 @@ impl Handler for Fragile {
 #[test]
 fn a_handler_that_panics_takes_only_its_connection_down() {
     let mut sim = Simulation::new(4);
-    let addr = sim.core().listen(ADDR, ListenOptions::new(), |_| Fragile).expect("free");
+    let addr =
+        sim.core().listen(ADDR, ListenOptions::new(), |_| Fragile).expect("free").local_addr();
     let [doomed, other] = [(); 2].map(|()| sim.connect(addr).expect("the server listens"));
     sim.write(doomed, b"!");
     assert!(sim.run_until(LIMIT, |sim| sim.is_eof(doomed) || sim.is_reset(doomed)));
@@ -264,7 +269,7 @@ fn a_stale_name_finds_nothing_when_its_slot_is_used_again() {
         made.lock().expect("no panic while held").push(conn.id());
         Echo
     });
-    let addr = listen.expect("the address is free");
+    let addr = listen.expect("the address is free").local_addr();
     for round in 0..20 {
         let peer = sim.connect(addr).expect("the server listens");
         let accepted = |sim: &mut Simulation| sim.core().stats().accepted == round + 1;

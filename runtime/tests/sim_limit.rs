@@ -38,7 +38,10 @@ fn listen(
         setup(conn);
         Echo
     };
-    sim.core().listen(ADDR, ListenOptions::new(), factory).expect("the address is free")
+    sim.core()
+        .listen(ADDR, ListenOptions::new(), factory)
+        .expect("the address is free")
+        .local_addr()
 }
 
 fn connect(sim: &mut Simulation, addr: SocketAddr, count: usize) -> Vec<Peer> {
@@ -244,7 +247,7 @@ fn listen_watched(
         setup(conn);
         Watched(noted.clone())
     };
-    let addr = sim.core().listen(ADDR, ListenOptions::new(), factory).expect("free");
+    let addr = sim.core().listen(ADDR, ListenOptions::new(), factory).expect("free").local_addr();
     (addr, timeouts)
 }
 

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ const EVENTS_PER_POLL: usize = 1024;
 const WAKE: Token = Token(usize::MAX);
 
 /// The real driver: epoll through mio, sockets of the operating system.
-pub struct MioDriver {
+pub(crate) struct MioDriver {
     poll: Poll,
     events: Events,
     waker: Arc<MioWaker>,
@@ -61,7 +61,7 @@ impl MioDriver {
     ///
     /// # Errors
     /// Those of the system calls: usually that no descriptor is left.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Arc::new(MioWaker(Waker::new(poll.registry(), WAKE)?));
         Ok(Self {
@@ -184,11 +184,6 @@ impl Driver for MioDriver {
     fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {
         self.calls.others += 1;
         self.stream(key)?.take_error()
-    }
-
-    fn shutdown(&mut self, key: Key) -> io::Result<()> {
-        self.calls.others += 1;
-        self.stream(key)?.shutdown(Shutdown::Write)
     }
 
     fn close(&mut self, key: Key) {

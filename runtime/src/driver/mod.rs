@@ -19,28 +19,28 @@ use std::time::Duration;
 use core_buf::Readiness;
 use groups::Time;
 
-pub use self::mio::MioDriver;
+pub(crate) use self::mio::MioDriver;
 use crate::id::Key;
 use crate::listen::ListenOptions;
 
 /// One readiness event.
 #[derive(Clone, Copy, Debug)]
-pub struct Ready {
+pub(crate) struct Ready {
     /// The slot the event is for, with the generation it was registered under.
-    pub key: Key,
+    pub(crate) key: Key,
     /// What the event said.
-    pub readiness: Readiness,
+    pub(crate) readiness: Readiness,
 }
 
 /// Ends the sleep of one core's driver; may be called from any thread.
-pub trait WakeDriver: Send + Sync {
+pub(crate) trait WakeDriver: Send + Sync {
     /// Makes the running or next `poll` return at once.
     fn wake(&self);
 }
 
 /// What a listener is made of.
 #[derive(Debug)]
-pub enum Listening {
+pub(crate) enum Listening {
     /// Bind here, alone on this address.
     Address(SocketAddr, ListenOptions),
     /// A socket that is bound and listening already.
@@ -49,22 +49,22 @@ pub enum Listening {
 
 /// System calls a driver has made, by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SystemCalls {
+pub(crate) struct SystemCalls {
     /// Waits for events.
-    pub polls: u64,
+    pub(crate) polls: u64,
     /// Reads from streams.
-    pub reads: u64,
+    pub(crate) reads: u64,
     /// Writes to streams.
-    pub writes: u64,
+    pub(crate) writes: u64,
     /// Accepts, also those that found nothing.
-    pub accepts: u64,
+    pub(crate) accepts: u64,
     /// All others: registering, connecting, shutting down, closing.
-    pub others: u64,
+    pub(crate) others: u64,
 }
 
 impl SystemCalls {
     /// All of them together.
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.polls + self.reads + self.writes + self.accepts + self.others
     }
 }
@@ -77,7 +77,7 @@ impl SystemCalls {
 /// # Errors
 /// All errors are those of the system call; the key of a failed `listen`, `accept` or `connect`
 /// stays free.
-pub trait Driver: Send + fmt::Debug {
+pub(crate) trait Driver: Send + fmt::Debug {
     /// Reads the clock; every call is a new reading.
     fn now(&mut self) -> Time;
 
@@ -125,12 +125,6 @@ pub trait Driver: Send + fmt::Debug {
     /// # Errors
     /// Those of asking.
     fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>>;
-
-    /// Closes the sending side of a stream.
-    ///
-    /// # Errors
-    /// Those of the system call.
-    fn shutdown(&mut self, key: Key) -> io::Result<()>;
 
     /// Closes a stream or listener; an unknown key is ignored.
     fn close(&mut self, key: Key);

@@ -17,6 +17,7 @@ use crate::driver::Listening;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::ListenOptions;
+use crate::listener::ListenerId;
 use crate::slot::{Listener, Occupant};
 
 /// How long accepting rests when no descriptor or memory is left.
@@ -39,6 +40,7 @@ enum AcceptError {
 impl Core {
     pub(crate) fn add_listener(
         &mut self,
+        id: ListenerId,
         source: Listening,
         options: ListenOptions,
         factory: Factory,
@@ -54,11 +56,25 @@ impl Core {
                 return Err(error);
             }
         };
-        let listener = Listener { options, factory, ready: true, resting: false, live: 0 };
+        let listener = Listener { id, options, factory, ready: true, resting: false, live: 0 };
         self.slots.occupy(key, Occupant::Listener(Box::new(listener)));
         self.listeners.push(key);
         self.enqueue(key.slot);
         Ok(addr)
+    }
+
+    /// Stops listening; whom the kernel has connected meanwhile sees a reset.
+    pub(crate) fn close_listener(&mut self, id: ListenerId) {
+        let mut listeners = std::mem::take(&mut self.listeners);
+        listeners.retain(|&key| {
+            let closes = self.slots.listener(key).is_some_and(|listener| listener.id == id);
+            if closes {
+                self.driver.close(key);
+                self.slots.vacate(key);
+            }
+            !closes
+        });
+        self.listeners = listeners;
     }
 
     /// Accepts one batch; what is left waits for the next turn.

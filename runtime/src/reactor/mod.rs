@@ -37,11 +37,12 @@ pub(crate) use self::drain::Drain;
 pub(crate) use self::shards::Shards;
 use crate::bev::{BevMut, Two};
 use crate::driver::{Driver, Listening, Ready};
-use crate::error::Result;
-use crate::handle::{Handle, Message, Shared, Shutdown};
+use crate::error::{Error, Result};
+use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::listen::ListenOptions;
+use crate::listener::{Listener, ListenerId};
 use crate::observer::Observer;
 use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
@@ -55,6 +56,9 @@ const ROUNDS_PER_TURN: usize = 4;
 
 /// Timers that fire in one turn.
 const TIMERS_PER_TURN: usize = 4096;
+
+/// Failures to wait for events, one after another, that end a core.
+const FAILED_POLLS: u32 = 16;
 
 /// Longest sleep: a core looks around that often even if nothing is due.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -98,7 +102,9 @@ pub struct Core {
     /// Memory for the list of due shards while it is walked.
     due_shards: Vec<u32>,
     listeners: Vec<Key>,
+    listener_number: u32,
     turn: u32,
+    failed_polls: u32,
     observer: Option<Box<dyn Observer>>,
     shared: Arc<Shared>,
     outbox: Vec<Vec<Message>>,
@@ -131,7 +137,9 @@ impl Core {
             closing: Vec::new(),
             due_shards: Vec::new(),
             listeners: Vec::new(),
+            listener_number: 0,
             turn: 0,
+            failed_polls: 0,
             observer,
             shared,
             outbox,
@@ -154,9 +162,10 @@ impl Core {
         Handle::new(self.shared.clone())
     }
 
-    /// Listens on this core alone and returns the bound address.
+    /// Listens on this core alone.
     ///
-    /// `factory` makes the handler of each accepted connection and may set it up first.
+    /// `factory` makes the handler of each accepted connection and may set it up first. A host name
+    /// is resolved at once, which blocks the core; give addresses where that matters.
     ///
     /// # Errors
     /// The address does not parse or resolve, or cannot be bound: the message names it.
@@ -165,11 +174,15 @@ impl Core {
         addr: impl ToSocketAddrs + fmt::Debug,
         options: ListenOptions,
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
-    ) -> Result<SocketAddr> {
+    ) -> Result<Listener> {
         let addr = crate::listen::resolve(addr)?;
         let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
-        self.add_listener(Listening::Address(addr, options.clone()), options, factory)
-            .map_err(|error| crate::listen::bind_error(addr, error))
+        let id = ListenerId { core: self.index, number: self.listener_number };
+        self.listener_number = self.listener_number.wrapping_add(1);
+        let addr = self
+            .add_listener(id, Listening::Address(addr, options.clone()), options, factory)
+            .map_err(|error| crate::listen::bind_error(addr, error))?;
+        Ok(Listener::new(addr, id, self.handle()))
     }
 
     /// Starts connecting to an address; CONNECTED or ERROR comes as an event.
@@ -180,12 +193,12 @@ impl Core {
     /// The attempt fails at once: usually no descriptor or no route is left.
     pub fn connect(&mut self, to: SocketAddr, handler: impl Handler) -> Result<BevId> {
         if self.drain.has_begun() && !self.drain.is_gentle() {
-            return Err(crate::handle::Stopped { core: self.index() }.into());
+            return Err(Stopped { core: self.index() }.into());
         }
         let key = self.slots.reserve();
         if let Err(error) = self.driver.connect(key, to) {
             self.slots.unreserve(key);
-            return Err(error.into());
+            return Err(Error::Connect { addr: to, source: error });
         }
         let bev = Bufferevent::connecting(self.now);
         self.occupy(key, bev, Some(Box::new(handler)), to, None);
@@ -221,12 +234,17 @@ impl Core {
 
     /// Runs `task` on another core, or later on this one; sends of one turn go out together.
     ///
-    /// A core that has stopped drops it, which is logged.
-    ///
-    /// # Panics
-    /// There is no core of that number.
-    pub fn submit_to(&mut self, core: usize, task: impl FnOnce(&mut Self) + Send + 'static) {
-        self.outbox[core].push(Message::Run(Box::new(task)));
+    /// # Errors
+    /// There is no core of that number. One that has stopped meanwhile drops the task, which is
+    /// logged; [`Handle::submit_to`] tells at once.
+    pub fn submit_to(
+        &mut self,
+        core: usize,
+        task: impl FnOnce(&mut Self) + Send + 'static,
+    ) -> Result<(), Stopped> {
+        let messages = self.outbox.get_mut(core).ok_or(Stopped { core })?;
+        messages.push(Message::Run(Box::new(task)));
+        Ok(())
     }
 
     /// What this core has done, as of now.
@@ -323,10 +341,18 @@ impl Core {
     }
 
     fn poll_for(&mut self, timeout: Duration) {
-        if let Err(error) = self.driver.poll(Some(timeout), &mut self.events) {
-            // The set of descriptors is ours and valid, so this is a defect or a lack of memory;
-            // the next turn tries again.
-            tracing::error!(%error, core = self.index, "waiting for events failed");
+        match self.driver.poll(Some(timeout), &mut self.events) {
+            Ok(()) => self.failed_polls = 0,
+            Err(error) => {
+                // The set of descriptors is ours and valid, so this is a lack of memory, which may
+                // pass, or a defect, which does not.
+                tracing::error!(%error, core = self.index, "waiting for events failed");
+                self.failed_polls += 1;
+                assert!(
+                    self.failed_polls < FAILED_POLLS,
+                    "a core that cannot wait is over: {error}"
+                );
+            }
         }
         self.now = self.driver.now();
     }

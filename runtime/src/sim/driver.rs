@@ -189,13 +189,6 @@ impl Driver for SimDriver {
         Ok(enter(&self.network).socket(end).error.take().map(io::Error::from))
     }
 
-    fn shutdown(&mut self, key: Key) -> io::Result<()> {
-        self.calls.others += 1;
-        let end = self.end(key)?;
-        enter(&self.network).shut(end);
-        Ok(())
-    }
-
     fn abort(&mut self, key: Key) {
         if let Ok(end) = self.end(key) {
             self.calls.others += 1;

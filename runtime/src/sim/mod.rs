@@ -74,8 +74,8 @@ pub struct Peer(End);
 ///
 /// let faults = Faults { short_reads: 0.5, short_writes: 0.5, ..Faults::none() };
 /// let mut sim = Simulation::with_faults(7, faults);
-/// let addr = sim.core().listen("10.0.0.1:7777", ListenOptions::new(), |_| Echo)?;
-/// let peer = sim.connect(addr)?;
+/// let listener = sim.core().listen("10.0.0.1:7777", ListenOptions::new(), |_| Echo)?;
+/// let peer = sim.connect(listener.local_addr())?;
 /// assert_eq!(sim.write(peer, b"twice around"), 12);
 ///
 /// let mut echoed = Vec::new();

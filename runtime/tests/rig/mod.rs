@@ -64,8 +64,8 @@ impl Server {
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Self {
         let mut runtime = Runtime::builder().cores(cores).build().expect("cores can be built");
-        let addr = runtime.listen_with(ANY, options, factory).expect("a port is free");
-        Self::run(addr, runtime)
+        let listener = runtime.listen_with(ANY, options, factory).expect("a port is free");
+        Self::run(listener.local_addr(), runtime)
     }
 
     /// Starts `cores` cores that do not listen yet.

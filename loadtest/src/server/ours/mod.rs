@@ -190,8 +190,8 @@ impl Limits {
 /// Takes bytes from both directions of a group at every tick from the next on.
 fn arm_drain(core: &mut Core, group: Group, bytes: i64, tick: Duration) {
     core.after(tick, move |core| {
-        group.decrement(Direction::Read, bytes);
-        group.decrement(Direction::Write, bytes);
+        group.decrement_read(bytes);
+        group.decrement_write(bytes);
         arm_drain(core, group, bytes, tick);
     });
 }
