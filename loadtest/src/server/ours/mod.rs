@@ -15,8 +15,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sluicegate::{
-    BevMut, Clock, Core, CpuSet, Direction, Group, Handle, Handler, Pin, RATE_LIMIT_MAX, Rate,
-    Running, Runtime, Shutdown, TokenBucketConfig,
+    BevMut, Clock, Core, CpuSet, Group, Handle, Handler, Pin, RATE_LIMIT_MAX, Rate, Running,
+    Runtime, Shutdown, TokenBucketConfig,
 };
 
 use self::handler::{Echo, Sink, Source};
