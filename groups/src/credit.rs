@@ -4,8 +4,8 @@
 //! a contended draw may take; safety does not depend on it, only fairness. Plain integers, owned
 //! by one core.
 //!
-//! Invariants, at constant W and once settled: -Q <= balance <= R * X * w / W + Q; no credit is gained while idle;
-//! remainders are carried, so the slowest rate loses none.
+//! Invariants, at constant W and once settled: -Q <= balance <= R * X * w / W + Q; no credit is
+//! gained while idle; remainders are carried, so the slowest rate loses none.
 
 /// A core's part of the group's backlogged weight.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@
 
 use crate::time::{Direction, Time};
 
-/// Bytes a member may move now; hand it to [`GroupShard::settle`](crate::GroupShard::settle) afterwards.
+/// Bytes a member may move now; hand it to [`GroupShard::settle`](crate::GroupShard::settle)
+/// afterwards.
 ///
 /// A grant that is dropped instead occupies its part of the core's lease until the shard is
 /// dropped: never too much moves, but too little.

@@ -1,7 +1,8 @@
 //! A rate in bytes per second, and how people write one.
 //!
 //! Owns parsing and printing. Never guesses: a number without a unit is refused, because bytes and
-//! bits differ eightfold. Decimal prefixes are powers of 1000, binary ones (`Ki`, `Mi`, ...) of 1024.
+//! bits differ eightfold. Decimal prefixes are powers of 1000, binary ones (`Ki`, `Mi`, ...) of
+//! 1024.
 //!
 //! Invariants: 1 <= rate <= 2^40 bytes per second; what `Display` prints parses to the same rate.
 

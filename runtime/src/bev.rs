@@ -93,7 +93,8 @@ impl<'a> BevMut<'a> {
         self.look().bev.suspended(direction)
     }
 
-    /// Sets the read marks in bytes: the callback waits for `low`, reading rests at `high` (0: never).
+    /// Sets the read marks in bytes: the callback waits for `low`, reading rests at `high` (0:
+    /// never).
     pub fn set_read_watermark(&mut self, low: usize, high: usize) {
         self.bev().set_read_watermark(low, high);
     }

@@ -95,7 +95,8 @@ impl ListenOptions {
         self
     }
 
-    /// Size of the kernel's receive buffer of each connection, in bytes. Default: the kernel's choice.
+    /// Size of the kernel's receive buffer of each connection, in bytes. Default: the kernel's
+    /// choice.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);

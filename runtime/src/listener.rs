@@ -21,7 +21,8 @@ impl ListenerId {
     pub(crate) const RUNTIME: u16 = u16::MAX;
 }
 
-/// A listener, as [`Runtime::listen_with`](crate::Runtime::listen_with) and [`Core::listen`] give it.
+/// A listener, as [`Runtime::listen_with`](crate::Runtime::listen_with) and [`Core::listen`] give
+/// it.
 ///
 /// # Shape
 /// `Clone + Send + Sync`. Dropping it leaves the listener open.

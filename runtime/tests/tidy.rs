@@ -37,6 +37,9 @@ const ATOMIC_FILES: &[(&str, &str)] = &[
     ("runtime/src/stats.rs", "counters a core writes and any thread reads"),
 ];
 
+/// Columns a comment may take; rustfmt.toml says the same for code.
+const MAX_WIDTH: usize = 100;
+
 /// How the test module at the end of a file may begin.
 const TEST_MODULE: [&str; 2] = ["#[cfg(test)]", "#[cfg(all(test, not(loom)))]"];
 
@@ -133,6 +136,7 @@ impl<'a> Source<'a> {
 fn check_source(source: &Source<'_>) -> Vec<Offence> {
     let rules = [
         missing_header,
+        wide_comments,
         long_file,
         long_lib,
         long_functions,
@@ -149,6 +153,13 @@ fn missing_header(source: &Source<'_>) -> Vec<Offence> {
         return Vec::new();
     }
     vec![(1, "begin with a `//!` header: what it owns, never does, keeps true".to_owned())]
+}
+
+/// Comments stay within the width that the formatter gives code; it leaves them alone.
+fn wide_comments(source: &Source<'_>) -> Vec<Offence> {
+    let wide = |line: &str| line.trim_start().starts_with("//") && line.chars().count() > MAX_WIDTH;
+    let found = source.lines.iter().enumerate().filter(|(_, line)| wide(line));
+    found.map(|(at, _)| (at + 1, format!("wrap the comment at {MAX_WIDTH} columns"))).collect()
 }
 
 fn long_file(source: &Source<'_>) -> Vec<Offence> {
@@ -432,6 +443,13 @@ fn has_word(line: &str, word: &str) -> bool {
 /// The line numbers a rule objects to in a source of that path.
 fn lines_caught(rule: fn(&Source<'_>) -> Vec<Offence>, path: &str, text: &str) -> Vec<usize> {
     rule(&Source::new(path, text)).into_iter().map(|offence| offence.0).collect()
+}
+
+#[test]
+fn a_comment_has_a_width() {
+    let (fits, wide) = ("x".repeat(MAX_WIDTH - 3), "x".repeat(MAX_WIDTH - 2));
+    assert_eq!(wide_comments(&Source::new("a.rs", &format!("// {fits}"))), []);
+    assert_eq!(wide_comments(&Source::new("a.rs", &format!("//! Fits.\n// {wide}"))).len(), 1);
 }
 
 #[test]

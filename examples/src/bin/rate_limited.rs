@@ -2,8 +2,8 @@
 //!
 //! Teaches: a group that spans all cores, joining it, an own limit beside it, reading totals.
 //! Run it with `cargo run --release --bin rate_limited -- --group 64kB/s`, then send it a file from
-//! a second terminal, `nc 127.0.0.1 7778 < /usr/share/dict/words | pv > /dev/null`: it comes back at
-//! that rate. Open a second one and each gets half. Every second the totals are printed.
+//! a second terminal, `nc 127.0.0.1 7778 < /usr/share/dict/words | pv > /dev/null`: it comes back
+//! at that rate. Open a second one and each gets half. Every second the totals are printed.
 
 #![forbid(unsafe_code)]
 

@@ -6,10 +6,10 @@
 //!
 //! A turn is: poll, mailbox, mark ready, rounds, timers, waiting members of groups, rounds for what
 //! these gave, sends to other cores, reap, groups. A round is a batch of reads, their callbacks and
-//! the writes these give. Every stage has a budget; what is left makes the next poll return at once.
-//! Nothing but the poll stands between the last stage and the sleep, so what a message or timer does
-//! is carried through first. In a turn a stream is read once and written a few times, so a busy peer
-//! cannot starve the others.
+//! the writes these give. Every stage has a budget; what is left makes the next poll return at
+//! once. Nothing but the poll stands between the last stage and the sleep, so what a message or
+//! timer does is carried through first. In a turn a stream is read once and written a few times, so
+//! a busy peer cannot starve the others.
 //!
 //! Invariants: user code (handlers, factories, tasks, observers) is never nested in itself, and a
 //! panic of all but an observer is caught; `now` is the reading taken after the poll, and no bucket

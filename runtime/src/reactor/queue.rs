@@ -1,8 +1,8 @@
 //! Which slots have something to do, and the two ends of a slot's life.
 //!
 //! Owns the queues between the stages of a turn: `ready` (may move bytes), `flush` (has output to
-//! write), `again` (next turn), `callbacks` and `closing`. [`Core::update`] is called after anything
-//! touched a stream and puts it where it belongs, at most once in each.
+//! write), `again` (next turn), `callbacks` and `closing`. [`Core::update`] is called after
+//! anything touched a stream and puts it where it belongs, at most once in each.
 //!
 //! Invariants: a slot in a queue has that queue's flag; a slot given up may still stand in a queue,
 //! which costs whoever got it since an empty look and nothing more.
