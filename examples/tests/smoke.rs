@@ -6,6 +6,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -39,27 +40,17 @@ impl Program {
     }
 
     /// SIGTERM must drain and exit with 0.
-    fn end(mut self) {
+    fn end(self) {
         let pid = self.child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(killed.success());
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
-                assert!(status.success(), "ended with {status}");
-                return;
-            }
-            assert!(Instant::now() < deadline, "it did not end within {PATIENCE:?}");
-            std::thread::yield_now();
-        }
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // Only reached alive when a test has failed.
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
+        let (ended, end) = mpsc::channel();
+        let mut child = self.child;
+        // A child that does not end is left to the test process's own end.
+        std::thread::spawn(move || ended.send(child.wait()));
+        let status = end.recv_timeout(PATIENCE).expect("it ends within the bound");
+        let status = status.expect("it can be waited for");
+        assert!(status.success(), "ended with {status}");
     }
 }
 
