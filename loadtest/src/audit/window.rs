@@ -13,6 +13,9 @@
 //! - Operations are taken in order of their end. Each is a leaf of a tree ordered by start; a node
 //!   holds the bytes below it and the best such maximum below it, and adding an operation updates
 //!   one path. The root then answers for this t2.
+//! - A limit with a tick begins with one tick's worth and not with its burst, so a window from its
+//!   very start is allowed only that and what each edge since has brought. There t1 is fixed and a
+//!   running sum in order of end answers for every t2.
 //!
 //! Everything is in whole numbers: with a rate, bytes are scaled by 10⁹ so that rate times
 //! nanoseconds needs no division.
@@ -32,8 +35,9 @@ pub(crate) struct Span {
 pub(crate) enum Budget {
     /// ceil(rate · length of the window) + burst.
     Continuous { bytes_per_sec: u64, burst: u64 },
-    /// bytes per tick · tick edges in the window + burst; edges count from the limit's start, and
-    /// where its start is known only to lie between two readings, each edge counts where it helps.
+    /// bytes per tick · tick edges in the window + burst, or + one tick's worth for a window from
+    /// the limit's start; edges count from that start, and where it is known only to lie between
+    /// two readings, each edge counts where it helps.
     Ticks { bytes_per_tick: u64, tick_ns: u64, burst: u64, start: Moment },
 }
 
@@ -45,23 +49,36 @@ pub(crate) fn worst_excess(spans: &[Span], budget: &Budget) -> u64 {
     by_end.sort_by_key(|&position| by_start[position].to_ns);
 
     let scale = budget.scale();
+    let burst = i128::from(budget.burst()) * scale;
     let mut tree = Tree::new(by_start.len());
-    let mut worst = i128::MIN;
+    let (mut worst, mut total) = (0, 0);
     for position in by_end {
         let span = by_start[position];
         let bytes = i128::from(span.bytes) * scale;
+        total += bytes;
         tree.add(position, bytes, budget.earned_at_start(span.from_ns));
-        worst = worst.max(tree.best() - budget.earned_at_end(span.to_ns));
+        let earned = budget.earned_at_end(span.to_ns);
+        worst = worst.max(tree.best() - earned - burst);
+        if let Some(first_fill) = budget.first_fill() {
+            worst = worst.max(total - earned - first_fill);
+        }
     }
     // Rounding down here is rounding the allowance up.
-    let excess = worst.max(0).div_euclid(scale) - i128::from(budget.burst());
-    u64::try_from(excess).unwrap_or(0)
+    u64::try_from(worst / scale).unwrap_or(u64::MAX)
 }
 
 impl Budget {
     fn burst(&self) -> u64 {
         match *self {
             Self::Continuous { burst, .. } | Self::Ticks { burst, .. } => burst,
+        }
+    }
+
+    /// Bytes the limit began with, where that is known.
+    fn first_fill(&self) -> Option<i128> {
+        match *self {
+            Self::Continuous { .. } => None,
+            Self::Ticks { bytes_per_tick, .. } => Some(bytes_per_tick.into()),
         }
     }
 
@@ -155,6 +172,14 @@ mod tests {
     /// All pairs of a start and an end, summed anew each time.
     fn slow_excess(spans: &[Span], budget: &Budget) -> u64 {
         let mut worst = 0;
+        if let Budget::Ticks { bytes_per_tick, tick_ns, start, .. } = *budget {
+            for last in spans {
+                let over = spans.iter().filter(|span| span.to_ns <= last.to_ns);
+                let moved: u64 = over.map(|span| span.bytes).sum();
+                let edges = last.to_ns.saturating_sub(start.not_before_ns) / tick_ns;
+                worst = worst.max(moved.saturating_sub((edges + 1) * bytes_per_tick));
+            }
+        }
         for first in spans {
             for last in spans.iter().filter(|last| last.to_ns >= first.from_ns) {
                 let inside =
@@ -220,9 +245,20 @@ mod tests {
     fn ticks_count_edges_from_the_start_of_the_limit() {
         let start = Moment { not_before_ns: 50, not_after_ns: 50 };
         let budget = Budget::Ticks { bytes_per_tick: 100, tick_ns: 100, burst: 200, start };
-        // Edges at 150 and 250: from 149 to 250 two of them, from 150 to 249 none.
-        assert_eq!(worst_excess(&[span(149, 149, 200), span(250, 250, 200)], &budget), 0);
-        assert_eq!(worst_excess(&[span(150, 150, 200), span(249, 249, 200)], &budget), 200);
+        // Edges at 950 and 1050: from 949 to 1050 two of them, from 950 to 1049 none.
+        assert_eq!(worst_excess(&[span(949, 949, 200), span(1050, 1050, 200)], &budget), 0);
+        assert_eq!(worst_excess(&[span(950, 950, 200), span(1049, 1049, 200)], &budget), 200);
+    }
+
+    #[test]
+    fn a_ticking_limit_begins_with_one_tick_and_not_with_its_burst() {
+        let start = Moment { not_before_ns: 0, not_after_ns: 0 };
+        let budget = Budget::Ticks { bytes_per_tick: 100, tick_ns: 100, burst: 400, start };
+        let ticks = |bytes| (0..51).map(|tick| span(tick * 100, tick * 100, bytes)).collect();
+        let (right, fast): (Vec<Span>, Vec<Span>) = (ticks(100), ticks(105));
+        assert_eq!(worst_excess(&right, &budget), 0);
+        // The burst would hide five percent for as long as eighty ticks.
+        assert_eq!(worst_excess(&fast, &budget), 51 * 5);
     }
 
     #[test]
