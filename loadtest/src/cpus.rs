@@ -15,7 +15,7 @@ use crate::exit::{Failure, Outcome};
 /// A CPU list flag: `0-3,8`, `0-14:2`, `auto` or `none`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CpuChoice {
-    /// Chosen by the program: server and client apart where possible.
+    /// Chosen by the program: all of them, server and client apart where possible.
     #[default]
     Auto,
     /// Threads run wherever the kernel puts them.
@@ -148,12 +148,29 @@ pub(crate) fn quota() -> Option<f64> {
 ///
 /// # Errors
 /// The first such CPU, with the allowed ones.
-pub(crate) fn check(flag: &'static str, choice: &CpuChoice, allowed: &[usize]) -> Outcome {
+fn check(flag: &'static str, choice: &CpuChoice, allowed: &[usize]) -> Outcome {
     let CpuChoice::List(cpus) = choice else { return Ok(()) };
     match cpus.iter().find(|cpu| !allowed.contains(cpu)) {
         Some(&cpu) => Err(Failure::CpuNotAllowed { flag, cpu, allowed: list(allowed) }),
         None => Ok(()),
     }
+}
+
+/// The CPUs a server's flag stands for: all allowed ones for `auto`, none for `none`.
+///
+/// # Errors
+/// A CPU outside the allowed ones; choose among those the message lists.
+pub(crate) fn resolve(
+    flag: &'static str,
+    choice: &CpuChoice,
+    allowed: &[usize],
+) -> Outcome<Vec<usize>> {
+    check(flag, choice, allowed)?;
+    Ok(match choice {
+        CpuChoice::Auto => allowed.to_vec(),
+        CpuChoice::Unpinned => Vec::new(),
+        CpuChoice::List(cpus) => cpus.clone(),
+    })
 }
 
 /// Prints CPUs the way the flags take them; an empty list is `any`.

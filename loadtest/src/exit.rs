@@ -30,7 +30,10 @@ pub(crate) enum Failure {
     #[error("cannot listen on {address}: {source}; choose another address or port 0")]
     Listen { address: String, source: io::Error },
 
-    #[error("none of {count} connections to {address} could be opened: {source}; is it listening?")]
+    #[error(
+        "none of {count} connections to {address} could be opened: {source}; {}",
+        connect_remedy(.source)
+    )]
     Connect { count: usize, address: SocketAddr, source: io::Error },
 
     #[error("the server process ended before it was asked to ({status}); its message is above")]
@@ -68,6 +71,13 @@ impl Failure {
         move |source| Self::Listen { address, source }
     }
 
+    /// An address that does not parse or resolve.
+    pub(crate) fn address(text: &str, why: &io::Error) -> Self {
+        Self::Usage(format!(
+            "cannot use address {text:?}: {why}; write it as host:port, like 127.0.0.1:7777"
+        ))
+    }
+
     /// The exit code of the process.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -78,6 +88,16 @@ impl Failure {
             Self::CheckFailed(_) => 3,
             _ => 1,
         }
+    }
+}
+
+fn connect_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "is a server listening there?",
+        io::ErrorKind::AddrNotAvailable => {
+            "no local port is left: use fewer connections or widen net.ipv4.ip_local_port_range"
+        }
+        _ => "check the address and the way to it",
     }
 }
 

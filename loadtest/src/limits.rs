@@ -59,6 +59,29 @@ impl Terms {
         limits.conn_limit.map(new).transpose()
     }
 
+    /// Refuses limits that contradict each other, and flags that would change nothing.
+    ///
+    /// # Errors
+    /// As for [`Terms::group`]; a flag without the limit it belongs to.
+    pub(crate) fn check(limits: &LimitArguments) -> Outcome {
+        let (group, each) = (Self::group(limits)?.is_some(), Self::connection(limits)?.is_some());
+        let any = "--group-limit or --conn-limit";
+        for (flag, is_given, applies, wanted) in [
+            ("--burst", limits.burst.is_some(), group || each, any),
+            ("--tick", limits.tick.is_some(), group || each, any),
+            ("--conn-burst", limits.conn_burst.is_some(), each, "--conn-limit"),
+            ("--min-share", limits.min_share.is_some(), group, "--group-limit"),
+            ("--group-drain", limits.group_drain.is_some(), group, "--group-limit"),
+        ] {
+            if is_given && !applies {
+                return Err(Failure::Usage(format!(
+                    "{flag} changes nothing without a limit; add {wanted} or drop it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn new(
         rate_flag: &str,
         bytes_per_sec: u64,
@@ -161,6 +184,17 @@ mod tests {
         assert!(text.contains("999") && text.contains("1000000"), "{text}");
         assert!(Terms::group(&limits("10MB/s", Some(0), None)).is_err());
         assert!(Terms::group(&limits("10B/s", None, Some(1))).is_err());
+    }
+
+    #[test]
+    fn a_flag_without_its_limit_is_refused() {
+        let burst = LimitArguments { burst: Some(Size(1)), ..LimitArguments::default() };
+        assert!(Terms::check(&burst).unwrap_err().to_string().contains("--burst"));
+        let mut share = limits("1MB/s", None, None);
+        share.min_share = Some(Size(64));
+        assert!(Terms::check(&share).is_ok());
+        share.conn_limit = share.group_limit.take();
+        assert!(Terms::check(&share).unwrap_err().to_string().contains("--group-limit"));
     }
 
     #[test]

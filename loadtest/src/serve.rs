@@ -2,7 +2,8 @@
 //!
 //! Owns the control protocol's server side: one request a line on standard input (`stats`, `stop`),
 //! one JSON line on standard output for each. A controlled server stops when its input ends, so it
-//! never outlives its parent. SIGTERM and SIGINT drain; the exit code is then 0.
+//! never outlives its parent. SIGTERM and SIGINT drain; the exit code is then 0. The runtime's
+//! events go to standard error: for a controlled server only warnings.
 
 use std::io::{self, BufRead, Write};
 use std::sync::mpsc::{self, Sender};
@@ -11,6 +12,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tracing_subscriber::EnvFilter;
 
 use crate::arguments::ServeArguments;
 use crate::descriptors;
@@ -40,6 +42,7 @@ enum Request {
 /// # Errors
 /// The server cannot start, or cannot write to standard output.
 pub(crate) fn run(arguments: &ServeArguments) -> Outcome {
+    start_log(if arguments.controlled { "warn" } else { "info" });
     descriptors::raise();
     let (requests, received) = mpsc::channel();
     on_signals(requests.clone())?;
@@ -59,6 +62,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> Outcome {
             Ok(Request::Stop) | Err(_) => return server.stop(),
         }
     }
+}
+
+/// Writes events to standard error, from `level` on unless RUST_LOG says otherwise.
+fn start_log(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
 }
 
 fn stats(server: &dyn Server) -> Outcome<ServerStats> {

@@ -116,7 +116,7 @@ impl Scenario {
                 conn_limit: each.map(rate),
                 conn_burst: each.map(four_ticks),
                 tick: Some(tick),
-                min_share: Some(Size(64)),
+                min_share: all.map(|_| Size(64)),
                 group_drain: None,
             },
             bars,

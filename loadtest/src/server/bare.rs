@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{CoreCounts, GroupCounts, Server};
 use crate::arguments::{Pin, ServeArguments};
-use crate::cpus::{self, CpuChoice};
+use crate::cpus;
 use crate::exit::{Failure, Outcome};
 
 /// A running bare server.
@@ -55,11 +55,7 @@ impl Bare {
     ///
     /// # Errors
     /// The address cannot be bound, or no thread can be started.
-    pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
-        let list = match &arguments.cpus {
-            CpuChoice::List(cpus) => cpus.clone(),
-            CpuChoice::Auto | CpuChoice::Unpinned => Vec::new(),
-        };
+    pub(crate) fn start(arguments: &ServeArguments, list: &[usize]) -> Outcome<Self> {
         let count = arguments.cores.unwrap_or(list.len()).max(1);
         let mut address = resolve(&arguments.listen)?;
         // A shared port would also be shared with a stranger; alone it is an error if in use.
@@ -74,7 +70,7 @@ impl Bare {
             let cpus = match arguments.pin {
                 Pin::None => Vec::new(),
                 Pin::Each => list.get(index % list.len().max(1)).copied().into_iter().collect(),
-                Pin::Set => list.clone(),
+                Pin::Set => list.to_vec(),
             };
             cores.push(Core::start(index, listener, cpus, Arc::clone(&stop))?);
         }
@@ -344,8 +340,8 @@ fn add(counter: &AtomicU64, count: u64) {
 
 /// The first address a `host:port` stands for.
 fn resolve(text: &str) -> Outcome<SocketAddr> {
-    let mut addresses = text.to_socket_addrs().map_err(Failure::listen(text))?;
-    addresses.next().ok_or_else(|| Failure::listen(text)(ErrorKind::NotFound.into()))
+    let mut addresses = text.to_socket_addrs().map_err(|source| Failure::address(text, &source))?;
+    addresses.next().ok_or_else(|| Failure::address(text, &ErrorKind::NotFound.into()))
 }
 
 /// Binds a listener; a port shared between cores must be asked for by each of them.

@@ -9,12 +9,14 @@ mod ours;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use sluicegate::MAX_CORES;
 
 use self::bare::Bare;
 use self::ours::Ours;
 use crate::arguments::{ServeArguments, Service};
 use crate::cpus;
 use crate::exit::{Failure, Outcome};
+use crate::limits::Terms;
 
 /// A server that listens in threads of its own.
 pub(crate) trait Server {
@@ -80,12 +82,18 @@ impl CoreCounts {
 /// # Errors
 /// The address cannot be bound, a CPU is not allowed, or the limits contradict each other.
 pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
-    cpus::check("--cpus", &arguments.cpus, &cpus::allowed()?)?;
-    if arguments.cores == Some(0) {
-        return Err(Failure::Usage("--cores 0: a server needs at least one".to_owned()));
+    let cpus = cpus::resolve("--cpus", &arguments.cpus, &cpus::allowed()?)?;
+    if let Some(cores) = arguments.cores.filter(|cores| !(1..=MAX_CORES).contains(cores)) {
+        return Err(Failure::Usage(format!("--cores {cores}: give 1 to {MAX_CORES}")));
     }
+    Terms::check(&arguments.limits)?;
     match arguments.service {
-        Service::Bare => Ok(Box::new(Bare::start(arguments)?)),
-        Service::Echo | Service::Source | Service::Sink => Ok(Box::new(Ours::start(arguments)?)),
+        Service::Bare if arguments.limits.any() || arguments.audit.is_some() => Err(
+            Failure::Usage("serve bare has no limits to audit; drop them or serve echo".to_owned()),
+        ),
+        Service::Bare => Ok(Box::new(Bare::start(arguments, &cpus)?)),
+        Service::Echo | Service::Source | Service::Sink => {
+            Ok(Box::new(Ours::start(arguments, &cpus)?))
+        }
     }
 }

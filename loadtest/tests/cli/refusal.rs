@@ -30,6 +30,16 @@ fn usage_errors_exit_with_two_and_name_the_remedy() {
     says(&["run", "echo", "-c", "4000000000"], 2, &["-c 4000000000", "file descriptors"]);
     says(&["ratelimit", "tea"], 2, &["tea", "libevent-1"]);
     says(&["ratelimit", "group", "-d", "1s"], 2, &["-d 1s", "2s"]);
+    says(&["serve", "echo", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
+    says(&["serve", "bare", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
+    says(&["serve", "bare", "--cores", "99999"], 2, &["99999", "1024"]);
+    says(&["serve", "echo", "--cores", "2", "--cpus", "0"], 2, &["2 cores", "`set`"]);
+}
+
+#[test]
+fn a_flag_that_would_change_nothing_is_refused() {
+    says(&["serve", "echo", "--tick", "10ms"], 2, &["--tick", "--group-limit"]);
+    says(&["serve", "bare", "--conn-limit", "1MB/s"], 2, &["serve bare", "no limits"]);
 }
 
 #[test]
@@ -51,8 +61,8 @@ fn what_cannot_run_exits_with_one() {
         }
     }
     drop(listener);
-    says(&["run", "echo", &taken], 1, &[&taken, "is it listening?"]);
-    says(&["serve", "echo", "--listen", "nowhere"], 1, &["nowhere"]);
+    says(&["run", "echo", &taken], 1, &[&taken, "is a server listening there?"]);
+    says(&["serve", "echo", "--audit", "/no/such/folder/x"], 1, &["/no/such/folder/x"]);
     says(
         &[
             "run",

@@ -10,13 +10,13 @@ mod recorder;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sluicegate::{
-    BevMut, Clock, Core, CpuSet, Group, Handle, Handler, Pin, RATE_LIMIT_MAX, Rate, Running,
-    Runtime, Shutdown, TokenBucketConfig,
+    BevMut, BuildError, Clock, Core, CpuSet, Error, Group, Handle, Handler, Pin, RATE_LIMIT_MAX,
+    Rate, Running, Runtime, Shutdown, TokenBucketConfig,
 };
 
 use self::handler::{Echo, Sink, Source};
@@ -24,7 +24,6 @@ use self::recorder::Recording;
 use super::{CoreCounts, GroupCounts, Server};
 use crate::arguments::{self, ServeArguments, Service};
 use crate::audit::Moment;
-use crate::cpus::CpuChoice;
 use crate::exit::{Failure, Outcome};
 use crate::limits::Terms;
 
@@ -32,9 +31,15 @@ use crate::limits::Terms;
 pub(crate) struct Ours {
     address: SocketAddr,
     running: Running,
-    cpus: Vec<String>,
     limits: Arc<Limits>,
-    audit: Option<(PathBuf, Recording)>,
+    audit: Option<Audit>,
+}
+
+/// Where the metered operations go.
+struct Audit {
+    path: PathBuf,
+    file: File,
+    recording: Recording,
 }
 
 /// The limits of a server and what they apply to.
@@ -53,25 +58,21 @@ impl Ours {
     /// Builds the runtime, listens and starts the cores.
     ///
     /// # Errors
-    /// Limits that contradict each other, CPUs that are not allowed, or an address in use.
-    pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
-        let recording = arguments.audit.as_ref().map(|_| Recording::new());
-        let mut runtime = build(arguments, recording.as_ref())?;
-        let limits = Arc::new(Limits::new(arguments, runtime.handle(), recording.clone())?);
+    /// Limits that contradict each other, CPUs that are not allowed, an address in use, or an audit
+    /// that cannot be written.
+    pub(crate) fn start(arguments: &ServeArguments, cpus: &[usize]) -> Outcome<Self> {
+        let audit = arguments.audit.as_deref().map(Audit::new).transpose()?;
+        let recording = audit.as_ref().map(|audit| audit.recording.clone());
+        let mut runtime = build(arguments, cpus, recording.as_ref())?;
+        let limits = Arc::new(Limits::new(arguments, runtime.handle(), recording)?);
         let listen = &arguments.listen;
         let address = match arguments.service {
             Service::Source => serve(&mut runtime, listen, &limits, Source::new(SOURCE_PIECE)),
             Service::Sink => serve(&mut runtime, listen, &limits, Sink),
             Service::Echo | Service::Bare => serve(&mut runtime, listen, &limits, Echo),
         }?;
-        let any = || "any".to_owned();
-        let plan = &runtime.report().plan;
-        let cpus =
-            plan.cores.iter().map(|core| core.cpus.as_ref().map_or_else(any, CpuSet::to_string));
-        let cpus = cpus.collect();
-        let running = runtime.start().map_err(failed)?;
-        let audit = arguments.audit.clone().zip(recording);
-        Ok(Self { address, running, cpus, limits, audit })
+        let running = runtime.start().map_err(|error| Failure::Server(error.to_string()))?;
+        Ok(Self { address, running, limits, audit })
     }
 }
 
@@ -81,19 +82,20 @@ impl Server for Ours {
     }
 
     fn cores(&self) -> Vec<CoreCounts> {
-        let stats = self.running.handle().stats();
-        let counts = stats.iter().zip(&self.cpus).map(|(core, cpus)| CoreCounts {
-            cpus: cpus.clone(),
-            connections: core.connections,
-            accepted: core.accepted,
-            polls: core.polls,
-            reads: core.reads,
-            writes: core.writes,
-            bytes_in: core.bytes_in,
-            bytes_out: core.bytes_out,
-            syscalls: core.system_calls,
-            metered: core.metered_operations,
-        });
+        let handle = self.running.handle();
+        let counts =
+            handle.stats().into_iter().zip(handle.masks()).map(|(core, mask)| CoreCounts {
+                cpus: mask.map_or_else(|| "any".to_owned(), |mask| mask.to_string()),
+                connections: core.connections,
+                accepted: core.accepted,
+                polls: core.polls,
+                reads: core.reads,
+                writes: core.writes,
+                bytes_in: core.bytes_in,
+                bytes_out: core.bytes_out,
+                syscalls: core.system_calls,
+                metered: core.metered_operations,
+            });
         counts.collect()
     }
 
@@ -108,21 +110,28 @@ impl Server for Ours {
     }
 
     fn stop(self: Box<Self>) -> Outcome {
-        let cores = self.cpus.len();
+        let cores = self.running.handle().core_count();
         self.running.handle().shutdown(Shutdown::Drain);
         let report = self.running.join();
         if !report.panicked.is_empty() {
             return Err(Failure::Server(format!("the runtime ended badly: {report}")));
         }
-        let Some((path, recording)) = self.audit else { return Ok(()) };
+        let Some(Audit { path, file, recording }) = self.audit else { return Ok(()) };
         let group = self.limits.made.get().map(|(_, made)| *made);
         let log = recording.into_log(group, cores);
-        let write = || {
-            let mut file = BufWriter::new(File::create(&path)?);
-            log.write(&mut file)?;
-            file.flush()
-        };
-        write().map_err(Failure::io(format!("writing the audit {}", path.display())))
+        let mut file = BufWriter::new(file);
+        log.write(&mut file)
+            .and_then(|()| file.flush())
+            .map_err(Failure::io(format!("writing the audit {}", path.display())))
+    }
+}
+
+impl Audit {
+    /// Creates the file at once: an audit that cannot be written is refused before the work.
+    fn new(path: &Path) -> Outcome<Self> {
+        let file = File::create(path)
+            .map_err(Failure::io(format!("creating the audit {}", path.display())))?;
+        Ok(Self { path: path.to_owned(), file, recording: Recording::new() })
     }
 }
 
@@ -204,7 +213,11 @@ fn bracket<T>(act: impl FnOnce() -> T) -> (T, Moment) {
     (done, Moment { not_before_ns, not_after_ns: clock.now().as_nanos() })
 }
 
-fn build(arguments: &ServeArguments, recording: Option<&Recording>) -> Outcome<Runtime> {
+fn build(
+    arguments: &ServeArguments,
+    cpus: &[usize],
+    recording: Option<&Recording>,
+) -> Outcome<Runtime> {
     // A parent has its figures before it stops a server; nobody waits for the rest.
     let drain = if arguments.controlled { Duration::ZERO } else { DRAIN_TIMEOUT };
     let mut builder = Runtime::builder().drain_timeout(drain);
@@ -213,21 +226,21 @@ fn build(arguments: &ServeArguments, recording: Option<&Recording>) -> Outcome<R
         arguments::Pin::Set => Pin::Set,
         arguments::Pin::None => Pin::None,
     };
-    match &arguments.cpus {
-        CpuChoice::List(cpus) => {
-            let set = CpuSet::from_cpus(cpus.iter().copied());
-            let set = set.map_err(|error| Failure::Usage(error.to_string()))?;
-            builder = builder.cores(arguments.cores.unwrap_or(cpus.len())).cpus(set).pin(pin);
-        }
-        CpuChoice::Auto | CpuChoice::Unpinned => {
-            builder = builder.cores(arguments.cores.unwrap_or(1)).pin(Pin::None);
-        }
+    if cpus.is_empty() {
+        builder = builder.cores(arguments.cores.unwrap_or(1)).pin(Pin::None);
+    } else {
+        let set = CpuSet::from_cpus(cpus.iter().copied());
+        let set = set.map_err(|error| Failure::Usage(error.to_string()))?;
+        builder = builder.cores(arguments.cores.unwrap_or(cpus.len())).cpus(set).pin(pin);
     }
     if let Some(recording) = recording {
         let recording = recording.clone();
         builder = builder.observer(move |_| Box::new(recording.recorder()));
     }
-    builder.build().map_err(failed)
+    builder.build().map_err(|error| match error {
+        BuildError::Placement(refused) => Failure::Usage(refused.to_string()),
+        other => Failure::Server(other.to_string()),
+    })
 }
 
 fn serve<H: Handler + Prepare>(
@@ -241,7 +254,10 @@ fn serve<H: Handler + Prepare>(
         limits.apply(connection);
         handler.prepare(connection)
     };
-    runtime.listen(listen, accept).map_err(failed)
+    runtime.listen(listen, accept).map_err(|error| match error {
+        Error::Address { source, .. } => Failure::address(listen, &source),
+        other => Failure::Server(other.to_string()),
+    })
 }
 
 /// Makes the handler of a new connection, and whatever it begins with.
@@ -269,10 +285,6 @@ fn config(terms: &Terms, service: Service) -> Outcome<TokenBucketConfig> {
         builder = builder.write(rate).write_burst(terms.burst);
     }
     builder.build().map_err(|error| refused(&error))
-}
-
-fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::Server(error.to_string())
 }
 
 /// How long connections may take to finish after SIGTERM.
