@@ -74,6 +74,17 @@ impl ServerProcess {
             .map_err(|_| Failure::ServerAnswer { answer: line, expected: "its figures" })
     }
 
+    /// Fails if the server has ended.
+    ///
+    /// # Errors
+    /// It was killed or failed; its own message says why.
+    pub(crate) fn check(&mut self) -> Outcome {
+        match self.child.try_wait().map_err(Failure::io("looking after the server"))? {
+            None => Ok(()),
+            Some(status) => Err(Failure::ServerEnded { status: status.to_string() }),
+        }
+    }
+
     /// Lets the server drain and waits for its end.
     ///
     /// # Errors

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 use crate::child::ServerProcess;
 use crate::client::{self, Load, Spectator, Tally};
+use crate::cpus::Placement;
 use crate::exit::{Failure, Outcome};
 use crate::procfs::{self, CpuTime};
 use crate::progress::Progress;
 use crate::serve::ServerStats;
 use crate::server::CoreCounts;
+use crate::verdict::Noise;
 
 /// Who is loaded, as far as its figures are concerned.
 #[derive(Debug)]
@@ -58,10 +60,34 @@ impl ServerFigures {
     }
 }
 
+impl Measurement {
+    /// What kept the two sides from running.
+    ///
+    /// Sides that share CPUs wait for each other, and so do client threads where there are more of
+    /// them than CPUs: that is not noise, and those are left out.
+    pub(crate) fn noise(&self, placement: &Placement) -> Noise {
+        let seconds = self.tally.measured.as_secs_f64().max(1e-9);
+        let share =
+            |cpu: CpuTime, threads: usize| cpu.waited_ns as f64 / 1e9 / seconds / threads as f64;
+        let mut sides = Vec::new();
+        let threads = self.tally.cpu_fractions.len();
+        if (1..=placement.client.len()).contains(&threads) {
+            sides.push(("client", share(self.client_cpu, threads)));
+        }
+        if let Some(figures) = self.server.as_ref().filter(|f| !f.after.cores.is_empty()) {
+            let cpu = figures.after.cpu.since(&figures.before.cpu);
+            sides.push(("server", share(cpu, figures.after.cores.len())));
+        }
+        sides.retain(|_| placement.shared.is_none());
+        let worst = sides.into_iter().max_by(|one, other| one.1.total_cmp(&other.1));
+        Noise { steal: self.steal, waited: worst }
+    }
+}
+
 /// Runs a load and reads the server's figures at its moments.
 ///
 /// # Errors
-/// No connection could be opened, the server went away, or nothing at all was transferred.
+/// No connection could be opened or none lasted, the server went away, or nothing was transferred.
 pub(crate) fn take(
     load: &Load,
     subject: Subject<'_>,
@@ -77,13 +103,16 @@ pub(crate) fn take(
     };
     watch.figures.at_start = watch.read()?;
     let tally = client::run(load, &mut watch)?;
-    if tally.bytes_in + tally.bytes_out == 0 && load.traffic != client::Traffic::Idle {
-        let errors = &tally.errors;
+    if tally.errors.count() >= load.connections as u64 {
         return Err(Failure::NothingMeasured(format!(
-            "no bytes moved in {:?} ({} of {} connections failed)",
-            load.duration,
-            errors.count(),
-            load.connections
+            "none of {} connections lasted until the end: {}",
+            load.connections, tally.errors
+        )));
+    }
+    if tally.bytes_in + tally.bytes_out == 0 && load.traffic != client::Traffic::Idle {
+        return Err(Failure::NothingMeasured(format!(
+            "no bytes moved in {:?}; does the server at {} answer this workload?",
+            load.duration, load.address
         )));
     }
     let used: Vec<usize> = server_cpus.iter().chain(&load.cpus).copied().collect();
@@ -139,7 +168,11 @@ impl Spectator for Watch<'_, '_> {
         Ok(())
     }
 
-    fn tick(&mut self, elapsed: Duration) {
+    fn tick(&mut self, elapsed: Duration) -> Outcome {
         self.progress.advance(elapsed);
+        match &mut self.subject {
+            Subject::Child(server) => server.check(),
+            Subject::Process(_) | Subject::Unknown => Ok(()),
+        }
     }
 }

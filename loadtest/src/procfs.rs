@@ -34,10 +34,11 @@ impl CpuTime {
         }
     }
 
-    /// The user part of the total in nanoseconds, or nothing where no tick was sampled.
+    /// The user part of the total in nanoseconds, or nothing where too few ticks were sampled.
     pub(crate) fn user_ns(&self) -> Option<u64> {
         let ticks = self.user_ticks + self.system_ticks;
-        (ticks > 0).then(|| (self.total_ns as f64 * self.user_ticks as f64 / ticks as f64) as u64)
+        (ticks >= LEAST_TICKS)
+            .then(|| (self.total_ns as f64 * self.user_ticks as f64 / ticks as f64) as u64)
     }
 }
 
@@ -155,6 +156,9 @@ fn parse_cpu_ticks(text: &str) -> BTreeMap<usize, (u64, u64)> {
     text.lines().filter(|line| !line.starts_with("cpu ")).filter_map(parse_line).collect()
 }
 
+/// Ticks below which their split into user and system says nothing.
+const LEAST_TICKS: u64 = 20;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,9 +199,9 @@ mod tests {
     #[test]
     fn the_user_part_is_scaled_to_the_exact_total() {
         let time =
-            CpuTime { total_ns: 1_000, user_ticks: 1, system_ticks: 3, ..CpuTime::default() };
+            CpuTime { total_ns: 1_000, user_ticks: 5, system_ticks: 15, ..CpuTime::default() };
         assert_eq!(time.user_ns(), Some(250));
-        assert_eq!(CpuTime::default().user_ns(), None);
+        assert_eq!(CpuTime { user_ticks: 4, ..time }.user_ns(), None);
     }
 
     #[test]

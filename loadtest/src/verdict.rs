@@ -1,6 +1,6 @@
 //! Whether a run may be believed, and the one sentence that says what to change.
 //!
-//! Owns the bars for theft and for a busy client. A verdict never changes a figure; several may
+//! Owns the bars for noise and for a busy client. A verdict never changes a figure; several may
 //! apply.
 
 use serde::Serialize;
@@ -19,22 +19,49 @@ pub(crate) struct Evidence {
     pub(crate) client_cpu: f64,
     /// Busiest the server may have been, as a fraction of its cores; unknown for a foreign server.
     pub(crate) server_cpu: Option<f64>,
-    pub(crate) steal: f64,
-    /// Largest share of the time a side was ready to run but had to wait for a CPU.
-    pub(crate) waited: f64,
+    pub(crate) noise: Noise,
     pub(crate) shared: Option<String>,
-    pub(crate) errors: u64,
+    /// Connections that failed, told in words.
+    pub(crate) errors: Option<String>,
+}
+
+/// What kept the two sides from running.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Noise {
+    /// Largest share of a used CPU that the host took away.
+    pub(crate) steal: f64,
+    /// The side whose threads waited longest for a CPU, and for which share of the time; absent
+    /// where they wait for each other by design, so that waiting says nothing about strangers.
+    pub(crate) waited: Option<(&'static str, f64)>,
+}
+
+impl Noise {
+    /// A remark for each kind of noise that is above its bar.
+    pub(crate) fn remarks(&self) -> Vec<Remark> {
+        let mut sentences = Vec::new();
+        if self.steal > STEAL_BAR {
+            sentences.push(format!(
+                "{:.1} % of a CPU was taken away by the host; repeat when it is quiet.",
+                self.steal * 100.0
+            ));
+        }
+        if let Some((side, share)) = self.waited.filter(|(_, share)| *share > WAIT_BAR) {
+            sentences.push(format!(
+                "The {side} waited {:.1} % of the time for its CPU; stop other programs and \
+                 repeat.",
+                share * 100.0
+            ));
+        }
+        sentences.into_iter().map(|sentence| Remark { name: "NOISY", sentence }).collect()
+    }
 }
 
 /// The remarks that apply, worst first; none means the run is valid.
 pub(crate) fn judge(evidence: &Evidence) -> Vec<Remark> {
     let mut remarks = Vec::new();
     let mut remark = |name, sentence| remarks.push(Remark { name, sentence });
-    if evidence.errors > 0 {
-        remark(
-            "ERRORS",
-            format!("{} connections failed; the totals are of the others.", evidence.errors),
-        );
+    if let Some(errors) = &evidence.errors {
+        remark("ERRORS", format!("Connections failed ({errors}); the totals are of the others."));
     }
     if let Some(why) = &evidence.shared {
         remark(
@@ -44,34 +71,19 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Remark> {
             ),
         );
     }
-    if evidence.steal > STEAL_BAR {
-        remark(
-            "NOISY",
-            format!(
-                "{:.1} % of a CPU was taken away by the host; repeat when it is quiet.",
-                evidence.steal * 100.0
-            ),
+    remarks.extend(evidence.noise.remarks());
+    let busy_server = evidence.server_cpu.is_some_and(|server| server >= BUSY);
+    if evidence.client_cpu >= BUSY && !busy_server {
+        let server = match evidence.server_cpu {
+            Some(_) => "the server did not",
+            None => "the server's share is unknown",
+        };
+        let sentence = format!(
+            "The client used {:.0} % of its CPU and {server}; give it more with --client-cpus \
+             and -t, or compare CPU per operation.",
+            evidence.client_cpu * 100.0
         );
-    }
-    if evidence.waited > WAIT_BAR {
-        remark(
-            "NOISY",
-            format!(
-                "Threads waited {:.1} % of the time for a CPU; stop other programs and repeat.",
-                evidence.waited * 100.0
-            ),
-        );
-    }
-    let idle_server = evidence.server_cpu.is_some_and(|server| server < BUSY);
-    if evidence.client_cpu >= BUSY && idle_server {
-        remark(
-            "CLIENT-BOUND",
-            format!(
-                "The client used {:.0} % of its CPU and the server did not; give it more with \
-                 --client-cpus and -t, or compare CPU per operation.",
-                evidence.client_cpu * 100.0
-            ),
-        );
+        remarks.push(Remark { name: "CLIENT-BOUND", sentence });
     }
     remarks
 }
@@ -108,21 +120,31 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_client_bounds_only_an_idle_server() {
+    fn a_busy_client_bounds_all_but_a_busy_server() {
         let mut evidence =
             Evidence { client_cpu: 0.95, server_cpu: Some(0.6), ..Evidence::default() };
+        assert_eq!(names(&evidence), "CLIENT-BOUND");
+        evidence.server_cpu = None;
         assert_eq!(names(&evidence), "CLIENT-BOUND");
         evidence.server_cpu = Some(0.95);
         assert_eq!(names(&evidence), "VALID");
     }
 
     #[test]
+    fn noise_is_said_above_the_bar_only_and_names_the_side() {
+        let quiet = Noise { steal: 0.05, waited: Some(("client", 0.05)) };
+        assert_eq!(quiet.remarks(), []);
+        let noisy = Noise { steal: 0.0, waited: Some(("client", 0.051)) };
+        let remarks = noisy.remarks();
+        assert!(remarks[0].sentence.starts_with("The client waited 5.1 %"), "{remarks:?}");
+    }
+
+    #[test]
     fn several_remarks_are_joined_and_each_says_something() {
         let evidence = Evidence {
-            steal: 0.06,
-            waited: 0.06,
+            noise: Noise { steal: 0.06, waited: Some(("server", 0.06)) },
             shared: Some("CPU 0".to_owned()),
-            errors: 2,
+            errors: Some("2 refused".to_owned()),
             ..Evidence::default()
         };
         assert_eq!(names(&evidence), "ERRORS+SHARED-CORE+NOISY");

@@ -61,8 +61,8 @@ pub(crate) trait Spectator {
     fn measure(&mut self) -> Outcome;
     /// The measured part has just ended, the connections are still open.
     fn stop(&mut self) -> Outcome;
-    /// Called about four times a second in between.
-    fn tick(&mut self, _elapsed: Duration) {}
+    /// Called about four times a second in between; an error calls the run off.
+    fn tick(&mut self, elapsed: Duration) -> Outcome;
 }
 
 /// Runs the load and returns the figures of all threads together.
@@ -88,7 +88,7 @@ pub(crate) fn run(load: &Load, spectator: &mut dyn Spectator) -> Outcome<Tally> 
         workers.push((start_sender, thread));
     }
     drop(opened_sender);
-    let refused = await_open(load, threads, &opened)?;
+    let errors = await_open(load, threads, &opened)?;
 
     let measure_from = Instant::now() + load.warmup;
     let schedule = Schedule { measure_from, until: measure_from + load.duration };
@@ -107,7 +107,7 @@ pub(crate) fn run(load: &Load, spectator: &mut dyn Spectator) -> Outcome<Tally> 
         total.merge(tally);
     }
     watched?;
-    total.errors.refused += refused;
+    total.errors.merge(errors);
     Ok(total)
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn share(total: usize, parts: usize, index: usize) -> usize {
 }
 
 /// Waits until every thread has opened its connections; some may be refused, not all.
-fn await_open(load: &Load, threads: usize, opened: &mpsc::Receiver<Opened>) -> Outcome<u64> {
+fn await_open(load: &Load, threads: usize, opened: &mpsc::Receiver<Opened>) -> Outcome<Errors> {
     let (mut open, mut refused, mut last) = (0, 0, None);
     for _ in 0..threads {
         // A worker that fails before it reports closes its sender; joining tells why.
@@ -130,7 +130,10 @@ fn await_open(load: &Load, threads: usize, opened: &mpsc::Receiver<Opened>) -> O
         Some(source) if open == 0 => {
             Err(Failure::Connect { count: load.connections, address: load.address, source })
         }
-        _ => Ok(refused),
+        last => {
+            let refused_because = last.map(|error| error.to_string());
+            Ok(Errors { refused, refused_because, ..Errors::default() })
+        }
     }
 }
 
@@ -143,7 +146,7 @@ fn watch(schedule: Schedule, spectator: &mut dyn Spectator) -> Outcome {
                 break;
             }
             thread::sleep(left.min(TICK));
-            spectator.tick(began.elapsed());
+            spectator.tick(began.elapsed())?;
         }
         if is_end { spectator.stop()? } else { spectator.measure()? }
     }

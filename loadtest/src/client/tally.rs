@@ -1,15 +1,15 @@
 //! What a client thread counted in the measured part.
 //!
-//! Owns the per-connection figures that fairness is judged by (bytes per window, longest silence)
-//! and the log of receipts, whose length is bounded. Never decides anything.
+//! Owns the per-connection figures that fairness is judged by (bytes, longest silence) and the log
+//! of receipts, whose length is bounded. Never decides anything.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Schedule;
 use crate::latency::Latency;
 
 /// Figures of one thread, or of all after [`Tally::merge`].
@@ -36,8 +36,6 @@ pub(crate) struct Tally {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConnectionTally {
     pub(crate) bytes_in: u64,
-    /// Bytes received in each whole [`WINDOW`] of the measured part.
-    pub(crate) windows: Vec<u64>,
     pub(crate) longest_gap: Duration,
     last_receipt: Option<Instant>,
 }
@@ -55,6 +53,8 @@ pub(crate) struct Receipt {
 pub(crate) struct Errors {
     /// Could not be opened.
     pub(crate) refused: u64,
+    /// What the system said to the last of those.
+    pub(crate) refused_because: Option<String>,
     /// Closed by the server in the middle of the run.
     pub(crate) closed: u64,
     /// Reset by the server.
@@ -65,16 +65,10 @@ pub(crate) struct Errors {
 
 impl Tally {
     /// Forgets the warm-up: everything counted so far is discarded.
-    pub(super) fn begin(&mut self, now: Instant, connections: usize, schedule: &Schedule) {
+    pub(super) fn begin(&mut self, now: Instant, connections: usize) {
         let errors = std::mem::take(&mut self.errors);
-        let windows = (schedule.until - schedule.measure_from).as_nanos() / WINDOW.as_nanos();
-        let windows = usize::try_from(windows).unwrap_or(MOST_WINDOWS).min(MOST_WINDOWS);
         *self = Self { errors, began: Some(now), ..Self::default() };
-        let blank = ConnectionTally {
-            windows: vec![0; windows],
-            last_receipt: Some(now),
-            ..ConnectionTally::default()
-        };
+        let blank = ConnectionTally { last_receipt: Some(now), ..ConnectionTally::default() };
         self.connections = vec![blank; connections];
     }
 
@@ -99,10 +93,6 @@ impl Tally {
         let connection = &mut self.connections[index];
         connection.bytes_in += bytes;
         connection.note_gap(now);
-        let window = (since.as_nanos() / WINDOW.as_nanos()) as usize;
-        if let Some(in_window) = connection.windows.get_mut(window) {
-            *in_window += bytes;
-        }
         if keep && self.receipts.len() < MOST_RECEIPTS {
             self.receipts.push(Receipt { at_ns: since.as_nanos() as u64, bytes });
         } else if keep {
@@ -167,8 +157,9 @@ impl Errors {
         self.refused + self.closed + self.reset + self.other.values().sum::<u64>()
     }
 
-    fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.refused += other.refused;
+        self.refused_because = other.refused_because.or_else(|| self.refused_because.take());
         self.closed += other.closed;
         self.reset += other.reset;
         for (kind, count) in other.other {
@@ -177,10 +168,20 @@ impl Errors {
     }
 }
 
-/// Length of the windows fairness is judged in.
-pub(crate) const WINDOW: Duration = Duration::from_secs(1);
-/// Windows kept per connection; later ones are not judged.
-const MOST_WINDOWS: usize = 600;
+impl fmt::Display for Errors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused", self.refused)?;
+        if let Some(why) = &self.refused_because {
+            write!(f, " ({why})")?;
+        }
+        write!(f, ", {} closed by the server, {} reset", self.closed, self.reset)?;
+        for (kind, count) in &self.other {
+            write!(f, ", {count} {kind}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Receipts kept per thread: 64 MB.
 const MOST_RECEIPTS: usize = 1 << 22;
 
@@ -191,7 +192,7 @@ mod tests {
     fn measuring(now: Instant) -> Tally {
         let mut tally = Tally::default();
         tally.receive(0, 99, now, true);
-        tally.begin(now, 1, &Schedule { measure_from: now, until: now + WINDOW * 2 });
+        tally.begin(now, 1);
         tally
     }
 
@@ -202,19 +203,19 @@ mod tests {
     }
 
     #[test]
-    fn bytes_fall_into_their_window_and_gaps_run_to_the_end() {
+    fn bytes_are_summed_and_gaps_run_to_the_end() {
+        let second = Duration::from_secs(1);
         let now = Instant::now();
         let mut tally = measuring(now);
-        tally.receive(0, 10, now + WINDOW / 2, true);
-        tally.receive(0, 20, now + WINDOW, false);
-        tally.receive(0, 40, now + WINDOW * 3, true);
-        tally.end(now + WINDOW * 6);
+        tally.receive(0, 10, now + second / 2, true);
+        tally.receive(0, 20, now + second, false);
+        tally.receive(0, 40, now + second * 3, true);
+        tally.end(now + second * 6);
         let connection = &tally.connections[0];
-        assert_eq!(connection.windows, [10, 20]);
         assert_eq!(connection.bytes_in, 70);
-        assert_eq!(connection.longest_gap, WINDOW * 3);
+        assert_eq!(connection.longest_gap, second * 3);
         assert_eq!(tally.receipts.len(), 2);
-        assert_eq!(tally.measured, WINDOW * 6);
+        assert_eq!(tally.measured, second * 6);
     }
 
     #[test]
@@ -225,5 +226,12 @@ mod tests {
         tally.fail(Some(&io::ErrorKind::TimedOut.into()));
         assert_eq!((tally.errors.closed, tally.errors.reset), (1, 1));
         assert_eq!(tally.errors.count(), 3);
+        let refused_because = Some("no port is left".to_owned());
+        tally.errors.merge(Errors { refused: 2, refused_because, ..Errors::default() });
+        let text = tally.errors.to_string();
+        assert_eq!(
+            text,
+            "2 refused (no port is left), 1 closed by the server, 1 reset, 1 timed out"
+        );
     }
 }

@@ -1,8 +1,7 @@
 //! One client thread: its connections, its poll loop and its figures.
 //!
 //! Owns a share of the connections. Pins itself, connects, reports, waits for the common start, and
-//! then runs until the planned end; the two moments are absolute, so no other thread has to wake
-//! it.
+//! then runs until the planned end; the two moments are absolute, so no other thread has to wake it.
 
 use std::io;
 use std::net::TcpStream;
@@ -82,16 +81,20 @@ impl Worker {
 
     fn open(&mut self, load: &Load, share: usize) -> Opened {
         let mut opened = Opened { open: 0, refused: 0, error: None };
-        for _ in 0..share {
+        let mut in_a_row = 0;
+        for index in 0..share {
             match self.connect(load) {
                 Ok(connection) => {
                     self.connections.push(Some(connection));
                     opened.open += 1;
+                    in_a_row = 0;
                 }
                 Err(error) => {
                     opened.refused += 1;
                     opened.error = Some(error);
-                    if opened.open == 0 && opened.refused >= REFUSALS_BEFORE_GIVING_UP {
+                    in_a_row += 1;
+                    if in_a_row == REFUSALS_BEFORE_GIVING_UP {
+                        opened.refused += (share - index - 1) as u64;
                         break;
                     }
                 }
@@ -125,7 +128,7 @@ impl Worker {
             }
             if !measuring && now >= schedule.measure_from {
                 cpu_at_start = thread_cpu();
-                self.shared.tally.begin(now, self.connections.len(), schedule);
+                self.shared.tally.begin(now, self.connections.len());
             }
             let next =
                 if now < schedule.measure_from { schedule.measure_from } else { schedule.until };
@@ -149,9 +152,14 @@ impl Worker {
                 });
             }
         }
-        let now = Instant::now();
         let mut tally = std::mem::take(&mut self.shared.tally);
-        tally.end(now);
+        if !tally.is_measuring() {
+            // All connections ended in the warm-up, which counts for nothing.
+            tally.begin(schedule.measure_from, self.connections.len());
+            cpu_at_start = thread_cpu();
+        }
+        // The time is the planned one even if no connection lasted: a rate over less would flatter.
+        tally.end(Instant::now().max(schedule.until));
         let cpu = thread_cpu().saturating_sub(cpu_at_start);
         tally.cpu_fractions.push(cpu.as_secs_f64() / tally.measured.as_secs_f64().max(1e-9));
         Ok(tally)
@@ -185,5 +193,5 @@ fn thread_cpu() -> Duration {
 const BUFFER_BYTES: usize = 256 * 1024;
 const EVENTS_PER_POLL: usize = 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A server that refuses this many in a row is taken to be absent.
-const REFUSALS_BEFORE_GIVING_UP: u64 = 3;
+/// After this many refusals in a row the rest is not tried: each may take [`CONNECT_TIMEOUT`].
+const REFUSALS_BEFORE_GIVING_UP: u32 = 3;

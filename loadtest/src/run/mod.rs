@@ -11,7 +11,7 @@ pub(crate) use self::result::{Environment, SCHEMA};
 use crate::arguments::{self, RunArguments, ServeArguments, Service, Workload};
 use crate::child::ServerProcess;
 use crate::client::{Load, Traffic};
-use crate::cpus::{self, Placement};
+use crate::cpus::{self, CpuChoice, Placement};
 use crate::descriptors;
 use crate::exit::{Failure, Outcome};
 use crate::limits::Terms;
@@ -33,6 +33,11 @@ pub(crate) fn run(arguments: &RunArguments, break_limiter: bool) -> Outcome {
         &allowed,
         cpus::quota(),
     )?;
+    let placement = match (arguments.address, &arguments.server_cpus) {
+        // Where a foreign server runs is known only if the user says so.
+        (Some(_), CpuChoice::Auto | CpuChoice::Unpinned) => Placement { shared: None, ..placement },
+        _ => placement,
+    };
     let mut server = match arguments.address {
         Some(_) => None,
         None => {
@@ -81,8 +86,7 @@ fn check(arguments: &RunArguments) -> Outcome {
     if bare && arguments.limits.any() {
         return Err(Failure::Usage("--server bare has no limits; drop them".to_owned()));
     }
-    Terms::group(&arguments.limits)?;
-    Terms::connection(&arguments.limits)?;
+    Terms::check(&arguments.limits)?;
     descriptors::check(arguments.connections, descriptors::raise())
 }
 

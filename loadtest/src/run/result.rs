@@ -14,7 +14,7 @@ use crate::cpus::{self, Placement};
 use crate::fairness::jain;
 use crate::latency::Percentiles;
 use crate::measurement::{Measurement, ServerFigures};
-use crate::procfs::{self, CpuTime};
+use crate::procfs;
 use crate::server::CoreCounts;
 use crate::verdict::{self, Evidence, Remark};
 
@@ -36,7 +36,16 @@ pub(super) struct RunResult {
     pub(super) client: ClientResult,
     pub(super) fairness: Fairness,
     pub(super) errors: Errors,
-    pub(super) cores: Vec<CoreCounts>,
+    pub(super) cores: Vec<CoreResult>,
+}
+
+/// A core of the server.
+#[derive(Debug, Serialize)]
+pub(super) struct CoreResult {
+    /// Its reads (sink) or writes (all others): on an echo core one for each reply.
+    pub(super) ops: u64,
+    #[serde(flatten)]
+    pub(super) counts: CoreCounts,
 }
 
 /// Where a result comes from.
@@ -107,7 +116,8 @@ pub(super) struct ServerResult {
     pub(super) rebalances: u64,
     pub(super) metered: u64,
     pub(super) anonymous_bytes: u64,
-    /// Growth of private memory since before the first connection.
+    /// Growth of private memory since before the first connection, by the connections open at the
+    /// end.
     pub(super) memory_bytes_per_connection: Option<f64>,
 }
 
@@ -137,15 +147,14 @@ impl RunResult {
         let server = measurement
             .server
             .as_ref()
-            .map(|figures| ServerResult::new(figures, arguments.connections, ops, tally, seconds));
+            .map(|figures| ServerResult::new(figures, ops, tally, seconds));
         let client_cpu = tally.cpu_fractions.iter().copied().fold(0.0, f64::max);
         let remarks = verdict::judge(&Evidence {
             client_cpu,
             server_cpu: server.as_ref().map(|server| server.cpu_fraction),
-            steal: measurement.steal,
-            waited: waited(measurement, seconds),
+            noise: measurement.noise(placement),
             shared: placement.shared.clone(),
-            errors: tally.errors.count(),
+            errors: (tally.errors.count() > 0).then(|| tally.errors.to_string()),
         });
         Self {
             schema: SCHEMA,
@@ -166,21 +175,9 @@ impl RunResult {
             client: ClientResult { cpu_fraction: client_cpu, steal_fraction: measurement.steal },
             fairness: Fairness::new(arguments.workload, tally),
             errors: tally.errors.clone(),
-            cores: measurement.server.as_ref().map(ServerFigures::cores).unwrap_or_default(),
+            cores: measurement.server.iter().flat_map(|f| cores(arguments.workload, f)).collect(),
         }
     }
-}
-
-/// The larger share of the time that a side's threads waited for a CPU, per thread.
-fn waited(measurement: &Measurement, seconds: f64) -> f64 {
-    let share = |cpu: CpuTime, threads: usize| {
-        cpu.waited_ns as f64 / 1e9 / seconds.max(1e-9) / threads.max(1) as f64
-    };
-    let client = share(measurement.client_cpu, measurement.tally.cpu_fractions.len());
-    let server = measurement.server.as_ref().map_or(0.0, |figures| {
-        share(figures.after.cpu.since(&figures.before.cpu), figures.after.cores.len())
-    });
-    client.max(server)
 }
 
 /// Replies where there are any; else the server's own operations, or the client's if unknown.
@@ -193,6 +190,15 @@ fn operations(workload: Workload, tally: &Tally, server: Option<&ServerFigures>)
         Workload::Source => of_server(|core| core.writes),
         Workload::Sink => of_server(|core| core.reads),
     }
+}
+
+/// Each core with what it counted in the measured part.
+fn cores(workload: Workload, figures: &ServerFigures) -> Vec<CoreResult> {
+    let result = |counts: CoreCounts| CoreResult {
+        ops: if workload == Workload::Sink { counts.reads } else { counts.writes },
+        counts,
+    };
+    figures.cores().into_iter().map(result).collect()
 }
 
 impl LoadFigures {
@@ -226,13 +232,7 @@ impl LoadFigures {
 }
 
 impl ServerResult {
-    fn new(
-        figures: &ServerFigures,
-        connections: usize,
-        ops: u64,
-        tally: &Tally,
-        seconds: f64,
-    ) -> Self {
+    fn new(figures: &ServerFigures, ops: u64, tally: &Tally, seconds: f64) -> Self {
         let cpu = figures.after.cpu.since(&figures.before.cpu);
         let cores = figures.after.cores.len().max(1) as f64;
         let known = !figures.after.cores.is_empty();
@@ -243,6 +243,7 @@ impl ServerResult {
         let megabytes = (tally.bytes_in.max(tally.bytes_out)) as f64 / 1e6;
         let grown = figures.after.memory.anonymous_bytes as f64
             - figures.at_start.memory.anonymous_bytes as f64;
+        let connections = figures.sum(|core| core.connections) as f64;
         let syscalls = figures.sum(|core| core.syscalls) as f64;
         Self {
             cpu_us_per_op: per(cpu.total_ns as f64 / 1e3, ops as f64),
@@ -255,7 +256,7 @@ impl ServerResult {
             rebalances: group.1.rebalances.saturating_sub(group.0.rebalances),
             metered,
             anonymous_bytes: figures.after.memory.anonymous_bytes,
-            memory_bytes_per_connection: per(grown.max(0.0), connections as f64).filter(|_| known),
+            memory_bytes_per_connection: per(grown.max(0.0), connections),
         }
     }
 }

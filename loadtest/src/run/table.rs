@@ -103,11 +103,7 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
     }
     let errors = &result.errors;
     if errors.count() > 0 {
-        writeln!(
-            text,
-            "errors     refused {}   closed {}   reset {}   other {:?}",
-            errors.refused, errors.closed, errors.reset, errors.other
-        )?;
+        writeln!(text, "errors     {errors}")?;
     }
     Ok(())
 }
@@ -146,16 +142,25 @@ fn cost(text: &mut String, server: &ServerResult) -> std::fmt::Result {
 fn cores(result: &RunResult) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["core", "CPU", "connections", "reads", "writes", "received", "sent"]);
+    table.set_header([
+        "core",
+        "CPU",
+        "connections",
+        "operations",
+        "system calls",
+        "received",
+        "sent",
+    ]);
     for (index, core) in result.cores.iter().enumerate() {
+        let counts = &core.counts;
         table.add_row([
             index.to_string(),
-            core.cpus.clone(),
-            core.connections.to_string(),
-            count(core.reads as f64),
-            count(core.writes as f64),
-            bytes(core.bytes_in as f64),
-            bytes(core.bytes_out as f64),
+            counts.cpus.clone(),
+            counts.connections.to_string(),
+            count(core.ops as f64),
+            count(counts.syscalls as f64),
+            bytes(counts.bytes_in as f64),
+            bytes(counts.bytes_out as f64),
         ]);
     }
     for column in table.column_iter_mut() {

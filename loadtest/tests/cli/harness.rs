@@ -20,6 +20,47 @@ pub(crate) fn refused(arguments: &[&str]) -> (i32, String) {
     (code, String::from_utf8(output.stderr).expect("messages are UTF-8"))
 }
 
+/// A `loadtest` that runs.
+pub(crate) struct Started {
+    child: Option<Child>,
+}
+
+impl Started {
+    pub(crate) fn new(arguments: &[&str]) -> Self {
+        Self { child: Some(command(arguments).spawn().expect("the program starts")) }
+    }
+
+    /// Waits until it has started a process of its own and returns its number.
+    pub(crate) fn await_child(&mut self) -> String {
+        let pid = self.child.as_ref().expect("it was not finished yet").id();
+        let path = format!("/proc/{pid}/task/{pid}/children");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let children =
+                std::fs::read_to_string(&path).expect("a process has a list of children");
+            if let Some(child) = children.split_whitespace().next() {
+                return child.to_owned();
+            }
+            assert!(Instant::now() < deadline, "it starts a process within {PATIENCE:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn finish(mut self) -> Output {
+        finish(self.child.take().expect("it is finished once"))
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
 /// A `loadtest serve` that listens.
 pub(crate) struct Served {
     child: Option<Child>,

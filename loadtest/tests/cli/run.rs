@@ -3,11 +3,13 @@
 //! Asserts what is there, never how fast it was.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
 
 use serde_json::Value;
 
-use crate::harness::{Served, loadtest};
+use crate::harness::{Served, Started, loadtest};
 
 const SHORT: [&str; 6] = ["-d", "300ms", "-w", "100ms", "-c", "5"];
 
@@ -47,6 +49,8 @@ fn echo_reports_every_key_others_rely_on() {
         }
         assert!(number(&result, "/client/cpu_fraction") > 0.0);
         assert_eq!(number(&result, "/cores/0/connections"), 5.0);
+        assert!(number(&result, "/cores/0/ops") > 0.0);
+        assert!(result["cores"][0]["cpus"].as_str().is_some_and(|cpus| !cpus.is_empty()));
     }
 }
 
@@ -72,6 +76,7 @@ fn large_requests_survive_full_socket_buffers() {
 fn idle_connections_are_held_and_weighed() {
     let result = result(&["idle"]);
     assert_eq!(number(&result, "/cores/0/connections"), 5.0);
+    assert_eq!(number(&result, "/totals/ops"), 0.0);
     assert!(number(&result, "/server/memory_bytes_per_connection") >= 0.0);
 }
 
@@ -93,6 +98,37 @@ fn a_foreign_server_gives_the_clients_figures_and_with_its_pid_its_cpu_time() {
     let known = result(&["echo", &address, "--server-pid", &pid]);
     assert!(known["server"]["syscalls_per_op"].is_null());
     assert!(known["server"].get("cpu_us_per_op").is_some());
+}
+
+#[test]
+fn a_server_that_hangs_up_leaves_nothing_measured() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let closing = thread::spawn(move || {
+        for stream in listener.incoming().take(5) {
+            // One reply is given, in the warm-up, and must not be counted.
+            let mut stream = stream.unwrap();
+            let mut request = [0; 64];
+            let _ = stream.read_exact(&mut request).and_then(|()| stream.write_all(&request));
+        }
+    });
+    let output = loadtest(&[&["run", "echo", &address], &SHORT[..]].concat());
+    closing.join().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("none of 5 connections lasted"), "{message}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_server_process_that_dies_ends_the_run_at_once() {
+    let mut run = Started::new(&["run", "echo", "-c", "5", "-d", "1h"]);
+    let server = run.await_child();
+    let killed = Command::new("kill").args(["-KILL", &server]).status().unwrap();
+    assert!(killed.success());
+    let output = run.finish();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("ended before it was asked to (signal: 9"), "{message}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
