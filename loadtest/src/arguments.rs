@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use sluicegate::Rate;
 
 use crate::cpus::CpuChoice;
-use crate::units::{Size, duration};
+use crate::units::{Size, address, duration};
 
 /// Measures servers and proves rate limits.
 ///
@@ -128,7 +128,7 @@ pub(crate) struct ServeArguments {
     /// Number of cores [default: one per CPU of --cpus, else one]
     #[arg(long, value_name = "N")]
     pub(crate) cores: Option<usize>,
-    /// CPUs to run on, as in 0-3,8
+    /// CPUs to run on, one core each: a list as in 0-3,8, auto (all), or none (wherever)
     #[arg(long, value_name = "LIST", default_value = "none")]
     pub(crate) cpus: CpuChoice,
     /// How cores are pinned to the CPUs of the list
@@ -230,6 +230,7 @@ pub(crate) struct RunArguments {
     #[arg(value_enum)]
     pub(crate) workload: Workload,
     /// Server to load [default: one is started on CPUs of its own]
+    #[arg(value_parser = address)]
     pub(crate) address: Option<SocketAddr>,
     /// Connections, spread over the threads
     #[arg(short, long, value_name = "N", default_value_t = 64)]
@@ -275,12 +276,12 @@ pub(crate) struct RatelimitArguments {
     /// Writes the results as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// group: members
-    #[arg(short, long, value_name = "N", default_value_t = 64)]
-    pub(crate) connections: usize,
-    /// group: limit of all members together
-    #[arg(long, value_name = "BW", default_value = "10MB/s")]
-    pub(crate) group_limit: Rate,
+    /// group: members [default: 64]
+    #[arg(short, long, value_name = "N")]
+    pub(crate) connections: Option<usize>,
+    /// group: limit of all members together [default: 10MB/s]
+    #[arg(long, value_name = "BW")]
+    pub(crate) group_limit: Option<Rate>,
     /// group: most that may pass at once
     #[arg(long, value_name = "SIZE")]
     pub(crate) burst: Option<Size>,
@@ -293,9 +294,24 @@ pub(crate) struct RatelimitArguments {
     /// CPUs of the server, one core each
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub(crate) server_cpus: CpuChoice,
-    /// group: measured part
-    #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
+    /// group: measured part [default: 10s]
+    #[arg(short, long, value_name = "T", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+}
+
+impl RatelimitArguments {
+    /// The first flag given that only the scenario `group` heeds.
+    pub(crate) fn group_flag(&self) -> Option<&'static str> {
+        let flags = [
+            ("-c", self.connections.is_some()),
+            ("--group-limit", self.group_limit.is_some()),
+            ("--burst", self.burst.is_some()),
+            ("--tick", self.tick.is_some()),
+            ("--min-share", self.min_share.is_some()),
+            ("-d", self.duration.is_some()),
+        ];
+        flags.iter().find(|(_, is_given)| *is_given).map(|(flag, _)| *flag)
+    }
 }
 
 #[cfg(test)]
@@ -340,7 +356,7 @@ mod tests {
             ("loadtest run echo --group-limit 10M", "10M"),
             ("loadtest run echo --client-cpus 3-1", "3-1"),
             ("loadtest run echo -s 5Mb", "5Mb"),
-            ("loadtest run echo nowhere", "nowhere"),
+            ("loadtest run echo nowhere", "127.0.0.1:7777"),
             ("loadtest serve tea", "tea"),
             ("loadtest run echo 127.0.0.1:1 --server bare", "cannot be used with"),
         ] {

@@ -23,6 +23,7 @@ use crate::output::Output;
 use crate::progress::Progress;
 use crate::ratelimit::{self, Finding, LEAST_WINDOW, Scenario};
 use crate::run::Environment;
+use crate::verdict::{Noise, Remark};
 
 /// Figures of one echo round, or their medians.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,7 @@ struct Round {
     cpu_us: f64,
     user_us: f64,
     syscalls: f64,
+    noise: Noise,
 }
 
 /// Shows both parts.
@@ -111,6 +113,7 @@ fn round_of(service: Service, placement: &Placement, progress: &mut Progress) ->
     let subject = Subject::Child(&mut server);
     let measurement = measurement::take(&load, subject, &placement.server, progress)?;
     server.stop()?;
+    let noise = measurement.noise(placement);
     let figures = measurement.server.expect("a child tells its figures");
     let cpu = figures.after.cpu.since(&figures.before.cpu);
     let tally = measurement.tally;
@@ -123,6 +126,7 @@ fn round_of(service: Service, placement: &Placement, progress: &mut Progress) ->
         cpu_us: cpu.total_ns as f64 / 1e3 / ops,
         user_us: cpu.user_ns().map_or(f64::NAN, |ns| ns as f64 / 1e3 / ops),
         syscalls: figures.sum(|core| core.syscalls) as f64 / ops,
+        noise,
     })
 }
 
@@ -175,12 +179,18 @@ fn echo_part(bare: &[Round], ours: &[Round]) -> String {
     let ratios: Vec<f64> = ours.iter().zip(bare).map(|(o, b)| o.cpu_us / b.cpu_us).collect();
     let least = ratios.iter().copied().fold(f64::INFINITY, f64::min);
     let most = ratios.iter().copied().fold(0.0, f64::max);
-    format!(
+    let mut text = format!(
         "\n1. Echo without limits: {CONNECTIONS} connections, {REQUEST_BYTES} bytes, medians of \
          {ROUNDS} interleaved rounds of {ROUND:?}\n\n{table}\n\n   server CPU, sluicegate / bare \
          loop: {:.3} ({least:.3} to {most:.3}), indicative: a verdict needs 10 pairs\n",
         median(ratios)
-    )
+    );
+    let noisy: Vec<Remark> =
+        bare.iter().chain(ours).filter_map(|round| round.noise.remarks().pop()).collect();
+    if let Some(Remark { name, sentence }) = noisy.first() {
+        text += &format!("   {name} in {} of {} rounds: {sentence}\n", noisy.len(), 2 * ROUNDS);
+    }
+    text
 }
 
 fn group_part(finding: &Finding) -> String {
@@ -216,7 +226,10 @@ fn group_part(finding: &Finding) -> String {
         ),
     );
     row("server CPU", format!("{:.1} ms per second", finding.server_cpu_ms_per_sec));
-    for check in judgement.checks.iter().filter(|check| !check.pass) {
+    for remark in &finding.remarks {
+        row(remark.name, remark.sentence.clone());
+    }
+    for check in judgement.checks.iter().filter(|check| !check.pass && !check.inconclusive) {
         row("FAILED", format!("{}: {}", check.name, plain(Some(check.value))));
     }
     text

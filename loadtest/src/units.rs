@@ -1,4 +1,4 @@
-//! Reading sizes, bandwidths and durations from the command line.
+//! Reading sizes, durations and addresses from the command line.
 //!
 //! Owns the rule for units: sizes may be bare bytes, `K M G` and `KiB MiB GiB` are powers of 1024,
 //! `kB MB GB` powers of 1000; a bandwidth or a duration without a unit is an error that names the
@@ -6,6 +6,7 @@
 //! Never guesses.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -67,6 +68,13 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         return Err(format!("{text:?} is longer than a day; give at most 24h"));
     }
     Ok(duration)
+}
+
+/// Reads a numeric address with a port, as in `127.0.0.1:7777`.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is not an IP address and a port; write it like 127.0.0.1:7777")
+    })
 }
 
 /// Splits `16KiB` into `16` and `KiB`.

@@ -26,11 +26,11 @@ use crate::client::Load;
 use crate::cpus::{self, CpuChoice, Placement};
 use crate::descriptors;
 use crate::exit::{Failure, Outcome};
-use crate::limits::Terms;
 use crate::measurement::{self, Measurement, Subject};
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::run::{Environment, SCHEMA};
+use crate::verdict::Remark;
 
 /// A scenario's judgement and what it cost.
 #[derive(Debug, Serialize)]
@@ -42,6 +42,7 @@ pub(crate) struct Finding {
     pub(crate) rebalances: u64,
     pub(crate) server_cpu_ms_per_sec: f64,
     pub(crate) steal_fraction: f64,
+    pub(crate) remarks: Vec<Remark>,
 }
 
 /// The command's JSON.
@@ -70,10 +71,16 @@ pub(crate) fn run(arguments: &RatelimitArguments, break_limiter: bool) -> Outcom
         [] => NAMES.iter().map(|(name, _)| (*name).to_owned()).filter(|n| n != "group").collect(),
         names => names.to_vec(),
     };
+    if let Some(flag) = arguments.group_flag().filter(|_| !names.iter().any(|n| n == "group")) {
+        return Err(Failure::Usage(format!(
+            "{flag} is for the scenario group, which was not asked for; write ratelimit group {flag} …"
+        )));
+    }
+    let descriptors = descriptors::raise();
     let mut scenarios = Vec::with_capacity(names.len());
     for name in &names {
         let scenario = Scenario::named(name, arguments)?;
-        Terms::group(&scenario.limits)?;
+        descriptors::check(scenario.members, descriptors)?;
         scenarios.push(scenario);
     }
     let placement = Placement::resolve(
@@ -123,7 +130,6 @@ pub(crate) fn check(
     break_limiter: bool,
     progress: &mut Progress,
 ) -> Outcome<Finding> {
-    descriptors::check(scenario.members, descriptors::raise())?;
     let file = NamedTempFile::new().map_err(Failure::io("making a file for the audit"))?;
     let mut serve = ServeArguments::local(scenario.service(), &placement.server);
     serve.limits = scenario.limits.clone();
@@ -146,11 +152,17 @@ pub(crate) fn check(
     let measurement = measurement::take(&load, subject, &placement.server, progress)?;
     server.stop()?;
     let log = read_log(file.path())?;
-    finding(scenario, &measurement, &log)
+    finding(scenario, placement, &measurement, &log)
 }
 
-fn finding(scenario: &Scenario, measurement: &Measurement, log: &AuditLog) -> Outcome<Finding> {
+fn finding(
+    scenario: &Scenario,
+    placement: &Placement,
+    measurement: &Measurement,
+    log: &AuditLog,
+) -> Outcome<Finding> {
     let tally = &measurement.tally;
+    let remarks = measurement.noise(placement).remarks();
     let figures = measurement.server.as_ref().expect("a child tells its figures");
     let peers: Vec<u64> = tally.connections.iter().map(|c| c.bytes_in).collect();
     let judgement = judge::judge(
@@ -161,9 +173,10 @@ fn finding(scenario: &Scenario, measurement: &Measurement, log: &AuditLog) -> Ou
             to_ns: figures.after.clock_ns,
             peers: &peers,
             peer_time: tally.measured,
-            receipts: &tally.receipts,
+            receipts: (tally.receipts_lost == 0).then_some(tally.receipts.as_slice()),
             longest_gap: tally.connections.iter().map(|c| c.longest_gap).max().unwrap_or_default(),
             failed: tally.errors.count(),
+            noisy: !remarks.is_empty(),
         },
     )?;
     let metered = figures.sum(|core| core.metered);
@@ -176,6 +189,7 @@ fn finding(scenario: &Scenario, measurement: &Measurement, log: &AuditLog) -> Ou
         rebalances: figures.after.group.rebalances - figures.before.group.rebalances,
         server_cpu_ms_per_sec: cpu.total_ns as f64 / 1e6 / tally.measured.as_secs_f64().max(1e-9),
         steal_fraction: measurement.steal,
+        remarks,
     })
 }
 

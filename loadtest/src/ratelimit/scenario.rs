@@ -12,6 +12,7 @@ use sluicegate::Rate;
 use crate::arguments::{LimitArguments, RatelimitArguments, Service};
 use crate::client::Traffic;
 use crate::exit::{Failure, Outcome};
+use crate::limits::Terms;
 use crate::units::Size;
 
 /// One check of a limit.
@@ -75,21 +76,12 @@ impl Scenario {
     /// # Errors
     /// No members, or a run too short to judge.
     pub(crate) fn group(arguments: &RatelimitArguments) -> Outcome<Self> {
-        if arguments.connections == 0 {
-            return Err(Failure::NoConnections);
-        }
-        let least = arguments.tick.map_or(LEAST_DURATION, |tick| LEAST_DURATION.max(tick * 50));
-        if arguments.duration < least {
-            return Err(Failure::Usage(format!(
-                "-d {:?} is too short to judge this limit; give at least {least:?}",
-                arguments.duration
-            )));
-        }
-        Ok(Self {
+        let rate = Rate::bytes_per_second(DEFAULT_RATE).expect("the default rate is in range");
+        let scenario = Self {
             name: "group",
-            members: arguments.connections,
+            members: arguments.connections.unwrap_or(DEFAULT_MEMBERS),
             limits: LimitArguments {
-                group_limit: Some(arguments.group_limit),
+                group_limit: Some(arguments.group_limit.unwrap_or(rate)),
                 burst: arguments.burst,
                 tick: arguments.tick,
                 min_share: arguments.min_share,
@@ -97,8 +89,41 @@ impl Scenario {
             },
             bars: Bars::Shares,
             warmup: Duration::from_secs(1),
-            duration: arguments.duration,
-        })
+            duration: arguments.duration.unwrap_or(DEFAULT_DURATION),
+        };
+        if scenario.members == 0 {
+            return Err(Failure::NoConnections);
+        }
+        Terms::check(&scenario.limits)?;
+        let least = scenario.least_duration()?;
+        if scenario.duration < least {
+            return Err(Failure::Usage(format!(
+                "-d {:?} is too short to judge this limit; give at least {least:?}",
+                scenario.duration
+            )));
+        }
+        Ok(scenario)
+    }
+
+    /// How long a round over all members takes if each gets one quantum: the wait to compare with.
+    /// Without a group nobody waits for a turn.
+    ///
+    /// # Errors
+    /// The limits contradict each other.
+    pub(crate) fn ideal_round(&self) -> Outcome<Option<Duration>> {
+        let Some(terms) = Terms::group(&self.limits)? else { return Ok(None) };
+        let (rate, members) = (terms.bytes_per_sec as f64, self.members as f64);
+        let floor = self.limits.min_share.map_or(DEFAULT_MIN_SHARE, |share| share.0 as f64);
+        let quantum = (rate * 1e-3 / members).max(rate * 1e-4).min(LARGEST_QUANTUM).max(floor);
+        let seconds = members * quantum.min(terms.burst as f64) / rate;
+        Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
+    }
+
+    /// What it takes to tell equal shares from luck: many ticks, and many turns of each member.
+    fn least_duration(&self) -> Outcome<Duration> {
+        let round =
+            self.ideal_round()?.unwrap_or_default().max(self.limits.tick.unwrap_or_default());
+        Ok(LEAST_DURATION.max(round.saturating_mul(LEAST_TURNS)))
     }
 
     fn libevent(name: &'static str, each: Option<f64>, all: Option<f64>, bars: Bars) -> Self {
@@ -160,4 +185,13 @@ pub(crate) const MEAN_TOLERANCE: f64 = 50.0;
 const EACH: f64 = 1000.0;
 const ALL: f64 = 30_000.0;
 const DRAIN: f64 = 500.0;
+
+const DEFAULT_MEMBERS: usize = 64;
+const DEFAULT_RATE: u64 = 10_000_000;
+const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const LEAST_DURATION: Duration = Duration::from_secs(2);
+/// Turns each member must have, and ticks there must be, before shares are judged.
+const LEAST_TURNS: u32 = 50;
+/// What the runtime's groups move at a time: at least, unless told otherwise, and at most.
+const DEFAULT_MIN_SHARE: f64 = 64.0;
+const LARGEST_QUANTUM: f64 = 65_536.0;

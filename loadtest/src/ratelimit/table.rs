@@ -42,7 +42,7 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
         text,
         "  worst excess {} (peers saw {})   longest wait {} (ideal round {})",
         bytes(judgement.worst_excess_bytes as f64),
-        bytes(judgement.peer_excess_bytes as f64),
+        judgement.peer_excess_bytes.map_or_else(|| "too much".to_owned(), |b| bytes(b as f64)),
         microseconds(Some(judgement.longest_gap_ms * 1e3)),
         microseconds(judgement.ideal_round_ms.map(|ms| ms * 1e3))
     )?;
@@ -64,8 +64,15 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
         finding.server_cpu_ms_per_sec,
         finding.steal_fraction * 100.0
     )?;
+    for remark in &finding.remarks {
+        writeln!(text, "  {}: {}", remark.name, remark.sentence)?;
+    }
     for check in &judgement.checks {
-        let mark = if check.pass { "ok  " } else { "FAIL" };
+        let mark = match (check.pass, check.inconclusive) {
+            (true, _) => "ok  ",
+            (false, true) => "busy",
+            (false, false) => "FAIL",
+        };
         let most = check.most.map_or(String::new(), |most| format!(" to {}", exact(most)));
         let (value, least) = (exact(check.value), exact(check.least));
         writeln!(text, "  {mark} {}: {value} (bar {least}{most})", check.name)?;

@@ -38,8 +38,11 @@ fn usage_errors_exit_with_two_and_name_the_remedy() {
 
 #[test]
 fn a_flag_that_would_change_nothing_is_refused() {
+    says(&["run", "echo", "--burst", "1MB"], 2, &["--burst", "--group-limit"]);
     says(&["serve", "echo", "--tick", "10ms"], 2, &["--tick", "--group-limit"]);
     says(&["serve", "bare", "--conn-limit", "1MB/s"], 2, &["serve bare", "no limits"]);
+    says(&["ratelimit", "-c", "9"], 2, &["-c", "ratelimit group"]);
+    says(&["ratelimit", "libevent-1", "--burst", "9MB"], 2, &["--burst", "ratelimit group"]);
 }
 
 #[test]

@@ -44,9 +44,10 @@ fn judged(log: &AuditLog) -> Judgement {
         to_ns: 11_000 * MS,
         peers: &[1_000_000; MEMBERS as usize],
         peer_time: Duration::from_secs(10),
-        receipts: &[],
+        receipts: Some(&[]),
         longest_gap: Duration::from_millis(10),
         failed: 0,
+        noisy: false,
     };
     judge(&scenario(), &trace).unwrap()
 }
@@ -74,10 +75,10 @@ fn five_percent_too_fast_is_caught_twice() {
 
 #[test]
 fn a_burst_too_big_is_caught_although_the_average_is_right() {
-    // Silent for 200 ms, then twice the burst at once.
+    // Silent for 20 ms, then more than the burst at once.
     let judgement = judged(&log(|ms, _| match ms {
-        5000..5200 => 0,
-        5200 => 200_000,
+        5000..5020 => 0,
+        5020 => 110_000,
         _ => 1000,
     }));
     assert_eq!(failed(&judgement), ["bytes in excess of any window"]);
@@ -115,6 +116,42 @@ fn an_idle_second_is_caught_although_the_rest_makes_up_for_it() {
 }
 
 #[test]
+fn a_second_is_looked_at_wherever_it_begins() {
+    // Too little from 4.98 s to 5.02 s, made up for before and after within each whole second.
+    let log = log(|ms, _| match ms {
+        4980..5020 => 0,
+        4400 | 5600 => 21_000,
+        _ => 1000,
+    });
+    let judgement = judged(&log);
+    assert_eq!(failed(&judgement), ["least window"]);
+    assert_eq!(judgement.least_window_ratio, Some(0.96));
+    assert!(!judgement.pass);
+}
+
+#[test]
+fn on_a_busy_machine_too_little_proves_nothing_but_too_much_does() {
+    let judge_noisy = |log: &AuditLog| {
+        let trace = Trace {
+            log,
+            from_ns: 1000 * MS,
+            to_ns: 11_000 * MS,
+            peers: &[1_000_000; MEMBERS as usize],
+            peer_time: Duration::from_secs(10),
+            receipts: None,
+            longest_gap: Duration::ZERO,
+            failed: 0,
+            noisy: true,
+        };
+        judge(&scenario(), &trace).unwrap()
+    };
+    let slow = judge_noisy(&log(|ms, _| if (5000..5050).contains(&ms) { 0 } else { 1000 }));
+    assert!(slow.pass && slow.checks.iter().any(|check| check.inconclusive));
+    assert_eq!(slow.peer_excess_bytes, None);
+    assert!(!judge_noisy(&log(|_, _| 1050)).pass);
+}
+
+#[test]
 fn lost_records_and_failed_connections_are_not_a_pass() {
     let mut log = log(|_, _| 1000);
     log.lost = 1;
@@ -134,9 +171,10 @@ fn libevent_bars_judge_what_the_clients_received() {
             to_ns: 5000 * MS,
             peers: &peers,
             peer_time: Duration::from_secs(5),
-            receipts: &[],
+            receipts: Some(&[]),
             longest_gap: Duration::ZERO,
             failed: 0,
+            noisy: false,
         };
         judge(&scenario, &trace).unwrap()
     };
@@ -164,4 +202,11 @@ fn an_unknown_scenario_lists_the_known_ones() {
 fn a_run_too_short_to_judge_is_refused() {
     let short = arguments("loadtest ratelimit group --tick 1s -d 10s");
     assert!(Scenario::named("group", &short).unwrap_err().to_string().contains("50s"));
+    // A thousand members take turns every 100 ms, and each should have fifty.
+    let crowded = |duration| {
+        let line = format!("loadtest ratelimit group -c 1000 -d {duration}");
+        Scenario::named("group", &arguments(&line))
+    };
+    assert!(crowded("4999ms").unwrap_err().to_string().contains("5s"));
+    assert!(crowded("5s").is_ok());
 }
