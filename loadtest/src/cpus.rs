@@ -36,7 +36,9 @@ impl FromStr for CpuChoice {
         let mut cpus = Vec::new();
         for part in text.split(',') {
             for cpu in parse_range(part).ok_or_else(|| {
-                format!("{part:?} in CPU list {text:?} is not a CPU; write 0-3,8 or 0-14:2, auto or none")
+                format!(
+                    "{part:?} in CPU list {text:?} is not a CPU; write 0-3,8, 0-14:2, auto or none"
+                )
             })? {
                 if !cpus.contains(&cpu) {
                     cpus.push(cpu);

@@ -1,7 +1,8 @@
 //! One client thread: its connections, its poll loop and its figures.
 //!
 //! Owns a share of the connections. Pins itself, connects, reports, waits for the common start, and
-//! then runs until the planned end; the two moments are absolute, so no other thread has to wake it.
+//! then runs until the planned end; the two moments are absolute, so no other thread has to wake
+//! it.
 
 use std::io;
 use std::net::TcpStream;

@@ -73,7 +73,8 @@ pub(crate) fn run(arguments: &RatelimitArguments, break_limiter: bool) -> Outcom
     };
     if let Some(flag) = arguments.group_flag().filter(|_| !names.iter().any(|n| n == "group")) {
         return Err(Failure::Usage(format!(
-            "{flag} is for the scenario group, which was not asked for; write ratelimit group {flag} …"
+            "{flag} is for the scenario group, which was not asked for; write ratelimit group \
+             {flag}"
         )));
     }
     let descriptors = descriptors::raise();
