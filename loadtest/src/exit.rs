@@ -91,7 +91,8 @@ impl Failure {
     }
 }
 
-fn connect_remedy(error: &io::Error) -> &'static str {
+/// What to do about a connection that could not be opened.
+pub(crate) fn connect_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "is a server listening there?",
         io::ErrorKind::AddrNotAvailable => {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::tally::{Errors, Receipt, Tally};
 use self::worker::{Opened, Worker};
-use crate::exit::{Failure, Outcome};
+use crate::exit::{Failure, Outcome, connect_remedy};
 
 /// What the connections do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +131,7 @@ fn await_open(load: &Load, threads: usize, opened: &mpsc::Receiver<Opened>) -> O
             Err(Failure::Connect { count: load.connections, address: load.address, source })
         }
         last => {
-            let refused_because = last.map(|error| error.to_string());
+            let refused_because = last.map(|e| format!("{e}; {}", connect_remedy(&e)));
             Ok(Errors { refused, refused_because, ..Errors::default() })
         }
     }

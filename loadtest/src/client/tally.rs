@@ -170,13 +170,18 @@ impl Errors {
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} refused", self.refused)?;
-        if let Some(why) = &self.refused_because {
-            write!(f, " ({why})")?;
-        }
-        write!(f, ", {} closed by the server, {} reset", self.closed, self.reset)?;
-        for (kind, count) in &self.other {
-            write!(f, ", {count} {kind}")?;
+        let because = self.refused_because.as_ref().map(|why| format!(" ({why})"));
+        let refused = format!("refused{}", because.unwrap_or_default());
+        let named = [
+            (&*refused, self.refused),
+            ("closed by the server", self.closed),
+            ("reset", self.reset),
+        ];
+        let other = self.other.iter().map(|(kind, count)| (kind.as_str(), *count));
+        let mut separator = "";
+        for (kind, count) in named.into_iter().chain(other).filter(|(_, count)| *count > 0) {
+            write!(f, "{separator}{count} {kind}")?;
+            separator = ", ";
         }
         Ok(())
     }
@@ -225,6 +230,7 @@ mod tests {
         tally.fail(Some(&io::ErrorKind::ConnectionReset.into()));
         tally.fail(Some(&io::ErrorKind::TimedOut.into()));
         assert_eq!((tally.errors.closed, tally.errors.reset), (1, 1));
+        assert_eq!(tally.errors.to_string(), "1 closed by the server, 1 reset, 1 timed out");
         assert_eq!(tally.errors.count(), 3);
         let refused_because = Some("no port is left".to_owned());
         tally.errors.merge(Errors { refused: 2, refused_because, ..Errors::default() });
