@@ -142,6 +142,9 @@ pub(crate) struct ServeArguments {
     /// Takes requests on standard input and stops at its end
     #[arg(long, hide = true)]
     pub(crate) controlled: bool,
+    /// Reads from no connection before it is told to go on
+    #[arg(long, hide = true, requires = "controlled")]
+    pub(crate) hold: bool,
     /// Set by the flag of the same name
     #[arg(skip)]
     pub(crate) break_limiter: bool,
@@ -163,6 +166,7 @@ impl ServeArguments {
             limits: LimitArguments::default(),
             audit: None,
             controlled: true,
+            hold: false,
             break_limiter: false,
         }
     }
@@ -192,9 +196,11 @@ impl ServeArguments {
         if let Some(path) = &self.audit {
             line.extend(["--audit".into(), path.into()]);
         }
-        for (name, given) in
-            [("--controlled", self.controlled), ("--break-limiter", self.break_limiter)]
-        {
+        for (name, given) in [
+            ("--controlled", self.controlled),
+            ("--hold", self.hold),
+            ("--break-limiter", self.break_limiter),
+        ] {
             if given {
                 line.push(name.into());
             }

@@ -69,6 +69,19 @@ impl ServerProcess {
     /// The server is gone or does not answer in time.
     pub(crate) fn stats(&mut self) -> Outcome<ServerStats> {
         self.request("stats")?;
+        self.figures()
+    }
+
+    /// Lets the connections run that the server held; the figures are those of the moment before.
+    ///
+    /// # Errors
+    /// The server is gone or does not answer in time.
+    pub(crate) fn go(&mut self) -> Outcome<ServerStats> {
+        self.request("go")?;
+        self.figures()
+    }
+
+    fn figures(&mut self) -> Outcome<ServerStats> {
         let line = self.line()?;
         serde_json::from_str(&line)
             .map_err(|_| Failure::ServerAnswer { answer: line, expected: "its figures" })

@@ -22,6 +22,8 @@ use crate::verdict::Noise;
 pub(crate) enum Subject<'a> {
     /// A child of ours, which tells everything.
     Child(&'a mut ServerProcess),
+    /// A child of ours that holds its connections until the measured part begins.
+    Held(&'a mut ServerProcess),
     /// A process of this machine: CPU time only.
     Process(u32),
     /// An address and nothing else.
@@ -138,7 +140,7 @@ struct Watch<'a, 'b> {
 impl Watch<'_, '_> {
     fn read(&mut self) -> Outcome<ServerStats> {
         match &mut self.subject {
-            Subject::Child(server) => server.stats(),
+            Subject::Child(server) | Subject::Held(server) => server.stats(),
             Subject::Process(pid) => {
                 let cpu = procfs::cpu_time(&pid.to_string())
                     .map_err(Failure::io(format!("reading CPU time of process {pid}")))?;
@@ -157,7 +159,10 @@ impl Spectator for Watch<'_, '_> {
     fn measure(&mut self) -> Outcome {
         self.ticks.0 = procfs::cpu_ticks();
         self.client_cpu.0 = own_cpu()?;
-        self.figures.before = self.read()?;
+        self.figures.before = match &mut self.subject {
+            Subject::Held(server) => server.go()?,
+            _ => self.read()?,
+        };
         Ok(())
     }
 
@@ -171,7 +176,7 @@ impl Spectator for Watch<'_, '_> {
     fn tick(&mut self, elapsed: Duration) -> Outcome {
         self.progress.advance(elapsed);
         match &mut self.subject {
-            Subject::Child(server) => server.check(),
+            Subject::Child(server) | Subject::Held(server) => server.check(),
             Subject::Process(_) | Subject::Unknown => Ok(()),
         }
     }

@@ -1,7 +1,7 @@
 //! The `serve` command: a server in its own process, told what to do by its parent or by signals.
 //!
-//! Owns the control protocol's server side: one request a line on standard input (`stats`, `stop`),
-//! one JSON line on standard output for each. A controlled server stops when its input ends, so it
+//! Owns the control protocol's server side: one request a line on standard input (`stats`, `go`,
+//! `stop`), one JSON line on standard output for each. A controlled server stops when its input ends, so it
 //! never outlives its parent. SIGTERM and SIGINT drain; the exit code is then 0. The runtime's
 //! events go to standard error: for a controlled server only warnings.
 
@@ -34,6 +34,7 @@ pub(crate) struct ServerStats {
 /// What makes the main thread act.
 enum Request {
     Stats,
+    Go,
     Stop,
 }
 
@@ -53,10 +54,11 @@ pub(crate) fn run(arguments: &ServeArguments) -> Outcome {
     }
     loop {
         match received.recv() {
-            Ok(Request::Stats) => {
-                let line = serde_json::to_string(&stats(server.as_ref())?)
-                    .map_err(|error| Failure::io("writing figures")(error.into()))?;
-                say(&line)?;
+            Ok(Request::Stats) => say_stats(server.as_ref())?,
+            Ok(Request::Go) => {
+                // The figures are those of the moment before.
+                say_stats(server.as_ref())?;
+                server.go()?;
             }
             // The signal thread keeps a sender, so the channel does not close by itself.
             Ok(Request::Stop) | Err(_) => return server.stop(),
@@ -68,6 +70,12 @@ pub(crate) fn run(arguments: &ServeArguments) -> Outcome {
 fn start_log(level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+fn say_stats(server: &dyn Server) -> Outcome {
+    let line = serde_json::to_string(&stats(server)?)
+        .map_err(|error| Failure::io("writing figures")(error.into()))?;
+    say(&line)
 }
 
 fn stats(server: &dyn Server) -> Outcome<ServerStats> {
@@ -104,6 +112,7 @@ fn on_lines(requests: Sender<Request>) -> Outcome {
             for line in io::stdin().lock().lines() {
                 let request = match line.as_deref() {
                     Ok("stats") => Request::Stats,
+                    Ok("go") => Request::Go,
                     _ => break,
                 };
                 if requests.send(request).is_err() {

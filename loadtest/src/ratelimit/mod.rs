@@ -136,6 +136,7 @@ pub(crate) fn check(
     serve.limits = scenario.limits.clone();
     serve.audit = Some(file.path().to_owned());
     serve.break_limiter = break_limiter;
+    serve.hold = scenario.hold;
     let mut server = ServerProcess::start(&serve)?;
     let load = Load {
         address: server.address(),
@@ -149,7 +150,8 @@ pub(crate) fn check(
         keep_receipts: true,
     };
     progress.step(scenario.name, scenario.warmup + scenario.duration);
-    let subject = Subject::Child(&mut server);
+    let subject =
+        if scenario.hold { Subject::Held(&mut server) } else { Subject::Child(&mut server) };
     let measurement = measurement::take(&load, subject, &placement.server, progress)?;
     server.stop()?;
     let log = read_log(file.path())?;

@@ -23,6 +23,8 @@ pub(crate) struct Scenario {
     pub(crate) limits: LimitArguments,
     pub(crate) bars: Bars,
     pub(crate) warmup: Duration,
+    /// The server reads nothing before the measured part begins, and then from everybody at once.
+    pub(crate) hold: bool,
     pub(crate) duration: Duration,
 }
 
@@ -89,6 +91,7 @@ impl Scenario {
             },
             bars: Bars::Shares,
             warmup: Duration::from_secs(1),
+            hold: false,
             duration: arguments.duration.unwrap_or(DEFAULT_DURATION),
         };
         if scenario.members == 0 {
@@ -145,7 +148,9 @@ impl Scenario {
                 group_drain: None,
             },
             bars,
-            warmup: Duration::ZERO,
+            // Long enough that every connection has something to read when the limits begin.
+            warmup: Duration::from_millis(200),
+            hold: true,
             duration: Duration::from_secs(5),
         }
     }

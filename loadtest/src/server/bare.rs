@@ -95,6 +95,11 @@ impl Server for Bare {
         self.began.elapsed().as_nanos() as u64
     }
 
+    fn go(&self) -> Outcome {
+        // It has no limits and so holds nobody.
+        Ok(())
+    }
+
     fn stop(self: Box<Self>) -> Outcome {
         self.stop.store(true, Ordering::Release);
         for core in self.cores {

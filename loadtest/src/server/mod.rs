@@ -28,6 +28,11 @@ pub(crate) trait Server {
     fn group(&self) -> GroupCounts;
     /// Nanoseconds on the clock that audit records are stamped with.
     fn clock_ns(&self) -> u64;
+    /// Lets the connections run that were held, all at once.
+    ///
+    /// # Errors
+    /// A core has stopped.
+    fn go(&self) -> Outcome;
     /// Finishes what is begun and ends the threads.
     fn stop(self: Box<Self>) -> Outcome;
 }

@@ -1,8 +1,9 @@
 //! The servers made of the runtime: echo, source and sink, with limits and an audit.
 //!
 //! Owns a running runtime and the group its connections share. The group is made when the first
-//! connection arrives, so that a test measures from the limit's own start and not from a burst
-//! saved up before. With an audit every metered operation is recorded and written when it stops.
+//! connection comes under it, so that a test measures from the limit's own start and not from a
+//! burst saved up before. Connections can be held, so that all come under it at the same time and
+//! with something to move: whoever came first would else get the whole first tick. With an audit every metered operation is recorded and written when it stops.
 
 mod handler;
 mod recorder;
@@ -11,12 +12,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sluicegate::{
-    BevMut, BuildError, Clock, Core, CpuSet, Error, Group, Handle, Handler, Pin, RATE_LIMIT_MAX,
-    Rate, Running, Runtime, Shutdown, TokenBucketConfig,
+    BevId, BevMut, BuildError, Clock, Core, CpuSet, Direction, Error, Group, Handle, Handler, Pin,
+    RATE_LIMIT_MAX, Rate, Running, Runtime, Shutdown, TokenBucketConfig,
 };
 
 use self::handler::{Echo, Sink, Source};
@@ -52,6 +53,8 @@ struct Limits {
     made: OnceLock<(Group, Moment)>,
     handle: Handle,
     recording: Option<Recording>,
+    /// Connections that wait for [`Server::go`], where connections are held.
+    held: Option<Mutex<Vec<BevId>>>,
 }
 
 impl Ours {
@@ -109,6 +112,12 @@ impl Server for Ours {
         Clock::process().now().as_nanos()
     }
 
+    fn go(&self) -> Outcome {
+        let limits = Arc::clone(&self.limits);
+        let begin = move |core: &mut Core| limits.release(core);
+        self.running.handle().broadcast(begin).map_err(|error| Failure::Server(error.to_string()))
+    }
+
     fn stop(self: Box<Self>) -> Outcome {
         let cores = self.running.handle().core_count();
         self.running.handle().shutdown(Shutdown::Drain);
@@ -155,6 +164,7 @@ impl Limits {
             made: OnceLock::new(),
             handle,
             recording,
+            held: arguments.hold.then(Mutex::default),
         };
         // A group that cannot be built is refused now and not at the first connection.
         new.group.as_ref().map(|config| new.build(config)).transpose()?;
@@ -170,7 +180,29 @@ impl Limits {
         builder.build().map_err(|error| Failure::Usage(error.to_string()))
     }
 
-    /// Puts a new connection under the limits.
+    /// Puts a new connection under the limits, or holds it.
+    fn admit(&self, connection: &mut BevMut<'_>) {
+        match &self.held {
+            None => self.apply(connection),
+            Some(held) => {
+                connection.disable(Direction::Read);
+                held.lock().expect("nobody panics while holding it").push(connection.id());
+            }
+        }
+    }
+
+    /// Puts the connections that one core holds under the limits and lets them run.
+    fn release(&self, core: &mut Core) {
+        let Some(held) = &self.held else { return };
+        for id in held.lock().expect("nobody panics while holding it").iter() {
+            if let Some(mut connection) = core.get(*id) {
+                self.apply(&mut connection);
+                connection.enable(Direction::Read);
+            }
+        }
+    }
+
+    /// Puts a connection under the limits.
     fn apply(&self, connection: &mut BevMut<'_>) {
         if let Some(config) = &self.group {
             let (group, _) = self.made.get_or_init(|| self.make(config));
@@ -251,7 +283,7 @@ fn serve<H: Handler + Prepare>(
 ) -> Outcome<SocketAddr> {
     let limits = Arc::clone(limits);
     let accept = move |connection: &mut BevMut<'_>| {
-        limits.apply(connection);
+        limits.admit(connection);
         handler.prepare(connection)
     };
     runtime.listen(listen, accept).map_err(|error| match error {
