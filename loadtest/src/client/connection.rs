@@ -18,6 +18,8 @@ use super::{Tally, Traffic};
 pub(super) enum Step {
     /// Nothing more to do until the next edge.
     Wait,
+    /// A reply is complete: the next request is to be sent once all that arrived is read.
+    Send,
     /// The budget is spent and the socket may still be ready.
     Again,
     /// The server closed the connection, or it failed.
@@ -79,7 +81,12 @@ impl Connection {
         result.unwrap_or_else(ended)
     }
 
-    /// Goes on with the current request and, when its reply is complete, with the next.
+    /// Sends the request that [`Step::Send`] asked for.
+    pub(super) fn request(&mut self, shared: &mut Shared) -> Step {
+        self.send(shared).map_or_else(ended, |()| Step::Wait)
+    }
+
+    /// Goes on with the current request until its reply is complete.
     fn exchange(
         &mut self,
         index: usize,
@@ -106,9 +113,10 @@ impl Connection {
             self.received += bytes;
             shared.tally.bytes_in += bytes as u64;
             if self.received >= size {
-                self.complete(index, shared)?;
+                self.complete(index, shared);
                 if !closing {
-                    return Ok(Step::Wait);
+                    let is_idle = shared.traffic == Traffic::Idle;
+                    return Ok(if is_idle { Step::Wait } else { Step::Send });
                 }
             } else if bytes < room && !closing {
                 return Ok(Step::Wait);
@@ -117,19 +125,17 @@ impl Connection {
         Ok(Step::Again)
     }
 
-    /// Counts a reply and sends the next request.
-    fn complete(&mut self, index: usize, shared: &mut Shared) -> io::Result<()> {
+    /// Counts a reply; the next request is planned for this moment.
+    fn complete(&mut self, index: usize, shared: &mut Shared) {
         let now = Instant::now();
         shared.tally.latency.record(now - self.planned);
         shared.tally.ops += 1;
         if shared.tally.is_measuring() {
             shared.tally.connections[index].bytes_in += shared.payload.len() as u64;
         }
-        if shared.traffic == Traffic::Idle {
-            return Ok(());
+        if shared.traffic != Traffic::Idle {
+            (self.planned, self.sent, self.received) = (now, 0, 0);
         }
-        (self.planned, self.sent, self.received) = (now, 0, 0);
-        self.send(shared)
     }
 
     /// Writes what is left of the current request.

@@ -2,7 +2,8 @@
 //!
 //! Owns a share of the connections. Pins itself, connects, reports, waits for the common start, and
 //! then runs until the planned end; the two moments are absolute, so no other thread has to wake
-//! it.
+//! it. Requests leave in batches, after everything that arrived was read: sent one by one between
+//! the reads, a fast server is woken for each of them and pays for polls that the client caused.
 
 use std::io;
 use std::net::TcpStream;
@@ -33,6 +34,8 @@ pub(super) struct Worker {
     live: usize,
     /// Connections whose step ended with its budget; at most all of them.
     again: Vec<usize>,
+    /// Connections whose next request leaves at the end of the batch; at most all of them.
+    sending: Vec<usize>,
     shared: Shared,
 }
 
@@ -70,6 +73,7 @@ impl Worker {
             connections: Vec::new(),
             live: 0,
             again: Vec::new(),
+            sending: Vec::new(),
             shared: Shared {
                 traffic: load.traffic,
                 payload: vec![b'x'; load.size],
@@ -152,6 +156,11 @@ impl Worker {
                     connection.step(index, Some(event), shared)
                 });
             }
+            let mut sending = std::mem::take(&mut self.sending);
+            for index in sending.drain(..) {
+                self.advance(index, Connection::request);
+            }
+            self.sending = sending;
         }
         let mut tally = std::mem::take(&mut self.shared.tally);
         if !tally.is_measuring() {
@@ -171,6 +180,7 @@ impl Worker {
         let Some(connection) = &mut self.connections[index] else { return };
         match step(connection, &mut self.shared) {
             Step::Wait => {}
+            Step::Send => self.sending.push(index),
             Step::Again if connection.is_listed => {}
             Step::Again => {
                 connection.is_listed = true;
