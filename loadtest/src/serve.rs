@@ -1,9 +1,9 @@
 //! The `serve` command: a server in its own process, told what to do by its parent or by signals.
 //!
 //! Owns the control protocol's server side: one request a line on standard input (`stats`, `go`,
-//! `stop`), one JSON line on standard output for each. A controlled server stops when its input ends, so it
-//! never outlives its parent. SIGTERM and SIGINT drain; the exit code is then 0. The runtime's
-//! events go to standard error: for a controlled server only warnings.
+//! `stop`), one JSON line on standard output for each. A controlled server stops when its input
+//! ends, so it never outlives its parent. SIGTERM and SIGINT drain; the exit code is then 0. The
+//! runtime's events go to standard error: for a controlled server only warnings.
 
 use std::io::{self, BufRead, Write};
 use std::sync::mpsc::{self, Sender};

@@ -3,7 +3,8 @@
 //! Owns a running runtime and the group its connections share. The group is made when the first
 //! connection comes under it, so that a test measures from the limit's own start and not from a
 //! burst saved up before. Connections can be held, so that all come under it at the same time and
-//! with something to move: whoever came first would else get the whole first tick. With an audit every metered operation is recorded and written when it stops.
+//! with something to move: whoever came first would else get the whole first tick. With an audit
+//! every metered operation is recorded and written when it stops.
 
 mod handler;
 mod recorder;
