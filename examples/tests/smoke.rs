@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Program {
-    child: Child,
+    /// `None` once it has been told to end.
+    child: Option<Child>,
     addr: String,
 }
 
@@ -30,7 +31,7 @@ impl Program {
         BufReader::new(stdout).read_line(&mut line).expect("a line comes");
         let rest = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("got {line:?}"));
         let addr = rest.split([',', '\n']).next().expect("an address").to_owned();
-        Self { child, addr }
+        Self { child: Some(child), addr }
     }
 
     fn connect(&self) -> TcpStream {
@@ -40,17 +41,27 @@ impl Program {
     }
 
     /// SIGTERM must drain and exit with 0.
-    fn end(self) {
-        let pid = self.child.id().to_string();
+    fn end(mut self) {
+        let mut child = self.child.take().expect("it ends once");
+        let pid = child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
         assert!(killed.success());
         let (ended, end) = mpsc::channel();
-        let mut child = self.child;
         // A child that does not end is left to the test process's own end.
         std::thread::spawn(move || ended.send(child.wait()));
         let status = end.recv_timeout(PATIENCE).expect("it ends within the bound");
         let status = status.expect("it can be waited for");
         assert!(status.success(), "ended with {status}");
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Reached with a child only when a test has failed.
+        if let Some(mut child) = self.child.take() {
+            let _gone = child.kill();
+            let _reaped = child.wait();
+        }
     }
 }
 
