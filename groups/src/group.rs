@@ -172,6 +172,16 @@ impl Group {
         board.plans[dir.index()].map_or(RATE_LIMIT_MAX, |plan| plan.depth)
     }
 
+    /// Returns Q, what one operation moves while members of this summed weight wait in the whole
+    /// group; [`RATE_LIMIT_MAX`] without a limit.
+    ///
+    /// A round over all of them moves `backlogged` times as much.
+    #[must_use]
+    pub fn quantum(&self, dir: Direction, backlogged: u64) -> u64 {
+        let board = self.shared.board.lock();
+        board.plans[dir.index()].map_or(RATE_LIMIT_MAX, |plan| plan.quantum(backlogged))
+    }
+
     /// Debits `bytes` by hand, or credits them if negative; credit is clipped at
     /// [`usable_burst`](Self::usable_burst) and wakes every core. Nothing happens without a limit.
     pub fn decrement(&self, now: Time, dir: Direction, bytes: i64) {

@@ -218,6 +218,7 @@ fn an_unlimited_direction_counts_totals_and_starts_afresh_when_limited() {
     shard.settle(member, grant, 1 << 40, false);
     assert_eq!(group.totals(), (1 << 40, 0));
     assert_eq!((group.read_limit(ms(0)), group.usable_burst(READ)), (i64::MAX, RATE_LIMIT_MAX));
+    assert_eq!(group.quantum(READ, 1000), RATE_LIMIT_MAX);
     group.set_config(ms(9), smooth("1MB/s")).unwrap();
     assert_eq!(group.read_limit(ms(9)), 1000, "the first fill");
     assert_eq!(exhaust(&mut shard, member, ms(9)), 1000);
@@ -353,4 +354,12 @@ fn the_smallest_share_and_the_rebalance_interval_are_checked_together() {
     assert_eq!(group.usable_burst(READ), 100_000 - 16 * 3000);
     group.set_min_share(ms(0), 4000).unwrap();
     assert_eq!(group.usable_burst(READ), 100_000, "too much to hold: each operation draws");
+}
+
+#[test]
+fn the_quantum_of_a_backlog_can_be_asked_for() {
+    let config = TokenBucketConfig::per_second("10MB/s".parse().unwrap());
+    let group = Group::new(Time::ZERO, config).unwrap();
+    assert_eq!((group.quantum(READ, 1), group.quantum(READ, 4)), (10_000, 2500));
+    assert_eq!(group.quantum(READ, 1000), 1000, "10,000 operations a second");
 }

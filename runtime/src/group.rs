@@ -83,6 +83,12 @@ impl Group {
         self.inner.usable_burst(direction)
     }
 
+    /// What one operation moves while members of this summed weight wait in the whole group;
+    /// [`RATE_LIMIT_MAX`](crate::RATE_LIMIT_MAX) without a limit.
+    pub fn quantum(&self, direction: Direction, backlogged: u64) -> u64 {
+        self.inner.quantum(direction, backlogged)
+    }
+
     /// Takes bytes out of reading, or with a negative number puts some in, on all cores.
     pub fn decrement_read(&self, bytes: i64) {
         self.inner.decrement(self.clock.now(), Direction::Read, bytes);
