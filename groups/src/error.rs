@@ -1,4 +1,4 @@
-//! Errors: what can be wrong with a rate, a configuration or a request for a seat.
+//! Errors: what can be wrong with a rate, a configuration, an adjustment or a request for a seat.
 //!
 //! Owns the messages. Each carries the offending value and says what to do instead; none is ever
 //! raised once bytes flow, where every outcome is a value.
@@ -138,6 +138,16 @@ pub enum ConfigError {
     /// The group was disbanded and limits nothing: make a new one.
     #[error("group was disbanded and limits nothing any more: make a new group")]
     Disbanded,
+}
+
+/// A direction without a limit has no level to adjust.
+///
+/// Set a limit in that direction first. A group that was disbanded has none and gets none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("there is no {direction} limit to adjust: set one first; a disbanded group has none")]
+pub struct NoLimit {
+    /// The direction that was to be adjusted.
+    pub direction: Direction,
 }
 
 /// Every seat of the group is taken by another core.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crate::board::{Board, Shared};
 use crate::config::{RATE_LIMIT_MAX, TokenBucketConfig};
-use crate::error::{ConfigError, NoSeat};
+use crate::error::{ConfigError, NoLimit, NoSeat};
 use crate::plan::{Plan, Terms};
 use crate::shard::GroupShard;
 use crate::stats::{GroupStats, SeatStats};
@@ -183,16 +183,20 @@ impl Group {
     }
 
     /// Debits `bytes` by hand, or credits them if negative; credit is clipped at
-    /// [`usable_burst`](Self::usable_burst) and wakes every core. Nothing happens without a limit.
-    pub fn decrement(&self, now: Time, dir: Direction, bytes: i64) {
+    /// [`usable_burst`](Self::usable_burst) and wakes every core.
+    ///
+    /// # Errors
+    /// [`NoLimit`] where that direction is unlimited, and after [`disband`](Self::disband).
+    pub fn decrement(&self, now: Time, dir: Direction, bytes: i64) -> Result<(), NoLimit> {
         {
             let board = self.shared.board.lock();
-            let Some(plan) = board.plans[dir.index()] else { return };
+            let plan = board.plans[dir.index()].ok_or(NoLimit { direction: dir })?;
             self.shared.pool.word(dir).adjust(plan.clock.at(now), plan.depth, bytes);
         }
         if bytes < 0 {
             self.shared.wake_all();
         }
+        Ok(())
     }
 
     /// Returns the bytes read and written since the start or the last reset; exact when quiet.

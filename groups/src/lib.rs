@@ -36,7 +36,7 @@ mod time;
 
 pub use bucket::TokenBucket;
 pub use config::{Limit, RATE_LIMIT_MAX, TokenBucketConfig, TokenBucketConfigBuilder};
-pub use error::{ConfigError, NoSeat, RateError};
+pub use error::{ConfigError, NoLimit, NoSeat, RateError};
 pub use grant::{Grant, ShardState};
 pub use group::{Group, GroupBuilder, GroupId, Rebalance, ServiceOrder};
 pub use queue::MemberId;

@@ -7,8 +7,8 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use sluicegate_groups::{
-    ConfigError, Direction, Grant, Group, GroupShard, MemberId, NoSeat, RATE_LIMIT_MAX, Rebalance,
-    ShardState, Time, TokenBucketConfig,
+    ConfigError, Direction, Grant, Group, GroupShard, MemberId, NoLimit, NoSeat, RATE_LIMIT_MAX,
+    Rebalance, ShardState, Time, TokenBucketConfig,
 };
 
 const READ: Direction = Direction::Read;
@@ -66,14 +66,14 @@ fn levels_are_reported_as_of_now_and_a_quiet_group_is_full_at_its_usable_burst()
 #[test]
 fn debits_may_leave_a_debt_and_credits_are_clipped_after_any_idle_time() {
     let group = Group::new(ms(0), smooth("1MB/s")).unwrap();
-    group.decrement(ms(0), READ, 5000);
+    group.decrement(ms(0), READ, 5000).unwrap();
     assert_eq!(group.read_limit(ms(0)), -4000);
     assert_eq!(group.write_limit(ms(0)), 1000);
     let (mut shard, member) = shard(&group);
     assert_eq!(shard.request(member, READ, 100, || ms(4)), None, "still in debt");
-    group.decrement(ms(4), READ, -200);
+    group.decrement(ms(4), READ, -200).unwrap();
     assert!(shard.poll_grant(READ, || ms(4)).is_some(), "the credit is there at once");
-    group.decrement(ms(1 << 40), READ, -i64::MAX);
+    group.decrement(ms(1 << 40), READ, -i64::MAX).unwrap();
     assert_eq!(group.read_limit(ms(1 << 40)), group.usable_burst(READ) as i64);
 }
 
@@ -86,9 +86,9 @@ fn credit_config_and_disbanding_wake_every_seat_and_debits_none() {
         .map(|bell| group.shard(ms(0), Waker::from(Arc::clone(bell))).unwrap())
         .collect();
     let rung = || bells.iter().map(|bell| bell.0.load(Ordering::SeqCst)).collect::<Vec<_>>();
-    group.decrement(ms(0), READ, 100);
+    group.decrement(ms(0), READ, 100).unwrap();
     assert_eq!(rung(), [0, 0, 0]);
-    group.decrement(ms(0), READ, -100);
+    group.decrement(ms(0), READ, -100).unwrap();
     assert_eq!(rung(), [1, 1, 1]);
     group.set_config(ms(0), smooth("2MB/s")).unwrap();
     group.set_min_share(ms(0), 100).unwrap();
@@ -207,6 +207,7 @@ fn after_disbanding_everything_is_granted_and_nothing_can_be_configured() {
     assert_eq!(group.totals().1, 5);
     assert_eq!(group.set_config(ms(0), smooth("1MB/s")), Err(ConfigError::Disbanded));
     assert_eq!(group.read_limit(ms(0)), i64::MAX);
+    assert_eq!(group.decrement(ms(0), WRITE, 1), Err(NoLimit { direction: WRITE }));
 }
 
 #[test]
@@ -218,6 +219,9 @@ fn an_unlimited_direction_counts_totals_and_starts_afresh_when_limited() {
     shard.settle(member, grant, 1 << 40, false);
     assert_eq!(group.totals(), (1 << 40, 0));
     assert_eq!((group.read_limit(ms(0)), group.usable_burst(READ)), (i64::MAX, RATE_LIMIT_MAX));
+    let refused = group.decrement(ms(0), READ, -1).unwrap_err();
+    assert_eq!(refused, NoLimit { direction: READ });
+    assert!(refused.to_string().contains("no read limit"), "{refused}");
     assert_eq!(group.quantum(READ, 1000), RATE_LIMIT_MAX);
     group.set_config(ms(9), smooth("1MB/s")).unwrap();
     assert_eq!(group.read_limit(ms(9)), 1000, "the first fill");

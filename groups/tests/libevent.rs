@@ -36,8 +36,8 @@ fn run(cores: usize, group: u64, own: Option<u64>, drain: i64) -> Outcome {
         }
     }
     for tick in 0..50 {
-        if tick > 0 {
-            sim.group.decrement(sim.now, DIR, drain);
+        if tick > 0 && drain > 0 {
+            sim.group.decrement(sim.now, DIR, drain).unwrap();
         }
         sim.run_until(Time::ZERO + ms(100 * tick + 99));
     }

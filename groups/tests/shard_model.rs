@@ -230,7 +230,7 @@ impl World {
                 self.cores[core] = Core::sit(&self.group, self.model.now);
             }
             Step::Debit(bytes) => {
-                self.group.decrement(now, DIR, bytes);
+                self.group.decrement(now, DIR, bytes).unwrap();
                 self.debited += i128::from(bytes);
                 self.may_owe = true;
                 self.model.tokens -= i128::from(bytes) * NANOS;

@@ -115,7 +115,7 @@ fn a_core_whose_limit_went_and_came_back_joins_again() {
     shard.refresh();
     assert_eq!(group.stats().weight, [0, 0]);
     group.set_config(ms(0), config).unwrap();
-    group.decrement(ms(0), READ, 10_000);
+    group.decrement(ms(0), READ, 10_000).unwrap();
     assert_eq!(shard.poll_grant(READ, || ms(0)), None);
     assert_eq!(group.stats().weight, [1, 0]);
 }

@@ -171,8 +171,8 @@ fn every_byte_is_accounted_for() {
     let debits = 500;
     let log = run(&group, &clock, || {
         for _ in 0..debits {
-            group.decrement(clock.now(), DIR, 700);
-            group.decrement(clock.now(), DIR, -300);
+            group.decrement(clock.now(), DIR, 700).unwrap();
+            group.decrement(clock.now(), DIR, -300).unwrap();
         }
     });
     let moved: u64 = log.iter().map(|moved| moved.bytes).sum();

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use groups::{
-    ConfigError, Direction, GroupId, GroupStats, Rebalance, ServiceOrder, TokenBucketConfig,
+    ConfigError, Direction, GroupId, GroupStats, NoLimit, Rebalance, ServiceOrder,
+    TokenBucketConfig,
 };
 
 use crate::clock::Clock;
@@ -89,14 +90,24 @@ impl Group {
         self.inner.quantum(direction, backlogged)
     }
 
-    /// Takes bytes out of reading, or with a negative number puts some in, on all cores.
-    pub fn decrement_read(&self, bytes: i64) {
-        self.inner.decrement(self.clock.now(), Direction::Read, bytes);
+    /// Takes bytes out of reading, or with a negative number puts some in, for all cores at once.
+    ///
+    /// A credit is clipped at [`usable_burst`](Self::usable_burst) and serves who waits; a debit
+    /// may leave a debt, which the rate pays back, of at most 2^60 bytes.
+    ///
+    /// # Errors
+    /// Reading has no limit, or the group was disbanded.
+    pub fn decrement_read(&self, bytes: i64) -> Result<(), NoLimit> {
+        self.inner.decrement(self.clock.now(), Direction::Read, bytes)
     }
 
-    /// Takes bytes out of writing, or with a negative number puts some in, on all cores.
-    pub fn decrement_write(&self, bytes: i64) {
-        self.inner.decrement(self.clock.now(), Direction::Write, bytes);
+    /// Takes bytes out of writing, or puts some in, as
+    /// [`decrement_read`](Self::decrement_read).
+    ///
+    /// # Errors
+    /// Writing has no limit, or the group was disbanded.
+    pub fn decrement_write(&self, bytes: i64) -> Result<(), NoLimit> {
+        self.inner.decrement(self.clock.now(), Direction::Write, bytes)
     }
 
     /// Bytes read and written by all members since the start or the last reset.

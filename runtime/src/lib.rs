@@ -56,7 +56,7 @@ mod timer;
 
 pub use core_buf::{Buffer, Event, EventFlags, Suspend};
 pub use groups::{
-    ConfigError, Direction, GroupId, GroupStats, NoSeat, RATE_LIMIT_MAX, Rate, RateError,
+    ConfigError, Direction, GroupId, GroupStats, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate, RateError,
     ServiceOrder, Time, TokenBucketConfig,
 };
 

@@ -232,8 +232,9 @@ impl Limits {
 /// Takes bytes from both directions of a group at every tick from the next on.
 fn arm_drain(core: &mut Core, group: Group, bytes: i64, tick: Duration) {
     core.after(tick, move |core| {
-        group.decrement_read(bytes);
-        group.decrement_write(bytes);
+        // A direction the service does not use has no limit and nothing to drain.
+        let _unlimited = group.decrement_read(bytes);
+        let _unlimited = group.decrement_write(bytes);
         arm_drain(core, group, bytes, tick);
     });
 }
