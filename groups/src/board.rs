@@ -4,7 +4,8 @@
 //! No byte ever waits for this lock.
 //!
 //! Invariants: a change of config settles the level under the old depth first, so it never raises
-//! it; the shared state changes before any seat is woken; wakers run with the lock released.
+//! it; no word is read by a clock that has left it too far behind to be compared; the shared state
+//! changes before any seat is woken; wakers run with the lock released.
 //! Ordering: the version is bumped with Release under the lock and loaded with Acquire, so a core
 //! that sees a version finds its snapshot, or a later one, behind the lock.
 
@@ -13,11 +14,11 @@ use std::task::Waker;
 use parking_lot::Mutex;
 
 use crate::config::TokenBucketConfig;
-use crate::error::{ConfigError, NoSeat};
+use crate::error::{ConfigError, NoLimit, NoSeat};
 use crate::group::{GroupId, ServiceOrder};
 use crate::lane::Desk;
 use crate::plan::{Plan, Terms};
-use crate::pool::Pool;
+use crate::pool::{Pool, Word};
 use crate::sync::{AtomicU64, Ordering};
 use crate::time::{Direction, Time};
 
@@ -42,12 +43,40 @@ pub(crate) struct Board {
     pub(crate) wakers: Vec<Option<Waker>>,
     /// What the seats had moved at the last reset.
     pub(crate) baseline: [u64; 2],
+    /// When each direction's word was last known to be near its clock.
+    fresh_at: [Time; 2],
 }
 
 impl Board {
-    pub(crate) fn new(config: TokenBucketConfig, terms: Terms, plans: [Option<Plan>; 2]) -> Self {
+    pub(crate) fn new(
+        now: Time,
+        config: TokenBucketConfig,
+        terms: Terms,
+        plans: [Option<Plan>; 2],
+    ) -> Self {
         let wakers = vec![None; terms.seats as usize];
-        Self { config, terms, plans, disbanded: false, wakers, baseline: [0; 2] }
+        let (baseline, fresh_at) = ([0; 2], [now; 2]);
+        Self { config, terms, plans, disbanded: false, wakers, baseline, fresh_at }
+    }
+
+    /// Sees to it that a direction's word can be compared with its clock; says until when.
+    ///
+    /// Whoever reads the word comes here first when that time is over, cores too: so a draw's
+    /// reading is at most `fresh_for` past `fresh_at`. Where four times that has gone by, nobody
+    /// has drawn for three, which is more than any debt and any depth: the bucket is full.
+    fn freshen(&mut self, now: Time, dir: Direction, word: &Word) -> Time {
+        let Some(plan) = self.plans[dir.index()] else { return Time::MAX };
+        let fresh_at = &mut self.fresh_at[dir.index()];
+        let silence = now.saturating_since(*fresh_at);
+        if silence >= plan.fresh_for {
+            let g = plan.clock.at(now);
+            match silence / 4 > plan.fresh_for {
+                true => word.fill(g, plan.depth),
+                false => word.settle(g, plan.depth),
+            }
+            *fresh_at = now;
+        }
+        *fresh_at + plan.fresh_for
     }
 }
 
@@ -78,7 +107,7 @@ impl Shared {
 
     /// Returns what one seat works with in one direction.
     pub(crate) fn desk(&self, seat: usize, dir: Direction) -> Desk<'_> {
-        Desk { word: self.pool.word(dir), tally: self.pool.tally(seat) }
+        Desk { word: self.pool.word(dir), tally: self.pool.tally(seat), shared: self }
     }
 
     /// Seats a core that is woken through `waker`.
@@ -97,9 +126,32 @@ impl Shared {
 
     /// Returns the level at `now`, `i64::MAX` without a limit.
     pub(crate) fn level(&self, now: Time, dir: Direction) -> i64 {
-        let board = self.board.lock();
-        let level = |plan: Plan| self.pool.word(dir).level(plan.clock.at(now), plan.depth);
+        let (mut board, word) = (self.board.lock(), self.pool.word(dir));
+        board.freshen(now, dir, word);
+        let level = |plan: Plan| word.level(plan.clock.at(now), plan.depth);
         board.plans[dir.index()].map_or(i64::MAX, level)
+    }
+
+    /// Sees to it that a direction's word can be compared with its clock; says until when.
+    ///
+    /// Takes the cold lock: months lie between two calls that are due at any rate there is today.
+    #[cold]
+    pub(crate) fn freshen(&self, now: Time, dir: Direction) -> Time {
+        self.board.lock().freshen(now, dir, self.pool.word(dir))
+    }
+
+    /// Debits a direction at `now`, or credits it with a negative number; wakes nobody.
+    pub(crate) fn adjust(
+        &self,
+        now: Time,
+        direction: Direction,
+        bytes: i64,
+    ) -> Result<(), NoLimit> {
+        let (mut board, word) = (self.board.lock(), self.pool.word(direction));
+        let plan = board.plans[direction.index()].ok_or(NoLimit { direction })?;
+        board.freshen(now, direction, word);
+        word.adjust(plan.clock.at(now), plan.depth, bytes);
+        Ok(())
     }
 
     /// Applies `change` to a copy of the board, derives new plans, publishes them, wakes all.
@@ -121,10 +173,13 @@ impl Shared {
             // Under the old depth for the last time: what lies beyond it must not come back when
             // the new one is deeper.
             for dir in Direction::ALL {
+                let word = self.pool.word(dir);
+                board.freshen(now, dir, word);
                 if let Some(old) = board.plans[dir.index()] {
-                    self.pool.word(dir).settle(old.clock.at(now), old.depth);
+                    word.settle(old.clock.at(now), old.depth);
                 }
             }
+            next.fresh_at = board.fresh_at.map(|fresh_at| fresh_at.max(now));
             *board = next;
             self.bump_version();
         }

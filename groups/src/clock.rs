@@ -30,6 +30,11 @@ impl ByteClock {
         Self { start, base, rate, period_ns, stepped }
     }
 
+    /// Returns when the clock began to gain.
+    pub(crate) fn start(&self) -> Time {
+        self.start
+    }
+
     /// Returns the reading at `now`.
     pub(crate) fn at(&self, now: Time) -> u64 {
         // Wrapping on purpose: only differences of readings are ever used.

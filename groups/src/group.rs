@@ -188,11 +188,7 @@ impl Group {
     /// # Errors
     /// [`NoLimit`] where that direction is unlimited, and after [`disband`](Self::disband).
     pub fn decrement(&self, now: Time, dir: Direction, bytes: i64) -> Result<(), NoLimit> {
-        {
-            let board = self.shared.board.lock();
-            let plan = board.plans[dir.index()].ok_or(NoLimit { direction: dir })?;
-            self.shared.pool.word(dir).adjust(plan.clock.at(now), plan.depth, bytes);
-        }
+        self.shared.adjust(now, dir, bytes)?;
         if bytes < 0 {
             self.shared.wake_all();
         }
@@ -314,7 +310,7 @@ impl GroupBuilder {
                 plans[dir.index()] = Some(Plan::first(&self.config, limit, terms, now, 0)?);
             }
         }
-        let board = Board::new(self.config, terms, plans);
+        let board = Board::new(now, self.config, terms, plans);
         let id = GroupId(next_group_number());
         Ok(Group { shared: Arc::new(Shared::new(id, self.order, board)) })
     }

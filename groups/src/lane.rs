@@ -8,6 +8,7 @@
 //! Invariants: lease + lent <= L; a refund leaves the lease before it reaches the word; a queue
 //! that is not empty has a deadline.
 
+use crate::board::Shared;
 use crate::credit::{Credit, Share};
 use crate::plan::Plan;
 use crate::pool::{Tally, Word, add, set};
@@ -19,6 +20,7 @@ use crate::time::{Direction, Time};
 pub(crate) struct Desk<'a> {
     pub(crate) word: &'a Word,
     pub(crate) tally: &'a Tally,
+    pub(crate) shared: &'a Shared,
 }
 
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Lane {
     pub(crate) queue: Queue,
     /// The latest reading; an earlier one afterwards means that no time has passed.
     seen: Time,
+    /// Until when the word can be compared with the clock as it is.
+    fresh_until: Time,
     next_rebalance: Option<Time>,
     tick_number: Option<u64>,
 }
@@ -55,6 +59,7 @@ impl Lane {
             credit: Credit::default(),
             queue: Queue::new(direction),
             seen: now,
+            fresh_until: plan.map_or(Time::MAX, Plan::fresh_until),
             next_rebalance: None,
             tick_number: None,
         }
@@ -90,7 +95,11 @@ impl Lane {
 
     /// Returns the level of the shared word at `now`.
     pub(crate) fn level(&self, desk: Desk<'_>, now: Time) -> i64 {
-        self.plan.map_or(i64::MAX, |plan| desk.word.level(plan.clock.at(now), plan.depth))
+        let Some(plan) = self.plan else { return i64::MAX };
+        if now >= self.fresh_until {
+            desk.shared.freshen(now, self.direction);
+        }
+        desk.word.level(plan.clock.at(now), plan.depth)
     }
 
     /// Lends up to `most` bytes of the lease to an operation.
@@ -142,6 +151,9 @@ impl Lane {
             return true;
         }
         self.seen = self.seen.max(now);
+        if self.seen >= self.fresh_until {
+            self.fresh_until = desk.shared.freshen(self.seen, self.direction);
+        }
         let g = plan.clock.at(self.seen);
         if self.weight == 0 && desk.word.weight() > 0 {
             self.join(desk, claim);
@@ -241,6 +253,7 @@ impl Lane {
     pub(crate) fn adopt(&mut self, desk: Desk<'_>, plan: Option<Plan>) {
         self.refund(desk, self.lease);
         self.plan = plan;
+        self.fresh_until = plan.map_or(Time::MAX, Plan::fresh_until);
         self.tick_number = None;
         let Some(plan) = plan else {
             self.quantum = u64::MAX;

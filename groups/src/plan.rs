@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub(crate) window_bytes: u64,
     /// How often a backlogged core rebalances; `None` for never.
     pub(crate) interval: Option<Duration>,
+    /// How long the shared word may be read after it was known to be near the clock.
+    pub(crate) fresh_for: Duration,
     burst: u64,
     min_share: u64,
 }
@@ -72,7 +74,8 @@ impl Plan {
                 Some(interval)
             }
         };
-        Ok(Self { clock, depth, lease, window_bytes, interval, burst, min_share })
+        let fresh_for = clock.time_for(FRESH_BYTES);
+        Ok(Self { clock, depth, lease, window_bytes, interval, fresh_for, burst, min_share })
     }
 
     /// Derives the plan of a direction that had no limit before and consumed `consumed` bytes:
@@ -86,6 +89,11 @@ impl Plan {
     ) -> Result<Self, ConfigError> {
         let plan = Self::new(config, limit, terms, now, consumed)?;
         Self::new(config, limit, terms, now, consumed.wrapping_add(plan.first_fill()))
+    }
+
+    /// Returns until when the word can be read as this plan's version left it.
+    pub(crate) fn fresh_until(self) -> Time {
+        self.clock.start() + self.fresh_for
     }
 
     /// Returns Q: what one operation moves when `backlogged` weight waits in the whole group.
@@ -115,6 +123,9 @@ impl Plan {
     }
 }
 
+/// The word is settled at least once while so many bytes are produced: a fraction of what would
+/// bring its count out of the range in which it can be compared.
+const FRESH_BYTES: u64 = 1 << 60;
 /// A core's lease is what the group's rate brings in this time.
 const LEASE_SPAN: Duration = Duration::from_millis(1);
 /// Shares are reserved for at most this long; afterwards anyone who waits may have them.

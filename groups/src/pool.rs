@@ -14,8 +14,10 @@
 //! with Release, so whoever sees that finds the refund in C, or its swap fails.
 //! Bounds: a swap fails only because another core's succeeded, so cores as a whole progress.
 //!
-//! C wraps. A level below -2^61 cannot be a debt, as debits stop at 2^60: it is a group nobody
-//! drew from while 2^63 bytes went by (97 days at 2^40 B/s, 29 years at 10 GB/s); it reads as full.
+//! C wraps, so g and C are compared by their difference, which must stay within 2^63. It is no
+//! deeper than the deepest debt, 2^60; but while nobody draws it grows with g, by 2^63 in 97 days at
+//! 2^40 B/s or 3 years at 100 GB/s. So the board sees to it that the word is settled before it is
+//! read by a clock that has gone far since (`Board::freshen`); a year of silence leaves a full group.
 
 use crossbeam::utils::CachePadded;
 
@@ -101,6 +103,12 @@ impl Word {
         self.update(g, depth, 0, Some);
     }
 
+    /// Makes the bucket full, whatever C says: so many bytes have gone by that it cannot be read.
+    pub(crate) fn fill(&self, g: u64, depth: u64) {
+        // A swap and no store, so that what earlier draws published is not lost.
+        self.consumed.swap(g.wrapping_sub(depth), Ordering::AcqRel);
+    }
+
     /// Gives back bytes that a lease no longer counts.
     pub(crate) fn refund(&self, bytes: u64) {
         self.consumed.fetch_sub(bytes, Ordering::AcqRel);
@@ -143,10 +151,9 @@ impl Word {
     }
 }
 
-/// min(g - C, b), wrapping; see the header for what lies below the deepest debt.
+/// min(g - C, b), wrapping.
 fn level(g: u64, consumed: u64, depth: u64) -> i64 {
-    let level = g.wrapping_sub(consumed) as i64;
-    if level < -DEBT_MAX - DEBT_SLACK { depth as i64 } else { level.min(depth as i64) }
+    (g.wrapping_sub(consumed) as i64).min(depth as i64)
 }
 
 /// Everything the cores of a group share while bytes flow.
@@ -230,9 +237,6 @@ pub(crate) fn read(counter: &AtomicU64) -> u64 {
 /// The deepest debt a manual debit can leave, in bytes.
 const DEBT_MAX: i64 = 1 << 60;
 
-/// How far a core's older reading may lie behind the one a debit was made with.
-const DEBT_SLACK: i64 = 1 << 60;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn debts_stop_where_they_could_be_mistaken_for_idleness() {
+    fn debts_stop_where_they_could_be_mistaken_for_something_saved() {
         let word = Word::new();
         for _ in 0..5 {
             word.adjust(0, 100, i64::MAX);
@@ -290,9 +294,13 @@ mod tests {
     }
 
     #[test]
-    fn more_than_half_the_range_of_idleness_still_reads_as_full() {
+    fn a_word_that_is_filled_holds_the_depth_wherever_its_count_stood() {
         let word = Word::new();
-        assert_eq!(word.level((1 << 63) + 12_345, 100), 100);
+        for g in [50, (1 << 63) + 12_345, u64::MAX, 7] {
+            word.fill(g, 100);
+            assert_eq!(word.level(g, 100), 100);
+            assert_eq!(word.draw(g, 100, |level| level as u64), 100);
+        }
     }
 
     #[test]
