@@ -15,9 +15,9 @@
 //! Bounds: a swap fails only because another core's succeeded, so cores as a whole progress.
 //!
 //! C wraps, so g and C are compared by their difference, which must stay within 2^63. It is no
-//! deeper than the deepest debt, 2^60; but while nobody draws it grows with g, by 2^63 in 97 days at
-//! 2^40 B/s or 3 years at 100 GB/s. So the board sees to it that the word is settled before it is
-//! read by a clock that has gone far since (`Board::freshen`); a year of silence leaves a full group.
+//! deeper than the deepest debt, 2^60; but while nobody draws it grows with g, by 2^63 in 97 days
+//! at 2^40 B/s or 3 years at 100 GB/s. So the board sees to it that the word is settled before it
+//! is read by a clock that has gone far since (`Board::freshen`).
 
 use crossbeam::utils::CachePadded;
 
