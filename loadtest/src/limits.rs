@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use sluicegate::Rate;
+use sluicegate::{Group, GroupBuilder, RATE_LIMIT_MAX, Rate, TokenBucketConfig};
 
-use crate::arguments::LimitArguments;
+use crate::arguments::{LimitArguments, Service};
 use crate::audit::{Budget, Moment};
 use crate::exit::{Failure, Outcome};
 use crate::units::Size;
@@ -142,9 +142,43 @@ impl Terms {
         }
     }
 
+    /// The configuration, in the directions the service moves data.
+    ///
+    /// # Errors
+    /// The numbers do not fit together.
+    pub(crate) fn config(&self, service: Service) -> Outcome<TokenBucketConfig> {
+        let reads = service != Service::Source;
+        let writes = service != Service::Sink;
+        let refused = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+        if let Some(tick) = self.tick {
+            let rate = |limited: bool| if limited { tick.bytes } else { RATE_LIMIT_MAX };
+            let (read, write) = (rate(reads), rate(writes));
+            return TokenBucketConfig::new(read, self.burst, write, self.burst, Some(tick.length))
+                .map_err(|error| refused(&error));
+        }
+        let rate = Rate::bytes_per_second(self.bytes_per_sec).map_err(|error| refused(&error))?;
+        let mut builder = TokenBucketConfig::builder();
+        if reads {
+            builder = builder.read(rate).read_burst(self.burst);
+        }
+        if writes {
+            builder = builder.write(rate).write_burst(self.burst);
+        }
+        builder.build().map_err(|error| refused(&error))
+    }
+
     /// The largest share above one that `time` may end with: a burst saved up before it.
     pub(crate) fn burst_share(&self, time: Duration) -> f64 {
         self.burst as f64 / (self.bytes_per_sec as f64 * time.as_secs_f64())
+    }
+}
+
+/// The group that the flags describe.
+pub(crate) fn group(config: TokenBucketConfig, min_share: Option<Size>) -> GroupBuilder {
+    let builder = Group::builder(config);
+    match min_share {
+        Some(share) => builder.min_share(share.0),
+        None => builder,
     }
 }
 

@@ -7,12 +7,12 @@
 
 use std::time::Duration;
 
-use sluicegate::Rate;
+use sluicegate::{Direction, Rate};
 
 use crate::arguments::{LimitArguments, RatelimitArguments, Service};
 use crate::client::Traffic;
 use crate::exit::{Failure, Outcome};
-use crate::limits::Terms;
+use crate::limits::{self, Terms};
 use crate::units::Size;
 
 /// One check of a limit.
@@ -115,10 +115,11 @@ impl Scenario {
     /// The limits contradict each other.
     pub(crate) fn ideal_round(&self) -> Outcome<Option<Duration>> {
         let Some(terms) = Terms::group(&self.limits)? else { return Ok(None) };
-        let (rate, members) = (terms.bytes_per_sec as f64, self.members as f64);
-        let floor = self.limits.min_share.map_or(DEFAULT_MIN_SHARE, |share| share.0 as f64);
-        let quantum = (rate * 1e-3 / members).max(rate * 1e-4).min(LARGEST_QUANTUM).max(floor);
-        let seconds = members * quantum.min(terms.burst as f64) / rate;
+        let group = limits::group(terms.config(self.service())?, self.limits.min_share).build();
+        let group = group.map_err(|error| Failure::Usage(error.to_string()))?;
+        let members = self.members as u64;
+        let bytes = members.saturating_mul(group.quantum(Direction::Write, members));
+        let seconds = bytes as f64 / terms.bytes_per_sec as f64;
         Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 
@@ -197,6 +198,3 @@ const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const LEAST_DURATION: Duration = Duration::from_secs(2);
 /// Turns each member must have, and ticks there must be, before shares are judged.
 const LEAST_TURNS: u32 = 50;
-/// What the runtime's groups move at a time: at least, unless told otherwise, and at most.
-const DEFAULT_MIN_SHARE: f64 = 64.0;
-const LARGEST_QUANTUM: f64 = 65_536.0;

@@ -17,8 +17,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use sluicegate::{
-    BevId, BevMut, BuildError, Clock, Core, CpuSet, Direction, Error, Group, Handle, Handler, Pin,
-    RATE_LIMIT_MAX, Rate, Running, Runtime, Shutdown, TokenBucketConfig,
+    BevId, BevMut, BuildError, Clock, Core, CpuSet, Direction, Error, Group, GroupBuilder, Handle,
+    Handler, Pin, Running, Runtime, Shutdown, TokenBucketConfig,
 };
 
 use self::handler::{Echo, Sink, Source};
@@ -27,7 +27,7 @@ use super::{CoreCounts, GroupCounts, Server};
 use crate::arguments::{self, ServeArguments, Service};
 use crate::audit::Moment;
 use crate::exit::{Failure, Outcome};
-use crate::limits::Terms;
+use crate::limits::{self, Terms};
 
 /// A running server on the runtime.
 pub(crate) struct Ours {
@@ -46,8 +46,7 @@ struct Audit {
 
 /// The limits of a server and what they apply to.
 struct Limits {
-    group: Option<TokenBucketConfig>,
-    min_share: Option<u64>,
+    group: Option<GroupBuilder>,
     each: Option<TokenBucketConfig>,
     /// Bytes taken from the group each tick by something outside it.
     drain: Option<(i64, Duration)>,
@@ -155,11 +154,11 @@ impl Limits {
         let config = |terms: Option<Terms>| -> Outcome<Option<TokenBucketConfig>> {
             let broken = arguments.break_limiter;
             let terms = terms.map(|terms| if broken { terms.broken() } else { terms });
-            terms.map(|terms| config(&terms, arguments.service)).transpose()
+            terms.map(|terms| terms.config(arguments.service)).transpose()
         };
+        let group = config(Terms::group(limits)?)?;
         let new = Self {
-            group: config(Terms::group(limits)?)?,
-            min_share: limits.min_share.map(|share| share.0),
+            group: group.map(|config| limits::group(config, limits.min_share)),
             each: config(Terms::connection(limits)?)?,
             drain: limits.group_drain.zip(limits.tick).map(|(size, tick)| (size.0 as i64, tick)),
             made: OnceLock::new(),
@@ -168,17 +167,9 @@ impl Limits {
             held: arguments.hold.then(Mutex::default),
         };
         // A group that cannot be built is refused now and not at the first connection.
-        new.group.as_ref().map(|config| new.build(config)).transpose()?;
+        let trial = new.group.as_ref().map(|group| group.clone().build());
+        trial.transpose().map_err(|error| Failure::Usage(error.to_string()))?;
         Ok(new)
-    }
-
-    fn build(&self, config: &TokenBucketConfig) -> Outcome<Group> {
-        let builder = Group::builder(config.clone());
-        let builder = match self.min_share {
-            Some(share) => builder.min_share(share),
-            None => builder,
-        };
-        builder.build().map_err(|error| Failure::Usage(error.to_string()))
     }
 
     /// Puts a new connection under the limits, or holds it.
@@ -205,8 +196,8 @@ impl Limits {
 
     /// Puts a connection under the limits.
     fn apply(&self, connection: &mut BevMut<'_>) {
-        if let Some(config) = &self.group {
-            let (group, _) = self.made.get_or_init(|| self.make(config));
+        if let Some(builder) = &self.group {
+            let (group, _) = self.made.get_or_init(|| self.make(builder));
             connection.join(group).expect("the group has a seat for every core of this machine");
         }
         if let Some(config) = &self.each {
@@ -217,9 +208,10 @@ impl Limits {
         }
     }
 
-    fn make(&self, config: &TokenBucketConfig) -> (Group, Moment) {
+    fn make(&self, builder: &GroupBuilder) -> (Group, Moment) {
+        let build = || builder.clone().build();
         let (group, made) =
-            bracket(|| self.build(config).expect("the same numbers were accepted at the start"));
+            bracket(|| build().expect("the same numbers were accepted at the start"));
         if let Some((bytes, tick)) = self.drain {
             let group = group.clone();
             // A core that has stopped needs no drain.
@@ -297,28 +289,6 @@ fn serve<H: Handler + Prepare>(
 /// Makes the handler of a new connection, and whatever it begins with.
 trait Prepare: Sync + Send {
     fn prepare(&self, connection: &mut BevMut<'_>) -> Self;
-}
-
-/// The configuration of a limit, in the directions the service moves data.
-fn config(terms: &Terms, service: Service) -> Outcome<TokenBucketConfig> {
-    let reads = service != Service::Source;
-    let writes = service != Service::Sink;
-    let refused = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
-    if let Some(tick) = terms.tick {
-        let rate = |limited: bool| if limited { tick.bytes } else { RATE_LIMIT_MAX };
-        let (read, write) = (rate(reads), rate(writes));
-        return TokenBucketConfig::new(read, terms.burst, write, terms.burst, Some(tick.length))
-            .map_err(|error| refused(&error));
-    }
-    let rate = Rate::bytes_per_second(terms.bytes_per_sec).map_err(|error| refused(&error))?;
-    let mut builder = TokenBucketConfig::builder();
-    if reads {
-        builder = builder.read(rate).read_burst(terms.burst);
-    }
-    if writes {
-        builder = builder.write(rate).write_burst(terms.burst);
-    }
-    builder.build().map_err(|error| refused(&error))
 }
 
 /// How long connections may take to finish after SIGTERM.
