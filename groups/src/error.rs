@@ -135,6 +135,14 @@ pub enum ConfigError {
         /// The longest that this configuration allows.
         longest: Duration,
     },
+    /// The rebalance interval is so short that a core would do little else: lengthen it.
+    #[error("rebalance interval {interval:?} is below {shortest:?}, the shortest: lengthen it")]
+    RebalanceTooShort {
+        /// The interval as given.
+        interval: Duration,
+        /// The shortest.
+        shortest: Duration,
+    },
     /// The group was disbanded and limits nothing: make a new one.
     #[error("group was disbanded and limits nothing any more: make a new group")]
     Disbanded,

@@ -45,7 +45,8 @@ pub enum Rebalance {
     /// A quarter of the time shares are kept, at least 1 ms.
     #[default]
     Default,
-    /// This often; at most as long as shares are kept (half the burst's worth, up to 50 ms).
+    /// This often; at least 1 ms, and at most as long as shares are kept (half the burst's worth,
+    /// up to 50 ms, but a whole tick).
     Every(Duration),
     /// Never: cores keep the weight they first joined with, and shares drift apart.
     Never,
@@ -295,8 +296,8 @@ impl GroupBuilder {
     /// Makes the group; its clock starts at `now`.
     ///
     /// # Errors
-    /// [`ConfigError::Seats`] and [`ConfigError::RebalanceTooLong`]: use a value in the range the
-    /// message names.
+    /// [`ConfigError::Seats`], [`ConfigError::RebalanceTooLong`] and
+    /// [`ConfigError::RebalanceTooShort`]: use a value in the range the message names.
     pub fn build(self, now: Time) -> Result<Group, ConfigError> {
         let seats = self.seats.unwrap_or_else(|| self.seats_hint.clamp(SEATS_DEFAULT, SEATS_MAX));
         if !(1..=SEATS_MAX).contains(&seats) {

@@ -66,6 +66,10 @@ impl Plan {
         let interval = match terms.rebalance {
             Rebalance::Never => None,
             Rebalance::Default => Some((window / 4).max(INTERVAL_MIN)),
+            Rebalance::Every(interval) if interval < INTERVAL_MIN => {
+                let shortest = INTERVAL_MIN;
+                return Err(ConfigError::RebalanceTooShort { interval, shortest });
+            }
             Rebalance::Every(interval) => {
                 let longest = window.max(INTERVAL_MIN);
                 if interval > longest {
@@ -200,16 +204,22 @@ mod tests {
     }
 
     #[test]
-    fn rebalancing_must_come_before_shares_lapse() {
+    fn rebalancing_must_come_before_shares_lapse_and_leave_time_to_work() {
         let config = TokenBucketConfig::per_second("10MB/s".parse().unwrap());
         let limit = config.limit(Direction::Read).unwrap();
-        let make = |ms| {
-            let rebalance = Rebalance::Every(Duration::from_millis(ms));
+        let make = |us| {
+            let rebalance = Rebalance::Every(Duration::from_micros(us));
             let terms = Terms { seats: 16, min_share: 64, rebalance };
             Plan::new(&config, limit, terms, Time::ZERO, 0).map(|plan| plan.interval)
         };
-        assert_eq!(make(42), Ok(Some(Duration::from_millis(42))));
-        let (interval, longest) = (Duration::from_millis(43), Duration::from_millis(42));
-        assert_eq!(make(43), Err(ConfigError::RebalanceTooLong { interval, longest }));
+        let (longest, shortest) = (Duration::from_millis(42), Duration::from_millis(1));
+        assert_eq!(make(42_000), Ok(Some(longest)));
+        let interval = Duration::from_micros(42_001);
+        assert_eq!(make(42_001), Err(ConfigError::RebalanceTooLong { interval, longest }));
+        assert_eq!(make(1000), Ok(Some(shortest)));
+        for us in [0, 999] {
+            let interval = Duration::from_micros(us);
+            assert_eq!(make(us), Err(ConfigError::RebalanceTooShort { interval, shortest }));
+        }
     }
 }

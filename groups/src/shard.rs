@@ -291,21 +291,24 @@ impl GroupShard {
         self.lanes[dir.index()].grant_max()
     }
 
-    /// Returns about what [`request`](Self::request) would grant at `now`, changing nothing.
+    /// Returns what [`request`](Self::request) for `want` bytes would grant at `now`, changing
+    /// nothing.
     ///
-    /// 0 while others wait. Other cores may be faster, or this core's share may be spent.
+    /// 0 where it would wait: while others do, or with less than a quantum at hand. A forecast:
+    /// other cores may be faster, and this core's share may be spent.
     #[must_use]
-    pub fn allowance(&self, dir: Direction, now: Time) -> u64 {
+    pub fn allowance(&self, now: Time, dir: Direction, want: u64) -> u64 {
         let lane = &self.lanes[dir.index()];
         if lane.is_unlimited() {
-            return u64::MAX;
+            return want;
         }
         if !lane.queue.is_empty() {
             return 0;
         }
         let level = lane.level(self.shared.desk(self.seat, dir), now);
         let reachable = lane.lease().saturating_add(u64::try_from(level).unwrap_or(0));
-        reachable.min(lane.grant_max())
+        let least = want.min(lane.quantum());
+        if reachable < least { 0 } else { want.min(reachable).min(lane.grant_max()) }
     }
 
     /// Returns the group this is a seat of.

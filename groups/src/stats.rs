@@ -29,6 +29,19 @@ impl GroupStats {
         self.seats.iter().map(|seat| seat.rebalances).sum()
     }
 
+    /// Returns the part of the backlogged weight that a seat published, from 0 to 1: its share.
+    ///
+    /// While several seats are backlogged, each may draw this part of what the group produces; the
+    /// shares of all then sum to 1. A seat that nobody has contended with, or that nobody waits
+    /// on, has published nothing and has no share: with all at 0, the first to ask has everything.
+    #[must_use]
+    pub fn share(&self, seat: usize, dir: Direction) -> f64 {
+        let weight = |seat: &SeatStats| seat.weight[dir.index()];
+        let all: u64 = self.seats.iter().map(weight).sum();
+        let own = self.seats.get(seat).map_or(0, weight);
+        if own == 0 { 0.0 } else { own as f64 / all as f64 }
+    }
+
     /// Returns the bytes that cores hold in leases.
     #[must_use]
     pub fn lease(&self, dir: Direction) -> u64 {

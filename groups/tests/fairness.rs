@@ -339,6 +339,9 @@ fn totals_and_statistics_add_up() {
     let write = Direction::Write.index();
     assert_eq!(stats.weight, [0, 20]);
     assert_eq!(stats.seats[1].weight[write], 10);
+    let share = |seat| stats.share(seat, Direction::Write);
+    assert_eq!([share(0), share(1), share(2), share(1 << 40)], [0.5, 0.5, 0.0, 0.0]);
+    assert_eq!(stats.share(0, Direction::Read), 0.0, "nobody reads");
     assert_eq!(stats.seats.iter().filter(|seat| seat.taken).count(), 2);
     assert!(stats.draws() > 0 && stats.rebalances() > 0 && stats.seats[0].waits > 0);
     sim.group.reset_totals();

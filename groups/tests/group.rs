@@ -293,7 +293,7 @@ fn newcomers_go_behind_those_who_wait() {
     exhaust(&mut shard, first, ms(0));
     let second = shard.join(8, NonZeroU32::MIN);
     assert_eq!(shard.request(second, READ, 1, || panic!("others wait")), None);
-    assert_eq!(shard.allowance(READ, ms(50)), 0);
+    assert_eq!(shard.allowance(ms(50), READ, 1), 0);
     let order: Vec<u64> = (0..2)
         .map(|_| {
             let (token, member, grant) = shard.poll_grant(READ, || ms(50)).unwrap();
@@ -338,12 +338,24 @@ fn a_share_that_nobody_uses_is_something_to_give_back() {
 fn the_allowance_foretells_what_a_request_grants() {
     let group = Group::new(ms(0), smooth("10MB/s")).unwrap();
     let (mut shard, member) = shard(&group);
-    for at in [0, 1, 50, 60] {
-        let foretold = shard.allowance(READ, ms(at));
-        let grant = shard.request(member, READ, u64::MAX, || ms(at)).unwrap();
-        assert_eq!(grant.bytes, foretold, "at {at} ms");
-        shard.settle(member, grant, grant.bytes, false);
+    let mut waits = 0;
+    for step in 0..400 {
+        let now = Time::from_nanos(step / 4 * 700_000);
+        let want = [u64::MAX, 4000, 12_345, 1][step as usize % 4];
+        let foretold = shard.allowance(now, READ, want);
+        match shard.request(member, READ, want, || now) {
+            Some(grant) => {
+                assert_eq!(grant.bytes, foretold, "{want} at {now:?}");
+                shard.settle(member, grant, grant.bytes, false);
+            }
+            None => {
+                assert_eq!(foretold, 0, "{want} at {now:?}");
+                shard.cancel(member, READ);
+                waits += 1;
+            }
+        }
     }
+    assert!((100..300).contains(&waits), "both outcomes were foretold: {waits} waits of 400");
 }
 
 #[test]

@@ -113,7 +113,7 @@ fn whoever_looks_first_after_a_long_silence_sees_a_full_group() {
             assert_eq!(group.read_limit(later), full as i64, "{rate}, {silence:?}");
 
             let (_, shard, _) = used_up(&config);
-            let foretold = shard.allowance(READ, later);
+            let foretold = shard.allowance(later, READ, u64::MAX);
             assert_eq!(foretold, shard.max_grant(READ).min(full), "{rate}, {silence:?}");
         }
     }
