@@ -1,6 +1,6 @@
 //! The one seam at which a bufferevent's bytes are metered; the only file here that knows groups.
 //!
-//! Owns the bufferevent's own token bucket and its place in a group. Before an operation the
+//! Owns the bufferevent's own limit and its place in a group. Before an operation the
 //! driver asks [`Bufferevent::request`] how much may move, after it [`Bufferevent::settle`] charges
 //! what moved, for every kind of bufferevent alike. Both limits apply and both are charged.
 //!
@@ -10,10 +10,9 @@
 //! Source: libevent 2.1.12 `bufferevent_get_rlim_max_` and `bufferevent_decrement_*_buckets_`.
 //! Differs: grants are cut before the operation, so nothing is over-committed.
 
-use std::time::Duration;
+use groups::{Direction, Grant, GroupShard, MemberId, NoLimit, Time, TokenBucketConfig};
 
-use groups::{Direction, Grant, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig};
-
+use super::own_limit::OwnLimit;
 use super::{Bufferevent, Suspend};
 
 /// Where a bufferevent stands in its core's table of groups.
@@ -63,56 +62,6 @@ pub enum Allowance {
     Wait,
 }
 
-#[derive(Debug)]
-struct OwnLimit {
-    config: TokenBucketConfig,
-    bucket: TokenBucket,
-    /// The least worth moving: with fewer tokens than that an operation waits for more.
-    least: [u64; 2],
-    /// When a suspended direction has tokens again.
-    ready_at: [Option<Time>; 2],
-}
-
-impl OwnLimit {
-    fn new(now: Time, config: TokenBucketConfig) -> Self {
-        let bucket = TokenBucket::new(now, &config);
-        let mut fresh = bucket.clone();
-        let least = Direction::ALL.map(|direction| {
-            if config.tick().is_some() {
-                return 1;
-            }
-            // Without a tick a bucket begins with exactly one quantum.
-            u64::try_from(fresh.available(now, direction)).unwrap_or(1)
-        });
-        Self { config, bucket, least, ready_at: [None; 2] }
-    }
-
-    /// Replaces the limit; the bucket keeps its level, clipped to the new burst.
-    fn replace(&mut self, now: Time, config: TokenBucketConfig) {
-        let mut bucket = self.bucket.clone();
-        bucket.set_config(now, &config);
-        *self = Self { bucket, ..Self::new(now, config) };
-    }
-
-    /// How much of `want` may move now, or when to ask again.
-    ///
-    /// Tokens of a limit without a tick trickle in byte by byte; whoever asks often would move
-    /// crumbs, so nothing moves before a quantum is there, or all that is wanted.
-    fn allowance(&mut self, now: Time, direction: Direction, want: usize) -> Result<usize, Time> {
-        let available = self.bucket.available(now, direction);
-        let least = self.least[direction.index()].min(want as u64);
-        match u64::try_from(available) {
-            Ok(tokens) if tokens >= least => Ok(usize::try_from(tokens).unwrap_or(want).min(want)),
-            Ok(tokens) if tokens > 0 => {
-                let rate = self.config.limit(direction).map_or(u64::MAX, |limit| limit.rate());
-                let wait_ns = ((least - tokens) * NANOS_PER_SECOND).div_ceil(rate);
-                Err(now + Duration::from_nanos(wait_ns))
-            }
-            _ => Err(self.bucket.next_ready(now, direction).unwrap_or(now)),
-        }
-    }
-}
-
 /// The limits one bufferevent is under.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
@@ -123,18 +72,11 @@ pub(super) struct Limits {
 impl Limits {
     /// Whether a direction that waited for the own limit may try again.
     pub(super) fn handle_deadline(&mut self, now: Time, direction: Direction) -> bool {
-        let Some(own) = &mut self.own else { return false };
-        let at = &mut own.ready_at[direction.index()];
-        let due = at.is_some_and(|at| at <= now);
-        if due {
-            *at = None;
-        }
-        due
+        self.own.as_mut().is_some_and(|own| own.handle_deadline(now, direction))
     }
 
     pub(super) fn next_deadline(&self) -> Option<Time> {
-        let own = self.own.as_ref()?;
-        own.ready_at.into_iter().flatten().min()
+        self.own.as_ref()?.next_deadline()
     }
 
     /// How much of `want` the own limit allows now, and the reading it was asked with; `None` to
@@ -148,9 +90,7 @@ impl Limits {
     ) -> Option<(usize, Option<Time>)> {
         let Some(own) = &mut self.own else { return Some((want, None)) };
         let now = clock();
-        let allowance = own.allowance(now, direction, want);
-        own.ready_at[direction.index()] = allowance.err();
-        allowance.ok().map(|bytes| (bytes, Some(now)))
+        own.request(now, direction, want).map(|bytes| (bytes, Some(now)))
     }
 }
 
@@ -269,9 +209,48 @@ impl Bufferevent {
         self.limits.own.as_ref().map(|own| &own.config)
     }
 
-    /// Bytes the own limit allows now, negative in debt; `None` without an own limit.
+    /// Bytes the own limit holds now, negative in debt; `None` without one in that direction.
     pub fn own_level(&mut self, now: Time, direction: Direction) -> Option<i64> {
-        self.limits.own.as_mut().map(|own| own.bucket.available(now, direction))
+        self.limits.own.as_mut()?.level(now, direction)
+    }
+
+    /// Takes bytes out of the own limit, or with a negative number puts some in.
+    ///
+    /// A direction left without tokens is suspended, one that has some again goes on at once. A
+    /// credit is clipped at the burst; a debt is paid back by the rate.
+    ///
+    /// # Errors
+    /// There is no own limit in that direction: set one first.
+    pub fn decrement_own(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        bytes: i64,
+    ) -> Result<(), NoLimit> {
+        let own = self.limits.own.as_mut().ok_or(NoLimit { direction })?;
+        let runs = own.decrement(now, direction, bytes)?;
+        self.suspended.set(direction, Suspend::OWN_LIMIT, !runs);
+        Ok(())
+    }
+
+    /// Bytes the next operation in a direction may move by the own limit, the group and the largest
+    /// single operation together; 0 if it would wait.
+    ///
+    /// `shard` is the shard of the [membership](Self::membership), where there is one. What there
+    /// is to move, marks and other reasons to stand still do not count.
+    pub fn max_to_move(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        shard: Option<&GroupShard>,
+    ) -> usize {
+        let single = self.max_single(direction);
+        let own = match &mut self.limits.own {
+            Some(own) => own.allowance(now, direction, single).unwrap_or(0),
+            None => single,
+        };
+        let group = shard.map_or(u64::MAX, |shard| shard.allowance(now, direction, own as u64));
+        usize::try_from(group).map_or(own, |group| group.min(own))
     }
 
     /// Places this bufferevent in a group's shard, or takes it out.
@@ -294,5 +273,3 @@ impl Bufferevent {
         self.limits.own.is_some() || self.limits.membership.is_some()
     }
 }
-
-const NANOS_PER_SECOND: u64 = 1_000_000_000;

@@ -24,6 +24,7 @@ mod deadline;
 mod event;
 mod limit;
 mod outcome;
+mod own_limit;
 mod state;
 #[cfg(test)]
 mod tests;

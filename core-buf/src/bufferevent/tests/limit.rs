@@ -195,3 +195,94 @@ fn a_timeout_while_waiting_for_tokens_is_excused_even_if_both_are_due_at_once() 
     stream.handle_deadline(ms(150));
     assert_eq!(callbacks(&mut stream), ["READING+TIMEOUT"], "now it is the peer");
 }
+
+fn ticking(rate: u64, burst: u64) -> TokenBucketConfig {
+    let tick = Some(Duration::from_millis(100));
+    TokenBucketConfig::new(rate, burst, rate, burst, tick).expect("a valid config")
+}
+
+#[test]
+fn an_adjustment_that_crosses_zero_suspends_and_one_back_resumes() {
+    let mut stream = open();
+    stream.set_rate_limit(Time::ZERO, Some(ticking(300, 1200)));
+    stream.decrement_own(Time::ZERO, READ, 299).expect("it has a limit");
+    assert_eq!(stream.suspended(READ), Suspend::empty(), "a byte is left");
+    stream.decrement_own(Time::ZERO, READ, 1).expect("it has a limit");
+    assert_eq!(stream.suspended(READ), Suspend::OWN_LIMIT);
+    assert_eq!(stream.suspended(WRITE), Suspend::empty());
+    assert_eq!(stream.poll_deadline(), Some(ms(100)), "when the next tick comes");
+    stream.decrement_own(ms(10), READ, -5).expect("it has a limit");
+    assert_eq!((stream.suspended(READ), stream.poll_deadline()), (Suspend::empty(), None));
+    assert_eq!(ask(&mut stream, READ, ms(10)), Some(5));
+}
+
+#[test]
+fn an_adjustment_moves_the_time_at_which_a_wait_ends() {
+    let mut stream = open();
+    stream.set_rate_limit(Time::ZERO, Some(smooth("1MB/s", 100_000)));
+    assert_eq!(ask(&mut stream, READ, Time::ZERO), Some(1000));
+    assert_eq!(ask(&mut stream, READ, Time::ZERO), None);
+    assert_eq!(stream.poll_deadline(), Some(ms(1)));
+    stream.decrement_own(Time::ZERO, READ, 5000).expect("it has a limit");
+    assert_eq!(stream.poll_deadline(), Some(ms(6)), "the debt and a quantum");
+    stream.handle_deadline(ms(1));
+    assert_eq!(stream.suspended(READ), Suspend::OWN_LIMIT, "the old time means nothing now");
+    stream.decrement_own(ms(1), READ, -2000).expect("it has a limit");
+    assert_eq!(stream.poll_deadline(), Some(ms(4)));
+    stream.handle_deadline(ms(4));
+    assert_eq!(ask(&mut stream, READ, ms(4)), Some(1000));
+}
+
+#[test]
+fn adjustments_of_any_size_are_clipped_at_the_burst_and_overflow_nothing() {
+    let mut stream = open();
+    stream.set_rate_limit(Time::ZERO, Some(ticking(300, 1200)));
+    for bytes in [i64::MAX, i64::MAX, i64::MIN, 1, i64::MIN] {
+        stream.decrement_own(Time::MAX, READ, bytes).expect("it has a limit");
+        let _deadline = stream.poll_deadline();
+    }
+    assert_eq!(stream.own_level(Time::MAX, READ), Some(1200));
+    assert_eq!(stream.suspended(READ), Suspend::empty());
+}
+
+#[test]
+fn without_an_own_limit_there_is_no_level_and_nothing_to_adjust() {
+    let mut stream = open();
+    let refused = |stream: &mut Bufferevent, direction| {
+        assert_eq!(stream.own_level(ms(1), direction), None);
+        let refused = stream.decrement_own(ms(1), direction, -1);
+        assert_eq!(refused, Err(groups::NoLimit { direction }));
+    };
+    refused(&mut stream, READ);
+    let config = TokenBucketConfig::builder().write("1kB/s".parse().expect("a rate")).build();
+    stream.set_rate_limit(Time::ZERO, Some(config.expect("a valid config")));
+    refused(&mut stream, READ);
+    assert_eq!(stream.own_level(Time::ZERO, WRITE), Some(64));
+    stream.set_rate_limit(Time::ZERO, None);
+    refused(&mut stream, WRITE);
+}
+
+#[test]
+fn the_most_to_move_is_what_a_request_is_granted() {
+    let mut stream = open();
+    assert_eq!(stream.max_to_move(Time::ZERO, READ, None), DEFAULT_MAX_SINGLE);
+    stream.set_max_single(READ, 700);
+    let (_group, mut shard) = member(&mut stream);
+    let most = |stream: &mut Bufferevent, shard: &GroupShard, now| {
+        stream.max_to_move(now, READ, Some(shard))
+    };
+    assert_eq!(most(&mut stream, &shard, Time::ZERO), 700, "the largest single read binds");
+    stream.set_max_single(READ, 0);
+    assert_eq!(most(&mut stream, &shard, Time::ZERO), 1000, "the group does");
+    stream.set_rate_limit(Time::ZERO, Some(ticking(300, 1200)));
+    assert_eq!(most(&mut stream, &shard, Time::ZERO), 300, "the own limit does");
+    assert_eq!(exhaust(&mut stream, &mut shard, Time::ZERO), 300);
+    assert_eq!(most(&mut stream, &shard, Time::ZERO), 0);
+    stream.decrement_own(Time::ZERO, READ, -1200).expect("it has a limit");
+    assert_eq!(most(&mut stream, &shard, Time::ZERO), 0, "less than a quantum of the group's left");
+    assert_eq!(most(&mut stream, &shard, ms(1)), 1000);
+    assert_eq!(exhaust(&mut stream, &mut shard, ms(1)), 1200, "a lease, and the rest of the own");
+    stream.set_rate_limit(ms(1), None);
+    exhaust(&mut stream, &mut shard, ms(1));
+    assert_eq!(most(&mut stream, &shard, ms(50)), 0, "it waits in its group");
+}
