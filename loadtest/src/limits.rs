@@ -177,7 +177,7 @@ impl Terms {
 pub(crate) fn group(config: TokenBucketConfig, min_share: Option<Size>) -> GroupBuilder {
     let builder = Group::builder(config);
     match min_share {
-        Some(share) => builder.min_share(share.0),
+        Some(share) => builder.min_share(share.0 as usize),
         None => builder,
     }
 }

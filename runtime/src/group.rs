@@ -3,8 +3,6 @@
 //! Owns a handle to the group of `groups` and the clock it runs on. The algorithm is there and
 //! takes every time as an argument; here only the process's clock is read for it.
 
-use std::time::Duration;
-
 use groups::{
     ConfigError, Direction, GroupId, GroupStats, NoLimit, Rebalance, ServiceOrder,
     TokenBucketConfig,
@@ -69,6 +67,15 @@ impl Group {
         self.inner.set_config(self.clock.now(), config)
     }
 
+    /// Sets the least one member gets in one round, in bytes; 0 is no floor, though an operation
+    /// never moves nothing.
+    ///
+    /// # Errors
+    /// As for building: how much a core may hold depends on it. The old share then stays.
+    pub fn set_min_share(&self, bytes: usize) -> Result<(), ConfigError> {
+        self.inner.set_min_share(self.clock.now(), bytes as u64)
+    }
+
     /// Bytes the group holds for reading now, leases of cores apart; negative in debt.
     pub fn read_limit(&self) -> i64 {
         self.inner.read_limit(self.clock.now())
@@ -125,6 +132,11 @@ impl Group {
         self.inner.disband();
     }
 
+    /// How many cores can have members.
+    pub fn seats(&self) -> usize {
+        self.inner.seats()
+    }
+
     /// The figures of the group, seat by seat.
     pub fn stats(&self) -> GroupStats {
         self.inner.stats()
@@ -154,15 +166,15 @@ impl GroupBuilder {
 
     /// The least one member gets in one round, in bytes. Default 64; 0 is no floor.
     #[must_use]
-    pub fn min_share(mut self, bytes: u64) -> Self {
-        self.inner = self.inner.min_share(bytes);
+    pub fn min_share(mut self, bytes: usize) -> Self {
+        self.inner = self.inner.min_share(bytes as u64);
         self
     }
 
     /// How often a backlogged core settles its share. Default a quarter of the fairness window.
     #[must_use]
-    pub fn rebalance_interval(mut self, interval: Duration) -> Self {
-        self.inner = self.inner.rebalance(Rebalance::Every(interval));
+    pub fn rebalance(mut self, rebalance: Rebalance) -> Self {
+        self.inner = self.inner.rebalance(rebalance);
         self
     }
 

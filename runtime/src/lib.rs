@@ -56,8 +56,9 @@ mod timer;
 
 pub use core_buf::{Buffer, Event, EventFlags, Suspend};
 pub use groups::{
-    ConfigError, Direction, GroupId, GroupStats, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate, RateError,
-    ServiceOrder, Time, TokenBucketConfig,
+    ConfigError, Direction, GroupId, GroupStats, Limit, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate,
+    RateError, Rebalance, SeatStats, ServiceOrder, Time, TokenBucketConfig,
+    TokenBucketConfigBuilder,
 };
 
 pub use bev::{BevMut, DEFAULT_LINGER, Two};

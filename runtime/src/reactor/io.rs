@@ -14,6 +14,7 @@ use groups::{Direction, Time};
 
 use super::{Core, Shards};
 use crate::driver::{Driver, Ready};
+use crate::group::Group;
 use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
 use crate::slot::{Occupant, Slots, Stream};
@@ -215,7 +216,7 @@ impl Seam<'_> {
         membership: Option<Membership>,
     ) {
         let after = self.driver.now();
-        let group = membership.and_then(|membership| self.shards.group_id(membership));
+        let group = membership.and_then(|membership| self.shards.group(membership)).map(Group::id);
         let (bytes, bev) = (used as u64, BevId { core: self.core, key });
         if let Some(observer) = self.observer.as_deref_mut() {
             observer.metered(&MeteredOperation { before, after, bytes, direction, bev, group });

@@ -13,15 +13,17 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use core_buf::Membership;
-use groups::{Group, GroupId, GroupShard, NoSeat, ShardState, Time};
+use groups::{GroupId, GroupShard, NoSeat, ShardState, Time};
 
 use super::seat_waker::SeatWaker;
 use super::{Core, Timer};
+use crate::group::Group;
+use crate::id::Key;
 use crate::timer::{TimerKey, Wheel};
 
 struct Entry {
     shard: GroupShard,
-    id: GroupId,
+    group: Group,
     waker: Arc<SeatWaker>,
     timer: Option<(TimerKey, Time)>,
     /// Was asked for tokens in this turn.
@@ -56,8 +58,8 @@ impl Shards {
             None => {
                 let index = self.free.last().copied().unwrap_or(self.entries.len() as u32);
                 let waker = Arc::new(waker(index));
-                let shard = group.shard(now, Waker::from(waker.clone()))?;
-                self.insert(index, shard, group.id(), waker);
+                let shard = group.inner().shard(now, Waker::from(waker.clone()))?;
+                self.insert(index, shard, group.clone(), waker);
                 index
             }
         };
@@ -65,14 +67,14 @@ impl Shards {
         Ok(Membership { shard: index, member: entry.shard.join(token, weight) })
     }
 
-    fn insert(&mut self, index: u32, shard: GroupShard, id: GroupId, waker: Arc<SeatWaker>) {
-        let entry =
-            Entry { shard, id, waker, timer: None, touched: false, due: false, holds_lease: false };
+    fn insert(&mut self, index: u32, shard: GroupShard, group: Group, waker: Arc<SeatWaker>) {
+        self.by_group.insert(group.id(), index);
+        let (timer, touched, due, holds_lease) = (None, false, false, false);
+        let entry = Entry { shard, group, waker, timer, touched, due, holds_lease };
         if self.free.pop().is_none() {
             self.entries.push(None);
         }
         self.entries[index as usize] = Some(entry);
-        self.by_group.insert(id, index);
     }
 
     /// Takes a member out; the shard goes with its last.
@@ -91,7 +93,7 @@ impl Shards {
         for list in [&mut self.touched, &mut self.due, &mut self.holding] {
             list.retain(|&listed| listed != index);
         }
-        self.by_group.remove(&entry.id);
+        self.by_group.remove(&entry.group.id());
         self.free.push(index);
     }
 
@@ -109,10 +111,11 @@ impl Shards {
         self.shard(membership?.shard)
     }
 
-    pub(crate) fn group_id(&self, membership: Membership) -> Option<GroupId> {
+    /// The group of a membership. One that was disbanded has none: it promises nothing about what
+    /// those move who are still in its table.
+    pub(crate) fn group(&self, membership: Membership) -> Option<&Group> {
         let entry = self.entries.get(membership.shard as usize)?.as_ref()?;
-        // A group that was disbanded promises nothing about what its members move.
-        (!entry.shard.is_disbanded()).then_some(entry.id)
+        (!entry.shard.is_disbanded()).then_some(&entry.group)
     }
 
     fn touch(&mut self, shard: u32) {
@@ -231,7 +234,7 @@ impl Core {
     /// Makes a stream a member of a group; it leaves the one it was in.
     pub(crate) fn join(
         &mut self,
-        key: crate::id::Key,
+        key: Key,
         group: &Group,
         weight: NonZeroU32,
     ) -> Result<(), NoSeat> {
@@ -243,11 +246,15 @@ impl Core {
         if let Some(stream) = self.slots.stream(key) {
             stream.bev.set_membership(Some(membership));
         }
+        if self.shards.group(membership).is_none() {
+            // Disbanded before this core had a seat to be told by.
+            self.leave(key);
+        }
         Ok(())
     }
 
     /// Takes a stream out of its group, if it is in one.
-    pub(crate) fn leave(&mut self, key: crate::id::Key) {
+    pub(crate) fn leave(&mut self, key: Key) {
         let Some(stream) = self.slots.stream(key) else { return };
         let Some(membership) = stream.bev.membership() else { return };
         stream.bev.set_membership(None);

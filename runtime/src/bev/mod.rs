@@ -6,18 +6,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use core_buf::{Bufferevent, Suspend};
-use groups::{Direction, NoSeat, TokenBucketConfig};
+use groups::Direction;
 
 use crate::context::{Input, Output};
-use crate::group::Group;
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::reactor::Core;
 use crate::slot::Stream;
+
+mod limit;
 
 /// How long a close waits for the peer to take what is left, unless told otherwise.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
@@ -139,38 +139,6 @@ impl<'a> BevMut<'a> {
     /// The largest single write, in bytes.
     pub fn max_single_write(&self) -> usize {
         self.look().bev.max_single(Direction::Write)
-    }
-
-    /// Sets, replaces or with `None` removes this bufferevent's own limit.
-    pub fn set_rate_limit(&mut self, config: Option<TokenBucketConfig>) {
-        let now = self.core.driver.now();
-        self.bev().set_rate_limit(now, config);
-    }
-
-    /// This bufferevent's own limit, if it has one.
-    pub fn rate_limit(&self) -> Option<&TokenBucketConfig> {
-        self.look().bev.rate_limit()
-    }
-
-    /// Becomes a member of a group, of weight 1; leaves the group it was in.
-    ///
-    /// # Errors
-    /// The group has no seat for another core: build it with more `seats`.
-    pub fn join(&mut self, group: &Group) -> Result<(), NoSeat> {
-        self.join_weighted(group, NonZeroU32::MIN)
-    }
-
-    /// Becomes a member whose share is `weight` times that of weight 1.
-    ///
-    /// # Errors
-    /// The group has no seat for another core: build it with more `seats`.
-    pub fn join_weighted(&mut self, group: &Group, weight: NonZeroU32) -> Result<(), NoSeat> {
-        self.core.join(self.key, group.inner(), weight)
-    }
-
-    /// Leaves its group, if it is in one; what it waited for it may have at once.
-    pub fn leave(&mut self) {
-        self.core.leave(self.key);
     }
 
     /// Replaces the handler; the old one is dropped, or at the end of its call if it is running.
