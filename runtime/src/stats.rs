@@ -82,6 +82,9 @@ figures! {
     timers,
     /// The longest turn, waiting apart, in nanoseconds.
     longest_turn_ns,
+    /// The longest a core was away from its events beyond the sleep it meant, in nanoseconds: a
+    /// long turn, or a wake-up that came late because the thread got no CPU.
+    longest_gap_ns,
     /// Connections that ended in the shutdown with all their output written.
     drained,
     /// Connections that ended in the shutdown with output discarded.

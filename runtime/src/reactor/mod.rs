@@ -319,25 +319,35 @@ impl Core {
         }
     }
 
-    /// Waits for events. Leases go back before the core sleeps, and only then.
+    /// Waits for events, and notes how much longer it was away than it meant to be.
     fn poll(&mut self, longest: Duration) {
+        let since = self.now;
+        let meant = self.wait(longest);
+        self.note_gap(self.now.saturating_since(since).saturating_sub(meant));
+    }
+
+    /// Waits; returns for how long it meant to. Leases go back before the core sleeps, and only
+    /// then.
+    fn wait(&mut self, longest: Duration) -> Duration {
         let mut timeout = self.sleep(longest);
         if !timeout.is_zero() && self.shards.hold_leases() {
             // Most turns of a busy core find events here and keep their leases.
             self.poll_for(Duration::ZERO);
             if !self.events.is_empty() {
-                return;
+                return Duration::ZERO;
             }
             self.shards.park();
             timeout = self.sleep(longest);
         }
-        if timeout.is_zero() {
-            return self.poll_for(timeout);
+        let sleeps = !timeout.is_zero();
+        if sleeps && !self.shared.mailbox(self.index()).park() {
+            timeout = Duration::ZERO;
         }
-        let mailbox = self.shared.mailbox(self.index());
-        let timeout = if mailbox.park() { timeout } else { Duration::ZERO };
         self.poll_for(timeout);
-        self.shared.mailbox(self.index()).unpark();
+        if sleeps {
+            self.shared.mailbox(self.index()).unpark();
+        }
+        timeout
     }
 
     fn poll_for(&mut self, timeout: Duration) {
@@ -445,9 +455,14 @@ impl Core {
         self.turn = self.turn.wrapping_add(1);
         self.stats.turns += 1;
         let took = self.driver.now().saturating_since(self.now);
-        let took_ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.stats.longest_turn_ns = self.stats.longest_turn_ns.max(took_ns);
+        self.stats.longest_turn_ns = self.stats.longest_turn_ns.max(nanos(took));
+        // An event ends a sleep early, and hides as much of the turn before it.
+        self.note_gap(took);
         self.shared.publish(self.index(), &self.stats());
+    }
+
+    fn note_gap(&mut self, gap: Duration) {
+        self.stats.longest_gap_ns = self.stats.longest_gap_ns.max(nanos(gap));
     }
 
     // ---- queues ----
@@ -455,6 +470,10 @@ impl Core {
     pub(crate) fn id(&self, key: Key) -> BevId {
         BevId { core: self.index, key }
     }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Core {
