@@ -11,15 +11,13 @@
 
 use std::task::Waker;
 
-use parking_lot::Mutex;
-
 use crate::config::TokenBucketConfig;
 use crate::error::{ConfigError, NoLimit, NoSeat};
 use crate::group::{GroupId, ServiceOrder};
 use crate::lane::Desk;
 use crate::plan::{Plan, Terms};
 use crate::pool::{Pool, Word};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::time::{Direction, Time};
 
 /// What the clones and shards of a group share.

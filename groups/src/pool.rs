@@ -21,7 +21,7 @@
 
 use crossbeam::utils::CachePadded;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU64, Counter, Ordering};
 use crate::time::Direction;
 
 /// The shared state of one direction.
@@ -188,28 +188,28 @@ impl Pool {
 /// What one seat counts: written by its owner alone, read by anybody.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    pub(crate) moved: [AtomicU64; 2],
-    pub(crate) lease: [AtomicU64; 2],
-    pub(crate) weight: [AtomicU64; 2],
-    pub(crate) quantum: [AtomicU64; 2],
-    pub(crate) draws: AtomicU64,
-    pub(crate) refunds: AtomicU64,
-    pub(crate) waits: AtomicU64,
-    pub(crate) rebalances: AtomicU64,
+    pub(crate) moved: [Counter; 2],
+    pub(crate) lease: [Counter; 2],
+    pub(crate) weight: [Counter; 2],
+    pub(crate) quantum: [Counter; 2],
+    pub(crate) draws: Counter,
+    pub(crate) refunds: Counter,
+    pub(crate) waits: Counter,
+    pub(crate) rebalances: Counter,
 }
 
 impl Tally {
     pub(crate) fn new() -> Self {
-        let pair = || [AtomicU64::new(0), AtomicU64::new(0)];
+        let pair = || [Counter::new(0), Counter::new(0)];
         Self {
             moved: pair(),
             lease: pair(),
             weight: pair(),
             quantum: pair(),
-            draws: AtomicU64::new(0),
-            refunds: AtomicU64::new(0),
-            waits: AtomicU64::new(0),
-            rebalances: AtomicU64::new(0),
+            draws: Counter::new(0),
+            refunds: Counter::new(0),
+            waits: Counter::new(0),
+            rebalances: Counter::new(0),
         }
     }
 
@@ -220,24 +220,24 @@ impl Tally {
 }
 
 /// Adds to a counter that only the caller writes: a plain load and store, no bus lock.
-pub(crate) fn add(counter: &AtomicU64, amount: u64) {
+pub(crate) fn add(counter: &Counter, amount: u64) {
     counter.store(read(counter).wrapping_add(amount), Ordering::Relaxed);
 }
 
 /// Sets a gauge that only the caller writes.
-pub(crate) fn set(gauge: &AtomicU64, value: u64) {
+pub(crate) fn set(gauge: &Counter, value: u64) {
     gauge.store(value, Ordering::Relaxed);
 }
 
 /// Reads a counter or gauge; exact once its writer is quiet.
-pub(crate) fn read(counter: &AtomicU64) -> u64 {
+pub(crate) fn read(counter: &Counter) -> u64 {
     counter.load(Ordering::Relaxed)
 }
 
 /// The deepest debt a manual debit can leave, in bytes.
 const DEBT_MAX: i64 = 1 << 60;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 
