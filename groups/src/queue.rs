@@ -176,7 +176,7 @@ impl Queue {
         let most = if link.rest < quantum {
             round.saturating_add(link.rest)
         } else {
-            link.rest.min(round)
+            link.rest.min(round.saturating_add(quantum))
         };
         Some(Turn { member, least: quantum.min(link.least), most: most.min(link.most) })
     }
@@ -191,7 +191,7 @@ impl Queue {
         if link.rest < quantum {
             link.rest = link.rest.saturating_add(round);
         } else {
-            link.rest = link.rest.min(round);
+            link.rest = link.rest.min(round.saturating_add(quantum));
         }
     }
 
@@ -338,6 +338,15 @@ mod tests {
         assert_eq!(serve(&mut members, &mut queue, 10, 6), (0, 6));
         assert_eq!(serve(&mut members, &mut queue, 10, u64::MAX), (1, 10));
         assert_eq!(serve(&mut members, &mut queue, 10, u64::MAX), (0, 14));
+    }
+
+    #[test]
+    fn what_was_carried_into_a_round_outlives_a_short_operation_in_it() {
+        let (mut members, mut queue, _) = waiting(&[1, 1]);
+        assert_eq!(serve(&mut members, &mut queue, 10, 1), (0, 1));
+        assert_eq!(serve(&mut members, &mut queue, 10, 10), (1, 10));
+        assert_eq!(serve(&mut members, &mut queue, 10, 1), (0, 1));
+        assert_eq!(serve(&mut members, &mut queue, 10, u64::MAX), (0, 18), "20 in two rounds");
     }
 
     #[test]
