@@ -92,6 +92,20 @@ impl Credit {
         self.settled.wrapping_add(u64::try_from(produced).unwrap_or(u64::MAX >> 1))
     }
 
+    /// Returns about how many bytes cores with more credit draw before this one's turn comes.
+    ///
+    /// Credits of cores that wait lie evenly within a quantum of nothing, so this is a quantum for
+    /// each of those above, found by solving for the instant at which level and credit, both
+    /// growing, allow it. Only for when to look again: if all woke as soon as the bucket held a
+    /// quantum, all but one would find it drawn.
+    pub(crate) fn ahead(&self, share: Share, quantum: u64) -> u64 {
+        let quantum = quantum as i64;
+        let missing = quantum.saturating_sub(self.balance).clamp(0, 2 * quantum);
+        let others = u128::from(share.all - share.own);
+        let ahead = missing as u128 * others / (3 * u128::from(share.own));
+        u64::try_from(ahead).unwrap_or(u64::MAX)
+    }
+
     /// Returns the remainder in parts of `share.all`; one left from a larger W is less than a byte.
     fn carried(&self, share: Share) -> u64 {
         self.remainder.min(share.all - 1)
@@ -164,6 +178,20 @@ mod tests {
         assert_eq!(allowed, Allowance { surplus: 10, most: 10 });
         credit.spend(10, allowed.surplus);
         assert_eq!(credit.balance, -10);
+    }
+
+    #[test]
+    fn the_less_credit_the_more_others_draw_before() {
+        let mut credit = Credit::default();
+        assert_eq!(credit.ahead(THIRD, 30), 20, "a third of a quantum for each of two others");
+        credit.spend(30, 0);
+        assert_eq!(credit.ahead(THIRD, 30), 40);
+        credit.spend(30, 0);
+        assert_eq!(credit.ahead(THIRD, 30), 40, "debts beyond a quantum wait to be paid first");
+        credit.give_back(90);
+        assert_eq!(credit.ahead(THIRD, 30), 0, "a quantum in hand: nobody comes first");
+        let alone = Share { own: 3, all: 3 };
+        assert_eq!(Credit::default().ahead(alone, 30), 0);
     }
 
     #[test]

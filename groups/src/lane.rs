@@ -299,7 +299,9 @@ impl Lane {
         let share = self.share(desk);
         let mut bytes = filled;
         if share.all > self.weight {
-            bytes = bytes.max(away(self.credit.solvent_at(share)));
+            // Others with more credit draw first: waking for what they take would be in vain.
+            let ahead = self.credit.ahead(share, self.quantum).min(plan.depth / 2);
+            bytes = (filled + ahead as i64).max(away(self.credit.solvent_at(share)));
             // What nobody claims comes first, if the depth can hold that much.
             let free = plan.window_bytes.max(self.quantum) + self.quantum.max(short);
             if free <= plan.depth {
