@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::board::{Board, Shared};
 use crate::config::{RATE_LIMIT_MAX, TokenBucketConfig};
 use crate::error::{ConfigError, NoLimit, NoSeat};
-use crate::plan::{Plan, Terms};
+use crate::plan::{Plan, Sharing, Terms};
 use crate::shard::GroupShard;
 use crate::stats::{GroupStats, SeatStats};
 use crate::sync::next_group_number;
@@ -100,6 +100,7 @@ impl Group {
             min_share: DEFAULT_MIN_SHARE,
             rebalance: Rebalance::Default,
             order: ServiceOrder::RoundRobin,
+            sharing: Sharing::ByWeight,
         }
     }
 
@@ -258,6 +259,7 @@ pub struct GroupBuilder {
     min_share: u64,
     rebalance: Rebalance,
     order: ServiceOrder,
+    sharing: Sharing,
 }
 
 impl GroupBuilder {
@@ -293,6 +295,13 @@ impl GroupBuilder {
         self
     }
 
+    /// Lets whichever core draws first have what is there: what shares are compared with.
+    #[cfg(feature = "testing")]
+    pub fn greedy_draws(mut self) -> Self {
+        self.sharing = Sharing::Greedy;
+        self
+    }
+
     /// Makes the group; its clock starts at `now`.
     ///
     /// # Errors
@@ -303,8 +312,8 @@ impl GroupBuilder {
         if !(1..=SEATS_MAX).contains(&seats) {
             return Err(ConfigError::Seats { seats });
         }
-        let (min_share, rebalance) = (self.min_share, self.rebalance);
-        let terms = Terms { seats: seats as u64, min_share, rebalance };
+        let (min_share, rebalance, sharing) = (self.min_share, self.rebalance, self.sharing);
+        let terms = Terms { seats: seats as u64, min_share, rebalance, sharing };
         let mut plans = [None; 2];
         for dir in Direction::ALL {
             if let Some(limit) = self.config.limit(dir) {

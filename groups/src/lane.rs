@@ -10,7 +10,7 @@
 
 use crate::board::Shared;
 use crate::credit::{Credit, Share};
-use crate::plan::Plan;
+use crate::plan::{Plan, Sharing};
 use crate::pool::{Tally, Word, add, set};
 use crate::queue::{Members, Queue};
 use crate::time::{Direction, Time};
@@ -163,7 +163,7 @@ impl Lane {
             most => most.saturating_sub(self.lease + self.lent),
         };
         let share = self.share(desk);
-        let alone = share.all == self.weight.max(1);
+        let alone = plan.sharing != Sharing::ByWeight || share.all == self.weight.max(1);
         if alone {
             self.credit.reset(g);
         } else {

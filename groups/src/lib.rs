@@ -10,6 +10,10 @@
 //! bytes: exact, not on average.** Among members with pending work, shares follow weight wherever
 //! they live; what nobody claims is free to anyone.
 //!
+//! | feature | adds |
+//! |---|---|
+//! | `testing` | the module `testing`: whole groups in virtual time |
+//!
 //! Source: libevent's rate-limiting chapter for what it must do. Differs: exact over cores, fair by
 //! deficit round robin, cost follows the members resumed and not the members waiting.
 
@@ -32,6 +36,8 @@ mod rate;
 mod shard;
 mod stats;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 
 pub use bucket::TokenBucket;

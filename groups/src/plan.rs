@@ -22,6 +22,17 @@ pub(crate) struct Terms {
     pub(crate) seats: u64,
     pub(crate) min_share: u64,
     pub(crate) rebalance: Rebalance,
+    pub(crate) sharing: Sharing,
+}
+
+/// How cores that are backlogged at the same time come by their parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// By the weight of the members that wait on them.
+    ByWeight,
+    /// Whoever draws first has what is there: for comparison only.
+    #[cfg(feature = "testing")]
+    Greedy,
 }
 
 /// The constants of one direction in one config version.
@@ -38,6 +49,7 @@ pub(crate) struct Plan {
     pub(crate) interval: Option<Duration>,
     /// How long the shared word may be read after it was known to be near the clock.
     pub(crate) fresh_for: Duration,
+    pub(crate) sharing: Sharing,
     burst: u64,
     min_share: u64,
 }
@@ -78,8 +90,18 @@ impl Plan {
                 Some(interval)
             }
         };
-        let fresh_for = clock.time_for(FRESH_BYTES);
-        Ok(Self { clock, depth, lease, window_bytes, interval, fresh_for, burst, min_share })
+        let (fresh_for, sharing) = (clock.time_for(FRESH_BYTES), terms.sharing);
+        Ok(Self {
+            clock,
+            depth,
+            lease,
+            window_bytes,
+            interval,
+            fresh_for,
+            sharing,
+            burst,
+            min_share,
+        })
     }
 
     /// Derives the plan of a direction that had no limit before and consumed `consumed` bytes:
@@ -149,7 +171,8 @@ mod tests {
     use crate::time::Direction;
 
     fn plan(config: &TokenBucketConfig, seats: u64, min_share: u64) -> Plan {
-        let terms = Terms { seats, min_share, rebalance: Rebalance::Default };
+        let terms =
+            Terms { seats, min_share, rebalance: Rebalance::Default, sharing: Sharing::ByWeight };
         let limit = config.limit(Direction::Read).unwrap();
         Plan::new(config, limit, terms, Time::ZERO, 0).unwrap()
     }
@@ -209,7 +232,7 @@ mod tests {
         let limit = config.limit(Direction::Read).unwrap();
         let make = |us| {
             let rebalance = Rebalance::Every(Duration::from_micros(us));
-            let terms = Terms { seats: 16, min_share: 64, rebalance };
+            let terms = Terms { seats: 16, min_share: 64, rebalance, sharing: Sharing::ByWeight };
             Plan::new(&config, limit, terms, Time::ZERO, 0).map(|plan| plan.interval)
         };
         let (longest, shortest) = (Duration::from_millis(42), Duration::from_millis(1));
