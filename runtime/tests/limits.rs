@@ -7,39 +7,18 @@ use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::net::TcpStream;
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
+use rig::log::{Log, bytes};
 use rig::{ANY, Echo, Server, pattern, read_exactly, receive, round_trip};
 use sluicegate::{
     BevId, BevMut, Context, Direction, Event, Group, Handler, ListenOptions, MeteredOperation,
-    NoSeat, Observer, Rate, Runtime, Shutdown, Suspend, Time, TokenBucketConfig,
+    NoSeat, Rate, Runtime, Shutdown, Suspend, Time, TokenBucketConfig,
 };
 
 fn per_second(bytes: u64, burst: u64) -> TokenBucketConfig {
     let rate = Rate::bytes_per_second(bytes).expect("a valid rate");
     TokenBucketConfig::per_second(rate).with_burst(burst).expect("a valid burst")
-}
-
-/// Every metered operation of every core, in the order in which each core made its own.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<MeteredOperation>>>);
-
-impl Observer for Log {
-    fn metered(&mut self, operation: &MeteredOperation) {
-        self.0.lock().expect("no panic while held").push(*operation);
-    }
-}
-
-impl Log {
-    fn those(&self, wanted: impl Fn(&MeteredOperation) -> bool) -> Vec<MeteredOperation> {
-        let all = self.0.lock().expect("no panic while held");
-        all.iter().copied().filter(|operation| wanted(operation)).collect()
-    }
-}
-
-fn bytes(operations: &[MeteredOperation]) -> u64 {
-    operations.iter().map(|operation| operation.bytes).sum()
 }
 
 /// By how many bytes the worst window exceeds ceil(rate·T) + burst; 0 if none does.

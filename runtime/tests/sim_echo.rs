@@ -1,6 +1,8 @@
 //! A whole echo server in simulated worlds: every byte comes back once and in order, or the
 //! connection ends visibly; and nothing stays behind in the core.
 
+mod rig;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -8,27 +10,13 @@ use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{Rng, RngExt, SeedableRng};
+use rig::Echo;
+use rig::sim::{ADDR, LIMIT, listen};
 use sluicegate::sim::{DEFAULT_BUFFER_BYTES, Faults, Peer, Simulation};
 use sluicegate::{BevId, BevMut, Context, Event, EventFlags, Handler, ListenOptions, Shutdown};
 
-const ADDR: &str = "10.0.0.1:7777";
-
-/// Virtual time within which everything must be over.
-const LIMIT: Duration = Duration::from_secs(300);
-
-struct Echo;
-impl Handler for Echo {
-    fn on_read(&mut self, cx: &mut Context<'_>) {
-        let (mut input, mut output) = cx.buffers();
-        output.append(&mut input);
-    }
-}
-
 fn echo(sim: &mut Simulation) -> SocketAddr {
-    sim.core()
-        .listen(ADDR, ListenOptions::new(), |_| Echo)
-        .expect("the address is free")
-        .local_addr()
+    listen(sim, |_| {})
 }
 
 /// How a client means to end.

@@ -1,86 +1,22 @@
 //! Limits and timeouts of a whole server in virtual time: the bound holds in every window, nothing
 //! is wasted, members share fairly, and a timeout blames the peer only for what the peer does.
 
+mod rig;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sluicegate::sim::{Faults, Peer, Simulation};
+use rig::log::Log;
+use rig::sim::{ADDR, LIMIT, connect, listen, per_second, saturate};
+use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{
     BevMut, Context, Direction, Event, EventFlags, Group, Handler, ListenOptions, MeteredOperation,
-    Observer, Rate, Time, TokenBucketConfig,
+    Time, TokenBucketConfig,
 };
-
-const ADDR: &str = "10.0.0.1:7777";
-const LIMIT: Duration = Duration::from_secs(300);
-
-struct Echo;
-impl Handler for Echo {
-    fn on_read(&mut self, cx: &mut Context<'_>) {
-        let (mut input, mut output) = cx.buffers();
-        output.append(&mut input);
-    }
-}
-
-fn per_second(bytes: u64) -> TokenBucketConfig {
-    TokenBucketConfig::per_second(Rate::bytes_per_second(bytes).expect("a valid rate"))
-}
 
 fn burst(config: &TokenBucketConfig) -> u64 {
     config.limit(Direction::Read).expect("both directions are limited").burst()
-}
-
-fn listen(
-    sim: &mut Simulation,
-    setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static,
-) -> SocketAddr {
-    let factory = move |conn: &mut BevMut<'_>| {
-        setup(conn);
-        Echo
-    };
-    sim.core()
-        .listen(ADDR, ListenOptions::new(), factory)
-        .expect("the address is free")
-        .local_addr()
-}
-
-fn connect(sim: &mut Simulation, addr: SocketAddr, count: usize) -> Vec<Peer> {
-    (0..count).map(|_| sim.connect(addr).expect("the server listens")).collect()
-}
-
-/// Peers that send all they can and read all they get; returns what each got in `span`.
-fn saturate(sim: &mut Simulation, peers: &[Peer], span: Duration) -> Vec<u64> {
-    const STEP: Duration = Duration::from_millis(1);
-    let mut got = vec![0; peers.len()];
-    let until = sim.now() + span;
-    while sim.now() < until {
-        for (&peer, got) in peers.iter().zip(&mut got) {
-            while sim.write(peer, &[7; 4096]) > 0 {}
-            *got += sim.read(peer).len() as u64;
-        }
-        sim.run_for(STEP);
-    }
-    got
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<MeteredOperation>>>);
-
-impl Observer for Log {
-    fn metered(&mut self, operation: &MeteredOperation) {
-        self.0.lock().expect("no panic while held").push(*operation);
-    }
-}
-
-impl Log {
-    fn of(&self, direction: Direction) -> Vec<MeteredOperation> {
-        let all = self.0.lock().expect("no panic while held");
-        all.iter().copied().filter(|operation| operation.direction == direction).collect()
-    }
-
-    fn bytes(&self, direction: Direction) -> u64 {
-        self.of(direction).iter().map(|operation| operation.bytes).sum()
-    }
 }
 
 /// By how many bytes the worst window exceeds ceil(rate·T) + burst; 0 if none does.

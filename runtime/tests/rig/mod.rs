@@ -2,7 +2,8 @@
 //!
 //! Owns servers on port 0 of a loopback address, which end with their value; plain blocking clients
 //! whose reads and writes have a bound; and the second process some tests need, which is the test's
-//! own binary run for that one test. Decides nothing about what is tested.
+//! own binary run for that one test; [`sim`] has the same for servers in virtual time. Decides
+//! nothing about what is tested.
 //!
 //! Invariant: no wait here is longer than [`BOUND`], and none is a sleep that hopes to suffice.
 
@@ -21,6 +22,9 @@ use sluicegate::{
     BevMut, Context, Core, CoreStats, DrainReport, Handle, Handler, ListenOptions, Running,
     Runtime, Shutdown,
 };
+
+pub(crate) mod log;
+pub(crate) mod sim;
 
 /// The longest any wait may take; far more than a slow machine needs.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);
