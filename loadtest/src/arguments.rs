@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Checks that limits are kept and shared fairly.
     Ratelimit(RatelimitArguments),
+    /// Checks the same on many cores in virtual time, without a socket or a clock.
+    Simulate(SimulateArguments),
 }
 
 /// What a server does with its connections.
@@ -207,6 +209,30 @@ impl ServeArguments {
         }
         line
     }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SimulateArguments {
+    /// Scenarios to run [default: all]
+    pub(crate) scenarios: Vec<String>,
+    /// Cores, 1 to 128
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) cores: usize,
+    /// Members of the scenario crowd, up to a million
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(crate) members: usize,
+    /// What random choices are drawn from; the same seed gives the same output
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Breaks the limiter, to see that the checks notice; --list names the ways
+    #[arg(long, value_name = "WAY")]
+    pub(crate) broken: Option<String>,
+    /// Writes the result here; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Lists the scenarios
+    #[arg(long)]
+    pub(crate) list: bool,
 }
 
 /// What a run does.

@@ -25,6 +25,7 @@ mod ratelimit;
 mod run;
 mod serve;
 mod server;
+mod simulate;
 mod units;
 mod verdict;
 
@@ -54,6 +55,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         }
         Some(Command::Run(run)) => run::run(&run, arguments.break_limiter),
         Some(Command::Ratelimit(ratelimit)) => ratelimit::run(&ratelimit, arguments.break_limiter),
+        Some(Command::Simulate(simulate)) => simulate::run(&simulate),
         None => demonstration::run(arguments.break_limiter),
     }
 }

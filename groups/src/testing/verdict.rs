@@ -25,7 +25,7 @@ pub struct Figures {
     pub least_share: f64,
     /// See `least_share`.
     pub most_share: f64,
-    /// Jain's index of the bytes by weight.
+    /// Jain's index of the bytes by weight; 1.0 where nobody got any.
     pub jain: f64,
     /// The longest a busy member waited for its next bytes.
     pub longest_wait: Duration,
@@ -134,7 +134,7 @@ impl Figures {
             utilisation: meter.moved as f64 / (rate * seconds),
             least_share: if squares > 0.0 { least } else { 0.0 },
             most_share: most,
-            jain: if squares > 0.0 { sum * sum / (busy().count() as f64 * squares) } else { 0.0 },
+            jain: if squares > 0.0 { sum * sum / (busy().count() as f64 * squares) } else { 1.0 },
             longest_wait: busy().map(|m| m.longest_gap(now)).max().unwrap_or_default(),
             round,
             longest_pause: meter.longest_pause,

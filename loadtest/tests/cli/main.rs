@@ -7,3 +7,4 @@ mod harness;
 mod ratelimit;
 mod refusal;
 mod run;
+mod simulate;
