@@ -43,6 +43,7 @@ pub struct Scenario {
     operation: Duration,
     stall: Duration,
     short_odds: u8,
+    warmup: Duration,
     bars: Bars,
 }
 
@@ -63,7 +64,7 @@ impl Scenario {
         let rate = self.rate as f64;
         self.activity.begin(&mut sim);
         let round = self.round(&sim);
-        let warmup = WARMUP.max(round.mul_f64(WARMUP_ROUNDS));
+        let warmup = self.warmup.max(round.mul_f64(WARMUP_ROUNDS));
         self.activity.run(&mut sim, warmup, size.seed);
         if self.activity == Activity::Late {
             for index in sim.seated() {
@@ -125,9 +126,7 @@ impl Scenario {
     }
 }
 
-/// Runs before anything is measured, at least so long ...
-const WARMUP: Duration = Duration::from_millis(500);
-/// ... and at least so many rounds.
+/// Rounds before anything is measured, at least.
 const WARMUP_ROUNDS: f64 = 2.0;
 /// What is measured, at least.
 const SPAN: Duration = Duration::from_secs(1);
@@ -151,6 +150,7 @@ const BASE: Scenario = Scenario {
     operation: Duration::ZERO,
     stall: Duration::ZERO,
     short_odds: 0,
+    warmup: Duration::from_millis(500),
     bars: EVEN,
 };
 
@@ -189,6 +189,8 @@ pub const SCENARIOS: &[Scenario] = &[
         purpose: "one core turns every 50 ms; the burst, and so how long shares are kept, is as usual",
         burst: 0,
         turns: Turns::First(Pace::Every(ms(50)), Pace::About(us(200))),
+        // What it cannot claim first fills the window, and is free to the others from then on.
+        warmup: ms(5000),
         bars: LIVED,
         ..BASE
     },
