@@ -192,6 +192,26 @@ fn sleeping_until_the_deadline_loses_nothing_and_does_not_spin() {
 }
 
 #[test]
+fn a_machine_that_stood_still_for_a_day_may_burst_once_and_shares_evenly_again() {
+    let mut sim = simulator(group("10MB/s"));
+    for _ in 0..3 {
+        sim.add_core(Pace::Every(ms(1)), [1; 10]);
+    }
+    sim.run_for(ms(500));
+    sim.forget();
+    sim.pause(Duration::from_secs(86_400));
+    sim.run_for(Duration::ZERO);
+    let burst = sim.group.usable_burst(Direction::Write);
+    let saved = sim.meter().moved;
+    assert!((burst * 9 / 10..=burst).contains(&saved), "{saved} of {burst} at once");
+    sim.forget();
+    sim.run_for(ms(4000));
+    assert_within(sim.meter().moved, 40_000_000, 0.005);
+    assert!(sim.evenness() >= EVEN, "{}", sim.evenness());
+    assert_bound(&sim);
+}
+
+#[test]
 fn cores_whose_members_have_no_work_never_wake() {
     let mut sim = simulator(group("10MB/s"));
     for core in 0..3 {

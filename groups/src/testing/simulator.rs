@@ -150,6 +150,16 @@ impl Simulator {
         self.run_until(self.now + span);
     }
 
+    /// Lets time pass in which no core runs, as when the machine is suspended: what was due is late.
+    pub fn pause(&mut self, span: Duration) {
+        self.now = self.now + span;
+        for index in self.seated() {
+            if self.due[index] < self.now {
+                self.schedule(index, self.now);
+            }
+        }
+    }
+
     /// Forgets what was moved so far, but for the bound: the next figures are free of the start.
     pub fn forget(&mut self) {
         let now = self.now;
