@@ -99,6 +99,8 @@ struct Level {
     clock: ByteClock,
     tokens: i64,
     settled: Time,
+    /// What the clock had produced when it was settled.
+    produced: u128,
     burst: i64,
     /// The level worth waking up for.
     worthwhile: i64,
@@ -120,16 +122,16 @@ impl Level {
             false => (quantum.min(burst), quantum.min(burst)),
         };
         let tokens = before.map_or(fill, |level| level.tokens.min(burst));
-        Self { clock, tokens, settled: now, burst, worthwhile }
+        Self { clock, tokens, settled: now, produced: clock.produced(now), burst, worthwhile }
     }
 
     /// Adds what the clock produced since the last time and returns the level.
     fn settle(&mut self, now: Time) -> i64 {
         if now > self.settled {
-            let gained = self.clock.produced(now) - self.clock.produced(self.settled);
-            let gained = i64::try_from(gained).unwrap_or(i64::MAX);
+            let produced = self.clock.produced(now);
+            let gained = i64::try_from(produced - self.produced).unwrap_or(i64::MAX);
             self.tokens = self.tokens.saturating_add(gained).min(self.burst);
-            self.settled = now;
+            (self.settled, self.produced) = (now, produced);
         }
         self.tokens
     }

@@ -27,7 +27,9 @@ impl ByteClock {
     /// all at once if `stepped`.
     pub(crate) fn new(start: Time, base: u64, rate: u64, period_ns: u64, stepped: bool) -> Self {
         debug_assert!(rate > 0 && period_ns > 0, "configs reject zero rates and ticks");
-        Self { start, base, rate, period_ns, stepped }
+        // In lowest terms products stay within 64 bits: for years at round rates.
+        let divisor = if stepped { 1 } else { common_divisor(rate, period_ns) };
+        Self { start, base, rate: rate / divisor, period_ns: period_ns / divisor, stepped }
     }
 
     /// Returns when the clock began to gain.
@@ -43,9 +45,14 @@ impl ByteClock {
 
     /// Returns the bytes produced from the start until `now`.
     pub(crate) fn produced(&self, now: Time) -> u128 {
-        let elapsed_ns = u128::from(now.as_nanos().saturating_sub(self.start.as_nanos()));
-        let (rate, period_ns) = (u128::from(self.rate), u128::from(self.period_ns));
-        if self.stepped { elapsed_ns / period_ns * rate } else { elapsed_ns * rate / period_ns }
+        let elapsed_ns = now.as_nanos().saturating_sub(self.start.as_nanos());
+        if self.stepped {
+            return u128::from(elapsed_ns / self.period_ns) * u128::from(self.rate);
+        }
+        match elapsed_ns.checked_mul(self.rate) {
+            Some(product) => u128::from(product / self.period_ns),
+            None => u128::from(elapsed_ns) * u128::from(self.rate) / u128::from(self.period_ns),
+        }
     }
 
     /// Returns the first instant at which the clock reads `bytes` more than at `from`; with a
@@ -100,6 +107,15 @@ impl ByteClock {
     }
 }
 
+/// The greatest number that divides both, which are above zero.
+fn common_divisor(a: u64, b: u64) -> u64 {
+    let (mut a, mut b) = (a, b);
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -149,6 +165,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn readings_are_exact_within_64_bits_and_beyond(
+            start in 0u64..1 << 50,
+            rate in 1u64..1 << 40,
+            period_ns in prop_oneof![Just(NANOS_PER_SECOND), 1u64..1 << 40],
+            now_bits in 0u32..64,
+            now: u64,
+        ) {
+            let clock = ByteClock::new(at(start), 3, rate, period_ns, false);
+            let now = now >> now_bits;
+            let elapsed = u128::from(now.saturating_sub(start));
+            let exact = elapsed * u128::from(rate) / u128::from(period_ns);
+            prop_assert_eq!(clock.produced(at(now)), exact);
+        }
+
         #[test]
         fn reach_is_the_first_instant_that_suffices(
             start in 0u64..1 << 50,

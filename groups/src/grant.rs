@@ -17,11 +17,32 @@ pub struct Grant {
     pub bytes: u64,
     /// The direction it was granted for.
     pub dir: Direction,
-    /// The reading its bytes were drawn with, where each operation draws for itself: an audit
-    /// begins the operation's window there. `None` where a lease paid.
-    pub drawn_at: Option<Time>,
-    /// Whether bytes left the lease for it.
-    pub(crate) metered: bool,
+    pub(crate) source: Source,
+    /// Whether its member was taken from the queue for it.
+    pub(crate) queued: bool,
+}
+
+impl Grant {
+    /// Returns the reading its bytes were drawn with, where each operation draws for itself: an
+    /// audit begins the operation's window there. `None` where a lease paid.
+    #[must_use]
+    pub fn drawn_at(&self) -> Option<Time> {
+        match self.source {
+            Source::Draw(reading) => Some(reading),
+            Source::Lease | Source::Unlimited => None,
+        }
+    }
+}
+
+/// What pays for a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The core's lease.
+    Lease,
+    /// A draw for this operation alone, with this reading.
+    Draw(Time),
+    /// Nothing: there is no limit.
+    Unlimited,
 }
 
 /// What a shard's group is at the moment.

@@ -10,6 +10,7 @@
 
 use crate::board::Shared;
 use crate::credit::{Credit, Share};
+use crate::grant::Source;
 use crate::plan::{Plan, Sharing};
 use crate::pool::{Tally, Word, add, set};
 use crate::queue::{Members, Queue};
@@ -71,7 +72,7 @@ impl Lane {
     }
 
     /// Says whether each operation draws for itself (L = 0).
-    pub(crate) fn draws_each(&self) -> bool {
+    fn draws_each(&self) -> bool {
         self.plan.is_some_and(|plan| plan.lease == 0)
     }
 
@@ -110,7 +111,18 @@ impl Lane {
         bytes
     }
 
+    /// Pays for an operation from the lease: up to `most`, or just the `least` that was drawn for
+    /// it with `reading`, where each draws for itself.
+    pub(crate) fn pay(&mut self, least: u64, most: u64, reading: Option<Time>) -> (u64, Source) {
+        match reading {
+            _ if self.is_unlimited() => (most, Source::Unlimited),
+            Some(reading) if self.draws_each() => (self.launch(least), Source::Draw(reading)),
+            _ => (self.lend(most), Source::Lease),
+        }
+    }
+
     /// Takes back what an operation did not use of the `bytes` it was lent.
+    #[inline]
     pub(crate) fn take_back(&mut self, desk: Desk<'_>, bytes: u64, used: u64) {
         self.lent = self.lent.saturating_sub(bytes);
         self.lease += bytes.saturating_sub(used);
@@ -119,7 +131,7 @@ impl Lane {
     }
 
     /// Hands a drawn `bytes` over to the operation they were drawn for, bypassing the lease.
-    pub(crate) fn launch(&mut self, bytes: u64) -> u64 {
+    fn launch(&mut self, bytes: u64) -> u64 {
         debug_assert!(bytes <= self.lease, "just drawn");
         self.lease -= bytes;
         self.in_flight += bytes;
@@ -313,10 +325,14 @@ impl Lane {
     }
 
     /// Refunds `bytes` of the lease: they leave it before they reach the word.
+    #[inline]
     fn refund(&mut self, desk: Desk<'_>, bytes: u64) {
-        if bytes == 0 {
-            return;
+        if bytes > 0 {
+            self.refund_some(desk, bytes);
         }
+    }
+
+    fn refund_some(&mut self, desk: Desk<'_>, bytes: u64) {
         self.lease -= bytes;
         if self.weight > 0 {
             self.credit.give_back(bytes);

@@ -16,7 +16,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::board::Shared;
-use crate::grant::{Grant, ShardState};
+use crate::grant::{Grant, ShardState, Source};
 use crate::group::{Group, ServiceOrder};
 use crate::lane::Lane;
 use crate::pool::add;
@@ -120,9 +120,11 @@ impl GroupShard {
         let lane = &mut self.lanes[dir.index()];
         if lane.queue.is_empty() && want.min(lane.quantum()) <= lane.lease() {
             let bytes = lane.lend(want);
-            return Some(Grant { bytes, dir, drawn_at: None, metered: true });
+            return Some(Grant { bytes, dir, source: Source::Lease, queued: false });
         }
-        self.request_drawing(member, dir, want, now)
+        // Taken apart, so that the usual grant is never put together in memory.
+        let Grant { bytes, dir, source, queued } = self.request_drawing(member, dir, want, now)?;
+        Some(Grant { bytes, dir, source, queued })
     }
 
     /// Returns the next waiting member that may move bytes now, with its token.
@@ -142,7 +144,7 @@ impl GroupShard {
         let desk = self.shared.desk(self.seat, dir);
         let lane = &mut self.lanes[dir.index()];
         let mut turn = lane.queue.front(&self.members, lane.quantum())?;
-        let mut drawn_at = None;
+        let mut drawn_with = None;
         if !lane.is_unlimited() && lane.lease() < turn.least {
             let reading = now();
             if let Some(random) = &mut self.random
@@ -155,9 +157,9 @@ impl GroupShard {
                 lane.join(desk, lane.queue.weight());
                 return None;
             }
-            drawn_at = lane.draws_each().then_some(reading);
+            drawn_with = Some(reading);
         }
-        let grant = Self::serve(lane, &mut self.members, turn, dir, drawn_at);
+        let grant = Self::serve(lane, &mut self.members, turn, dir, drawn_with);
         Some((self.members.token(turn.member), turn.member, grant))
     }
 
@@ -170,27 +172,18 @@ impl GroupShard {
     ///
     /// # Panics
     /// If `member` was never given out by this shard.
+    #[inline]
     pub fn settle(&mut self, member: MemberId, grant: Grant, used: u64, pending: bool) {
         debug_assert!(used <= grant.bytes, "moved {used} of {} granted bytes", grant.bytes);
         let dir = grant.dir;
         let desk = self.shared.desk(self.seat, dir);
         add(&desk.tally.moved[dir.index()], used);
         let lane = &mut self.lanes[dir.index()];
-        match (grant.metered, grant.drawn_at) {
-            (false, _) => {}
-            (true, Some(_)) => lane.land(desk, grant.bytes, used),
-            (true, None) => lane.take_back(desk, grant.bytes, used),
+        if grant.source == Source::Lease && !grant.queued && lane.queue.is_empty() {
+            // Nearly every operation: nobody waits, so the member's slot need not be touched.
+            return lane.take_back(desk, grant.bytes, used);
         }
-        match self.members.standing(member, dir) {
-            Standing::Idle => {}
-            Standing::Waiting if pending => {}
-            Standing::Waiting => lane.queue.remove(&mut self.members, member),
-            Standing::Serving => {
-                let quantum = lane.quantum();
-                let served = Served { granted: grant.bytes, used, pending };
-                lane.queue.place(&mut self.members, member, served, quantum);
-            }
-        }
+        self.settle_contended(member, grant, used, pending);
     }
 
     /// Takes a member out of the queue: the direction no longer wants bytes. O(1).
@@ -317,8 +310,29 @@ impl GroupShard {
         Group::from_shared(Arc::clone(&self.shared))
     }
 
+    /// The part of `settle` for grants that were not lent, and for members that wait.
+    fn settle_contended(&mut self, member: MemberId, grant: Grant, used: u64, pending: bool) {
+        let dir = grant.dir;
+        let desk = self.shared.desk(self.seat, dir);
+        let lane = &mut self.lanes[dir.index()];
+        match grant.source {
+            Source::Lease => lane.take_back(desk, grant.bytes, used),
+            Source::Draw(_) => lane.land(desk, grant.bytes, used),
+            Source::Unlimited => {}
+        }
+        match self.members.standing(member, dir) {
+            Standing::Waiting if !pending => lane.queue.remove(&mut self.members, member),
+            Standing::Serving if grant.queued => {
+                let quantum = lane.quantum();
+                let served = Served { granted: grant.bytes, used, pending };
+                lane.queue.place(&mut self.members, member, served, quantum);
+            }
+            Standing::Waiting | Standing::Serving | Standing::Idle => {}
+        }
+    }
+
     /// The part of `request` that draws or waits.
-    #[cold]
+    #[inline(never)]
     fn request_drawing(
         &mut self,
         member: MemberId,
@@ -330,7 +344,7 @@ impl GroupShard {
         let desk = self.shared.desk(self.seat, dir);
         let lane = &mut self.lanes[dir.index()];
         if lane.is_unlimited() {
-            return Some(Grant { bytes: want, dir, drawn_at: None, metered: false });
+            return Some(Grant { bytes: want, dir, source: Source::Unlimited, queued: false });
         }
         if !lane.queue.is_empty() {
             add(&desk.tally.waits, 1);
@@ -340,9 +354,8 @@ impl GroupShard {
         let (least, claim) = (want.min(lane.quantum()), self.members.weight(member));
         let reading = now();
         if lane.draw(desk, least, claim, reading) {
-            let drawn_at = lane.draws_each().then_some(reading);
-            let bytes = if drawn_at.is_some() { lane.launch(least) } else { lane.lend(want) };
-            return Some(Grant { bytes, dir, drawn_at, metered: true });
+            let (bytes, source) = lane.pay(least, want, Some(reading));
+            return Some(Grant { bytes, dir, source, queued: false });
         }
         add(&desk.tally.waits, 1);
         lane.queue.push_back(&mut self.members, member, want);
@@ -356,25 +369,22 @@ impl GroupShard {
         if !lane.draw(desk, turn.least, claim, reading) {
             return None;
         }
-        let drawn_at = lane.draws_each().then_some(reading);
-        Some(Self::serve(lane, &mut self.members, turn, dir, drawn_at))
+        Some(Self::serve(lane, &mut self.members, turn, dir, Some(reading)))
     }
 
-    /// Takes the front of the queue for one operation, whose bytes the lease holds.
+    /// Takes the front of the queue for one operation, whose bytes the lease holds; with the
+    /// reading they were drawn with, if they were drawn just now.
     fn serve(
         lane: &mut Lane,
         members: &mut Members,
         turn: Turn,
         dir: Direction,
-        drawn_at: Option<Time>,
+        reading: Option<Time>,
     ) -> Grant {
         let quantum = lane.quantum();
         lane.queue.serve(members, turn, quantum);
-        if lane.is_unlimited() {
-            return Grant { bytes: turn.most, dir, drawn_at: None, metered: false };
-        }
-        let bytes = if drawn_at.is_some() { lane.launch(turn.least) } else { lane.lend(turn.most) };
-        Grant { bytes, dir, drawn_at, metered: true }
+        let (bytes, source) = lane.pay(turn.least, turn.most, reading);
+        Grant { bytes, dir, source, queued: true }
     }
 
     fn rebalance_lane(&mut self, dir: Direction, now: Time) {
@@ -389,10 +399,15 @@ impl GroupShard {
     }
 
     /// Takes over the group's current config version if it changed.
+    #[inline]
     fn adopt(&mut self) {
-        if self.shared.version() == self.version {
-            return;
+        if self.shared.version() != self.version {
+            self.adopt_version();
         }
+    }
+
+    #[cold]
+    fn adopt_version(&mut self) {
         let snapshot = self.shared.snapshot();
         for dir in Direction::ALL {
             let desk = self.shared.desk(self.seat, dir);

@@ -246,7 +246,7 @@ fn without_leases_each_operation_draws_just_what_it_moves() {
     let group = Group::new(ms(0), ticking(3000, 3000, 100)).unwrap();
     let (mut shard, member) = shard(&group);
     let grant = shard.request(member, READ, 50, || ms(1)).unwrap();
-    assert_eq!((grant.bytes, grant.drawn_at), (50, Some(ms(1))));
+    assert_eq!((grant.bytes, grant.drawn_at()), (50, Some(ms(1))));
     assert_eq!(group.read_limit(ms(1)), 2950);
     shard.settle(member, grant, 20, false);
     assert_eq!(group.read_limit(ms(1)), 2980, "the rest went back at once");

@@ -178,7 +178,7 @@ impl World {
                 if let Some(grant) = self.cores[core].shard().request(member, DIR, want, || now) {
                     prop_assert!(grant.bytes >= 1 && grant.bytes <= want);
                     let used = grant.bytes * thousandths / 1000;
-                    if grant.drawn_at.is_some() {
+                    if grant.drawn_at().is_some() {
                         self.charge(used); // Its window begins at the draw.
                     }
                     if later {
@@ -194,7 +194,7 @@ impl World {
                 if let Some((_, member, grant)) = self.cores[core].shard().poll_grant(DIR, || now) {
                     prop_assert!(grant.bytes >= 1);
                     let used = grant.bytes * thousandths / 1000;
-                    if grant.drawn_at.is_some() {
+                    if grant.drawn_at().is_some() {
                         self.charge(used);
                     }
                     self.settle(core, member, grant, used, pending)?;
@@ -257,12 +257,12 @@ impl World {
     ) -> Result<(), TestCaseError> {
         let before = self.level();
         self.cores[core].shard().settle(member, grant, used, pending);
-        if grant.drawn_at.is_none() {
+        if grant.drawn_at().is_none() {
             self.charge(used);
         }
         let (gained, unused) = (self.level() - before, (grant.bytes - used) as i64);
         prop_assert!(gained >= 0 && gained <= unused, "settling {unused} unused gave {gained}");
-        if grant.drawn_at.is_none() {
+        if grant.drawn_at().is_none() {
             prop_assert_eq!(gained, 0, "a lease takes back what it lent");
         }
         Ok(())

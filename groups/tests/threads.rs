@@ -74,7 +74,7 @@ fn run_core(group: &Group, clock: &Clock, seed: u64) -> Vec<Moved> {
         };
         if let Some((member, grant)) = granted {
             let bytes = dice.roll(grant.bytes + 1);
-            let from = grant.drawn_at.unwrap_or(from).as_nanos();
+            let from = grant.drawn_at().unwrap_or(from).as_nanos();
             log.push(Moved { from, to: clock.now().as_nanos(), bytes });
             shard.settle(member, grant, bytes, dice.roll(4) > 0);
         }

@@ -44,7 +44,7 @@ impl Permit {
     ///
     /// An audit begins the operation's window there; `None` says it may read a clock itself.
     pub fn checked_at(&self) -> Option<Time> {
-        let drawn_at = self.grant.as_ref().and_then(|grant| grant.drawn_at);
+        let drawn_at = self.grant.as_ref().and_then(Grant::drawn_at);
         match (self.own_at, drawn_at) {
             (Some(own), Some(drawn)) => Some(own.min(drawn)),
             (own, drawn) => own.or(drawn),
