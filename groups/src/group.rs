@@ -278,6 +278,8 @@ impl GroupBuilder {
     }
 
     /// Sets the least an operation moves, default 64; 0 for no floor, though never zero bytes.
+    ///
+    /// What a tick leaves over is less, and moves all the same where the burst could not keep it.
     pub fn min_share(mut self, bytes: u64) -> Self {
         self.min_share = bytes;
         self

@@ -103,6 +103,11 @@ impl Lane {
         desk.word.level(plan.clock.at(now), plan.depth)
     }
 
+    /// Returns the least worth moving while the word holds `level`.
+    pub(crate) fn worthwhile(&self, level: i64, least: u64) -> u64 {
+        self.plan.map_or(least, |plan| plan.worthwhile(level, least))
+    }
+
     /// Lends up to `most` bytes of the lease to an operation.
     pub(crate) fn lend(&mut self, most: u64) -> u64 {
         let bytes = most.min(self.lease);
@@ -130,9 +135,10 @@ impl Lane {
         self.refund(desk, excess);
     }
 
-    /// Hands a drawn `bytes` over to the operation they were drawn for, bypassing the lease.
+    /// Hands what was drawn for an operation of `bytes` over to it, bypassing the lease.
     fn launch(&mut self, bytes: u64) -> u64 {
-        debug_assert!(bytes <= self.lease, "just drawn");
+        let bytes = bytes.min(self.lease);
+        debug_assert!(bytes > 0, "just drawn");
         self.lease -= bytes;
         self.in_flight += bytes;
         bytes
@@ -152,13 +158,13 @@ impl Lane {
     }
 
     /// Draws with the reading `now`, for a member of weight `claim`; says whether the lease then
-    /// holds `least` bytes.
+    /// holds `least` bytes, or [what is worth moving](Plan::worthwhile).
     ///
     /// Takes nothing when that would not suffice: bytes in a lease that cannot serve anyone are
     /// bytes another core waits for.
     pub(crate) fn draw(&mut self, desk: Desk<'_>, least: u64, claim: u64, now: Time) -> bool {
         let Some(plan) = self.plan else { return true };
-        let short = least.saturating_sub(self.lease);
+        let mut short = least.saturating_sub(self.lease);
         if short == 0 {
             return true;
         }
@@ -169,6 +175,9 @@ impl Lane {
         let g = plan.clock.at(self.seen);
         if self.weight == 0 && desk.word.weight() > 0 {
             self.join(desk, claim);
+        }
+        if plan.can_spill() {
+            short = plan.worthwhile(desk.word.level(g, plan.depth), short);
         }
         let room = match plan.lease {
             0 => short,

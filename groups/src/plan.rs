@@ -130,6 +130,19 @@ impl Plan {
         paced.max(self.min_share).min(most).max(1)
     }
 
+    /// Says whether a tick may find what is left of the last one in its way.
+    pub(crate) fn can_spill(&self) -> bool {
+        self.lease == 0 && self.clock.tick_bytes() > 0
+    }
+
+    /// Returns the least worth moving while the bucket holds `level`: `least`, or what there is if
+    /// that is less and the next tick would push it over the brim.
+    pub(crate) fn worthwhile(&self, level: i64, least: u64) -> u64 {
+        let crumb = u64::try_from(level).unwrap_or(0);
+        let spills = self.can_spill() && crumb + self.clock.tick_bytes() > self.depth;
+        if spills && crumb > 0 { least.min(crumb) } else { least }
+    }
+
     /// Returns what is worth waking up for even if the member in front wants less.
     pub(crate) fn wake_bytes(&self) -> u64 {
         self.clock.bytes_in(QUANTUM_SPAN_MIN)

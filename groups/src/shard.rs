@@ -300,7 +300,7 @@ impl GroupShard {
         }
         let level = lane.level(self.shared.desk(self.seat, dir), now);
         let reachable = lane.lease().saturating_add(u64::try_from(level).unwrap_or(0));
-        let least = want.min(lane.quantum());
+        let least = lane.worthwhile(level, want.min(lane.quantum()));
         if reachable < least { 0 } else { want.min(reachable).min(lane.grant_max()) }
     }
 

@@ -145,6 +145,22 @@ fn at_most_a_ticks_worth_of_smallest_shares_is_served_in_a_tick() {
 }
 
 #[test]
+fn a_tick_that_cannot_be_saved_up_is_used_to_its_last_byte() {
+    for (rate, burst, members) in [(300, 300, 1), (300, 330, 3), (10_000, 10_000, 500), (7, 7, 3)] {
+        for cores in [1, 2] {
+            let config = TokenBucketConfig::new(rate, burst, rate, burst, Some(ms(100))).unwrap();
+            let mut sim = simulator(Group::builder(config));
+            for _ in 0..cores {
+                sim.add_core(Pace::Every(ms(10)), vec![1; members]);
+            }
+            sim.run_until(Time::ZERO + ms(10_050));
+            let moved = sim.meter().moved;
+            assert_eq!(moved, 101 * rate, "{rate} a tick, {members} on each of {cores} cores");
+        }
+    }
+}
+
+#[test]
 fn round_robin_serves_everyone_within_a_round() {
     let config = TokenBucketConfig::new(10_000, 10_000, 10_000, 10_000, Some(ms(100))).unwrap();
     let mut sim = simulator(Group::builder(config));
