@@ -31,6 +31,8 @@ mod group;
 mod lane;
 mod plan;
 mod pool;
+#[cfg(all(test, loom))]
+mod pool_loom;
 mod queue;
 mod rate;
 mod shard;

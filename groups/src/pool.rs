@@ -6,12 +6,17 @@
 //! subtracts bytes a lease has already given up; the next settling discards what is too much.
 //!
 //! Where operations draw for themselves no lease bounds what is under way, and a bucket that
-//! refills meanwhile would overflow by what comes back. So they are counted (`in_flight`, F) and
-//! the depth is b - F: F grows before C does and shrinks after it.
+//! refills meanwhile would overflow by what comes back. So they are counted as they launch and as
+//! they land; the difference F is in flight, and the depth is b - F. `launched` grows before C,
+//! `landed` after the refund.
 //!
-//! Ordering: Relaxed for W, which is a hint, and for the seats' counts, which publish nothing. C
-//! is swapped with AcqRel and F read after C, so whoever sees a draw in C sees it in F; F shrinks
-//! with Release, so whoever sees that finds the refund in C, or its swap fails.
+//! Ordering: Relaxed for W, which is a hint, and for the seats' counts, which publish nothing. A
+//! swap reads `landed`, then C, then `launched`; with Acquire on the first two and Release on what
+//! changes them, every landing it counts has its refund in that C and every launch in that C is
+//! counted, so F is never read as less than it was.
+//! Nor has F grown when the swap finds C unchanged: what lifted C was made up for by bytes that
+//! landed, or by a credit, which is an admission of its own. A single count of F would not do,
+//! read before C or after it: a landing and a launch of as many bytes would leave C as it was.
 //! Bounds: a swap fails only because another core's succeeded, so cores as a whole progress.
 //!
 //! C wraps, so g and C are compared by their difference, which must stay within 2^63. It is no
@@ -24,11 +29,18 @@ use crossbeam::utils::CachePadded;
 use crate::sync::{AtomicU64, Counter, Ordering};
 use crate::time::Direction;
 
+/// The bytes of operations that draw for themselves; both counts only grow, and wrap.
+#[derive(Debug)]
+struct InFlight {
+    launched: AtomicU64,
+    landed: AtomicU64,
+}
+
 /// The shared state of one direction.
 #[derive(Debug)]
 pub(crate) struct Word {
     consumed: CachePadded<AtomicU64>,
-    in_flight: CachePadded<AtomicU64>,
+    in_flight: CachePadded<InFlight>,
     weight: CachePadded<AtomicU64>,
 }
 
@@ -36,7 +48,10 @@ impl Word {
     pub(crate) fn new() -> Self {
         Self {
             consumed: CachePadded::new(AtomicU64::new(0)),
-            in_flight: CachePadded::new(AtomicU64::new(0)),
+            in_flight: CachePadded::new(InFlight {
+                launched: AtomicU64::new(0),
+                landed: AtomicU64::new(0),
+            }),
             weight: CachePadded::new(AtomicU64::new(0)),
         }
     }
@@ -76,10 +91,10 @@ impl Word {
         if policy(self.level(g, depth)) == 0 {
             return 0; // Most refusals end here and disturb nobody.
         }
-        self.in_flight.fetch_add(bytes, Ordering::Relaxed);
+        self.in_flight.launched.fetch_add(bytes, Ordering::Relaxed);
         let taken = self.take(g, depth, bytes, policy);
         if taken == 0 {
-            self.in_flight.fetch_sub(bytes, Ordering::Release);
+            self.land(bytes, 0);
         }
         taken
     }
@@ -89,7 +104,7 @@ impl Word {
         if unused > 0 {
             self.refund(unused);
         }
-        self.in_flight.fetch_sub(bytes, Ordering::Release);
+        self.in_flight.landed.fetch_add(bytes, Ordering::Release);
     }
 
     /// Debits `bytes`, or credits them if negative; a credit is clipped at the depth.
@@ -134,8 +149,10 @@ impl Word {
     /// `own` bytes in flight are the caller's and do not make the bucket shallower for it.
     fn update(&self, g: u64, depth: u64, own: u64, mut change: impl FnMut(i64) -> Option<i64>) {
         loop {
+            let landed = self.in_flight.landed.load(Ordering::Acquire);
             let seen = self.consumed.load(Ordering::Acquire);
-            let others = self.in_flight.load(Ordering::Acquire).saturating_sub(own);
+            let launched = self.in_flight.launched.load(Ordering::Relaxed);
+            let others = launched.wrapping_sub(landed).saturating_sub(own);
             let Some(after) = change(level(g, seen, depth.saturating_sub(others))) else { return };
             let next = g.wrapping_sub(after as u64);
             let swapped = self.consumed.compare_exchange_weak(
