@@ -21,7 +21,7 @@ use crate::figure::{bytes, count, microseconds, plain};
 use crate::measurement::{self, Subject};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::ratelimit::{self, Finding, LEAST_WINDOW, Scenario};
+use crate::ratelimit::{self, Finding, Scenario};
 use crate::run::Environment;
 use crate::verdict::{Noise, Remark};
 
@@ -74,7 +74,7 @@ pub(crate) fn run(break_limiter: bool) -> Outcome {
     output.text(&group_part(&finding))?;
     output.text(NEXT)?;
     // A second of the machine being elsewhere is not the limiter's fault.
-    let mut gates = finding.judgement.checks.iter().filter(|check| check.name != LEAST_WINDOW);
+    let mut gates = finding.judgement.checks.iter().filter(|check| !check.is_timing);
     match gates.find(|check| !check.pass) {
         None => Ok(()),
         Some(check) => Err(Failure::CheckFailed(format!(
@@ -229,7 +229,7 @@ fn group_part(finding: &Finding) -> String {
     for remark in &finding.remarks {
         row(remark.name, remark.sentence.clone());
     }
-    for check in judgement.checks.iter().filter(|check| !check.pass && !check.inconclusive) {
+    for check in judgement.checks.iter().filter(|check| check.fails()) {
         row("FAILED", format!("{}: {}", check.name, plain(Some(check.value))));
     }
     text

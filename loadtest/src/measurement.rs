@@ -56,6 +56,12 @@ impl ServerFigures {
         pairs.map(|(after, before)| after.since(before)).collect()
     }
 
+    /// The longest that any core was away from its events since it started.
+    pub(crate) fn loop_gap(&self) -> Duration {
+        let gaps = self.after.cores.iter().map(|core| core.longest_gap_ns);
+        Duration::from_nanos(gaps.max().unwrap_or_default())
+    }
+
     /// The sum of one counter over the cores in the measured part.
     pub(crate) fn sum(&self, counter: impl Fn(&CoreCounts) -> u64) -> u64 {
         self.cores().iter().map(counter).sum()

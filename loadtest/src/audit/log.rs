@@ -6,6 +6,7 @@
 //! ```text
 //! group 1000 1400                 the group was made between these two readings (nanoseconds)
 //! limit 7 2000 2100               so was connection 7's own limit
+//! member 7 1 3                    connection 7 lives on core 1 and joined with weight 3
 //! op 5000 5200 4096 write 7       connection 7 wrote 4096 bytes between these readings
 //! lost 0                          operations that did not fit
 //! ```
@@ -13,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufRead, Write};
+use std::str::Split;
 
 /// Direction of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,13 @@ pub(crate) struct Moment {
     pub(crate) not_after_ns: u64,
 }
 
+/// A connection in the group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    pub(crate) core: usize,
+    pub(crate) weight: u32,
+}
+
 /// Everything a server metered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AuditLog {
@@ -45,6 +54,8 @@ pub(crate) struct AuditLog {
     pub(crate) group: Option<Moment>,
     /// When each connection's own limit was set.
     pub(crate) limits: BTreeMap<u64, Moment>,
+    /// Who joined the group.
+    pub(crate) members: BTreeMap<u64, Member>,
     pub(crate) records: Vec<Record>,
     /// Operations that did not fit; a log with losses proves nothing.
     pub(crate) lost: u64,
@@ -61,6 +72,9 @@ impl AuditLog {
         }
         for (connection, set) in &self.limits {
             writeln!(out, "limit {connection} {} {}", set.not_before_ns, set.not_after_ns)?;
+        }
+        for (connection, Member { core, weight }) in &self.members {
+            writeln!(out, "member {connection} {core} {weight}")?;
         }
         for record in &self.records {
             let Record { before_ns, after_ns, bytes, way, connection } = record;
@@ -93,7 +107,7 @@ impl AuditLog {
     fn take(&mut self, line: &str) -> Option<bool> {
         let mut fields = line.split(' ');
         let kind = fields.next()?;
-        let number = |fields: &mut std::str::Split<'_, char>| fields.next()?.parse().ok();
+        let number = |fields: &mut Split<'_, char>| fields.next()?.parse().ok();
         match kind {
             "group" => {
                 let not_before_ns = number(&mut fields)?;
@@ -104,6 +118,12 @@ impl AuditLog {
                 let not_before_ns = number(&mut fields)?;
                 let set = Moment { not_before_ns, not_after_ns: number(&mut fields)? };
                 self.limits.insert(connection, set);
+            }
+            "member" => {
+                let connection = number(&mut fields)?;
+                let core = fields.next()?.parse().ok()?;
+                let member = Member { core, weight: fields.next()?.parse().ok()? };
+                self.members.insert(connection, member);
             }
             "op" => self.records.push(Record {
                 before_ns: number(&mut fields)?,
@@ -144,6 +164,7 @@ mod tests {
         let log = AuditLog {
             group: Some(Moment { not_before_ns: 1, not_after_ns: 2 }),
             limits: BTreeMap::from([(7, Moment { not_before_ns: 3, not_after_ns: 4 })]),
+            members: BTreeMap::from([(7, Member { core: 1, weight: 3 })]),
             records: vec![
                 Record { before_ns: 5, after_ns: 6, bytes: 9, way: Way::Read, connection: 7 },
                 Record { before_ns: 5, after_ns: 6, bytes: 0, way: Way::Write, connection: 8 },
@@ -157,7 +178,13 @@ mod tests {
 
     #[test]
     fn a_cut_or_foreign_log_is_an_error() {
-        for text in ["", "op 1 2 3 write 4\n", "op 1 2 3 wri\nlost 0\n", "tea\nlost 0\n"] {
+        for text in [
+            "",
+            "op 1 2 3 write 4\n",
+            "op 1 2 3 wri\nlost 0\n",
+            "member 1 0\nlost 0\n",
+            "tea\nlost 0\n",
+        ] {
             assert!(AuditLog::read(text.as_bytes()).is_err(), "{text:?}");
         }
     }

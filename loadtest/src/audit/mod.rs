@@ -4,7 +4,9 @@
 //! with records, it needs no server, and its tests feed it with synthetic ones.
 
 mod log;
+mod service;
 mod window;
 
-pub(crate) use self::log::{AuditLog, Moment, Record, Way};
+pub(crate) use self::log::{AuditLog, Member, Moment, Record, Way};
+pub(crate) use self::service::Service;
 pub(crate) use self::window::{Budget, Span, worst_excess};

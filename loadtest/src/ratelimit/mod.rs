@@ -15,8 +15,8 @@ use std::path::Path;
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
+pub(crate) use self::judge::Judgement;
 use self::judge::Trace;
-pub(crate) use self::judge::{Judgement, LEAST_WINDOW};
 use self::scenario::NAMES;
 pub(crate) use self::scenario::Scenario;
 use crate::arguments::{RatelimitArguments, ServeArguments};
@@ -174,6 +174,7 @@ fn finding(
             log,
             from_ns: figures.before.clock_ns,
             to_ns: figures.after.clock_ns,
+            loop_gap: figures.loop_gap(),
             peers: &peers,
             peer_time: tally.measured,
             receipts: (tally.receipts_lost == 0).then_some(tally.receipts.as_slice()),

@@ -117,17 +117,34 @@ impl Scenario {
         let Some(terms) = Terms::group(&self.limits)? else { return Ok(None) };
         let group = limits::group(terms.config(self.service())?, self.limits.min_share).build();
         let group = group.map_err(|error| Failure::Usage(error.to_string()))?;
-        let members = self.members as u64;
-        let bytes = members.saturating_mul(group.quantum(Direction::Write, members));
+        let weight = self.weight();
+        let bytes = weight.saturating_mul(group.quantum(Direction::Write, weight));
         let seconds = bytes as f64 / terms.bytes_per_sec as f64;
         Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 
+    /// How often a member gets a turn at best: once a round, and in no less than a tick.
+    ///
+    /// # Errors
+    /// The limits contradict each other.
+    pub(crate) fn turn(&self) -> Outcome<Duration> {
+        let round = self.ideal_round()?.unwrap_or_default();
+        Ok(round.max(self.limits.tick.unwrap_or_default()))
+    }
+
+    /// Length of the windows in which the rate must hold: a second, or ten ticks.
+    pub(crate) fn window(&self) -> Duration {
+        self.limits.tick.map_or(WINDOW, |tick| WINDOW.max(tick * 10))
+    }
+
+    /// What the members count together.
+    pub(crate) fn weight(&self) -> u64 {
+        self.members as u64
+    }
+
     /// What it takes to tell equal shares from luck: many ticks, and many turns of each member.
     fn least_duration(&self) -> Outcome<Duration> {
-        let round =
-            self.ideal_round()?.unwrap_or_default().max(self.limits.tick.unwrap_or_default());
-        Ok(LEAST_DURATION.max(round.saturating_mul(LEAST_TURNS)))
+        Ok(LEAST_DURATION.max(self.turn()?.saturating_mul(LEAST_TURNS)))
     }
 
     fn libevent(name: &'static str, each: Option<f64>, all: Option<f64>, bars: Bars) -> Self {
@@ -192,6 +209,7 @@ const EACH: f64 = 1000.0;
 const ALL: f64 = 30_000.0;
 const DRAIN: f64 = 500.0;
 
+const WINDOW: Duration = Duration::from_secs(1);
 const DEFAULT_MEMBERS: usize = 64;
 const DEFAULT_RATE: u64 = 10_000_000;
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::judge::{Check, Judgement};
 use super::{Finding, NAMES};
 use crate::figure::{bytes, count, four_decimals, microseconds, plain};
 
@@ -31,28 +32,7 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
         bytes(judgement.configured_bytes_per_sec),
         bytes(judgement.burst_bytes as f64)
     )?;
-    writeln!(
-        text,
-        "  achieved / configured {:.4}   least window {}   Jain {:.4}",
-        judgement.achieved_ratio,
-        four_decimals(judgement.least_window_ratio),
-        judgement.jain
-    )?;
-    writeln!(
-        text,
-        "  worst excess {} (peers saw {})   longest wait {} (ideal round {})",
-        bytes(judgement.worst_excess_bytes as f64),
-        judgement.peer_excess_bytes.map_or_else(|| "too much".to_owned(), |b| bytes(b as f64)),
-        microseconds(Some(judgement.longest_gap_ms * 1e3)),
-        microseconds(judgement.ideal_round_ms.map(|ms| ms * 1e3))
-    )?;
-    writeln!(
-        text,
-        "  peers {} B/s in all, {} B/s each, deviation {} B/s",
-        plain(Some(judgement.peer_bytes_per_sec)),
-        plain(Some(judgement.peer_mean_bytes_per_sec)),
-        plain(Some(judgement.peer_deviation_bytes_per_sec))
-    )?;
+    figures(text, judgement)?;
     writeln!(
         text,
         "  {} metered operations/s   {} draws ({} per operation)   {} rebalances   \
@@ -67,17 +47,60 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
     for remark in &finding.remarks {
         writeln!(text, "  {}: {}", remark.name, remark.sentence)?;
     }
-    for check in &judgement.checks {
-        let mark = match (check.pass, check.inconclusive) {
-            (true, _) => "ok  ",
-            (false, true) => "busy",
-            (false, false) => "FAIL",
-        };
-        let most = check.most.map_or(String::new(), |most| format!(" to {}", exact(most)));
-        let (value, least) = (exact(check.value), exact(check.least));
-        writeln!(text, "  {mark} {}: {value} (bar {least}{most})", check.name)?;
-    }
+    judgement.checks.iter().try_for_each(|check| bar(text, check))?;
     writeln!(text)
+}
+
+fn figures(text: &mut String, judgement: &Judgement) -> std::fmt::Result {
+    writeln!(
+        text,
+        "  achieved / configured {:.4}   least window {}   peak / mean of 100 ms {}",
+        judgement.achieved_ratio,
+        four_decimals(judgement.least_window_ratio),
+        plain(judgement.smoothness)
+    )?;
+    writeln!(
+        text,
+        "  shares of a member {:.4} to {:.4} of what is due   Jain {:.4}   in any second {}",
+        judgement.min_share_ratio,
+        judgement.max_share_ratio,
+        judgement.jain,
+        four_decimals(judgement.jain_1s)
+    )?;
+    let milliseconds = |ms: f64| microseconds(Some(ms * 1e3));
+    writeln!(
+        text,
+        "  longest without service {} (peers {}; ideal round {}; a core was away for {})",
+        milliseconds(judgement.longest_service_gap_ms),
+        milliseconds(judgement.longest_gap_ms),
+        judgement.ideal_round_ms.map_or_else(|| "n/a".to_owned(), milliseconds),
+        milliseconds(judgement.longest_loop_gap_ms)
+    )?;
+    writeln!(
+        text,
+        "  worst excess {} (peers saw {})",
+        bytes(judgement.worst_excess_bytes as f64),
+        judgement.peer_excess_bytes.map_or_else(|| "too much".to_owned(), |b| bytes(b as f64))
+    )?;
+    writeln!(
+        text,
+        "  peers {} B/s in all, {} B/s each, deviation {} B/s",
+        plain(Some(judgement.peer_bytes_per_sec)),
+        plain(Some(judgement.peer_mean_bytes_per_sec)),
+        plain(Some(judgement.peer_deviation_bytes_per_sec))
+    )
+}
+
+/// A check with its bar.
+fn bar(text: &mut String, check: &Check) -> std::fmt::Result {
+    let mark = match (check.pass, check.inconclusive) {
+        (true, _) => "ok  ",
+        (false, true) => "busy",
+        (false, false) => "FAIL",
+    };
+    let most = check.most.map_or(String::new(), |most| format!(" to {}", exact(most)));
+    let (value, least) = (exact(check.value), exact(check.least));
+    writeln!(text, "  {mark} {}: {value} (bar {least}{most})", check.name)
 }
 
 /// Four decimals where there are any.

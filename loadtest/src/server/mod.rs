@@ -54,6 +54,8 @@ pub(crate) struct CoreCounts {
     pub(crate) syscalls: u64,
     /// Reads and writes that went through a limit.
     pub(crate) metered: u64,
+    /// The longest it was away from its events, since it started.
+    pub(crate) longest_gap_ns: u64,
 }
 
 /// Counters of the group all connections share.
@@ -65,7 +67,7 @@ pub(crate) struct GroupCounts {
 }
 
 impl CoreCounts {
-    /// What was counted since `earlier`; connections stay as they are.
+    /// What was counted since `earlier`; levels and maxima stay as they are.
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
             cpus: self.cpus.clone(),
@@ -78,6 +80,7 @@ impl CoreCounts {
             bytes_out: self.bytes_out.saturating_sub(earlier.bytes_out),
             syscalls: self.syscalls.saturating_sub(earlier.syscalls),
             metered: self.metered.saturating_sub(earlier.metered),
+            longest_gap_ns: self.longest_gap_ns,
         }
     }
 }

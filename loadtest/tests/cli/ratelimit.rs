@@ -37,11 +37,24 @@ fn a_group_is_judged_by_the_servers_own_log() {
     let scenario = &result["scenarios"][0];
     assert_eq!(scenario["name"], "group");
     assert_eq!(scenario["members"], 4);
+    assert!(scenario["member_cores"].as_u64() >= Some(1));
     assert_eq!(scenario["configured_bytes_per_sec"], 2_000_000.0);
     assert_eq!(scenario["burst_bytes"], 200_000);
     // That no window carries too much holds on the busiest machine; rate and shares may not.
     assert_eq!(scenario["worst_excess_bytes"], 0);
-    for key in ["achieved_ratio", "jain", "longest_gap_ms", "ideal_round_ms", "peer_excess_bytes"] {
+    for key in [
+        "achieved_ratio",
+        "ideal_round_ms",
+        "jain",
+        "jain_1s",
+        "longest_gap_ms",
+        "longest_loop_gap_ms",
+        "longest_service_gap_ms",
+        "max_share_ratio",
+        "min_share_ratio",
+        "peer_excess_bytes",
+        "smoothness",
+    ] {
         assert!(scenario[key].is_number(), "{key}");
     }
     let passed = scenario["pass"] == true;

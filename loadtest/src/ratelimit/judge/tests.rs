@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::arguments::{Arguments, Command, RatelimitArguments};
-use crate::audit::Moment;
+use crate::audit::{Member, Moment, Record, Way};
 use clap::Parser;
 
 const MS: u64 = 1_000_000;
@@ -10,8 +10,12 @@ const MEMBERS: u64 = 10;
 
 /// Ten members of a group of 1 MB/s, burst 100 kB, for ten seconds.
 fn scenario() -> Scenario {
-    let line = "loadtest ratelimit group -c 10 --group-limit 1MB/s --burst 100kB -d 10s";
-    Scenario::named("group", &arguments(line)).unwrap()
+    group("-c 10 --group-limit 1MB/s --burst 100kB -d 10s")
+}
+
+fn group(flags: &str) -> Scenario {
+    let line = format!("loadtest ratelimit group {flags}");
+    Scenario::named("group", &arguments(&line)).unwrap()
 }
 
 fn arguments(line: &str) -> RatelimitArguments {
@@ -21,15 +25,13 @@ fn arguments(line: &str) -> RatelimitArguments {
     }
 }
 
+fn write(at_ns: u64, bytes: u64, connection: u64) -> Record {
+    Record { before_ns: at_ns, after_ns: at_ns + 10, bytes, way: Way::Write, connection }
+}
+
 /// Every millisecond the next member sends what `bytes` says, for eleven seconds.
 fn log(bytes: impl Fn(u64, u64) -> u64) -> AuditLog {
-    let record = |ms: u64| Record {
-        before_ns: ms * MS,
-        after_ns: ms * MS + 10,
-        bytes: bytes(ms, ms % MEMBERS),
-        way: Way::Write,
-        connection: ms % MEMBERS,
-    };
+    let record = |ms: u64| write(ms * MS, bytes(ms, ms % MEMBERS), ms % MEMBERS);
     AuditLog {
         group: Some(Moment::default()),
         records: (1..11_000).map(record).collect(),
@@ -37,19 +39,24 @@ fn log(bytes: impl Fn(u64, u64) -> u64) -> AuditLog {
     }
 }
 
-fn judged(log: &AuditLog) -> Judgement {
-    let trace = Trace {
+/// A quiet run of ten seconds after one of warm-up.
+fn trace(log: &AuditLog) -> Trace<'_> {
+    Trace {
         log,
         from_ns: 1000 * MS,
         to_ns: 11_000 * MS,
+        loop_gap: Duration::ZERO,
         peers: &[1_000_000; MEMBERS as usize],
         peer_time: Duration::from_secs(10),
         receipts: Some(&[]),
         longest_gap: Duration::from_millis(10),
         failed: 0,
         noisy: false,
-    };
-    judge(&scenario(), &trace).unwrap()
+    }
+}
+
+fn judged(log: &AuditLog) -> Judgement {
+    judge(&scenario(), &trace(log)).unwrap()
 }
 
 fn failed(judgement: &Judgement) -> Vec<&'static str> {
@@ -78,10 +85,10 @@ fn a_burst_too_big_is_caught_although_the_average_is_right() {
     // Silent for 20 ms, then more than the burst at once.
     let judgement = judged(&log(|ms, _| match ms {
         5000..5020 => 0,
-        5020 => 110_000,
+        5020..5030 => 12_000,
         _ => 1000,
     }));
-    assert_eq!(failed(&judgement), ["bytes in excess of any window"]);
+    assert_eq!(failed(&judgement), ["bytes in excess of any window", PEAK]);
 }
 
 #[test]
@@ -91,7 +98,98 @@ fn a_starved_member_is_caught() {
         1 => 2000,
         _ => 1000,
     }));
-    assert_eq!(failed(&judgement), ["Jain's index"]);
+    assert_eq!(failed(&judgement), ["Jain's index", LEAST_SHARE, MOST_SHARE, ANY_SECOND]);
+    assert_eq!((judgement.min_share_ratio, judgement.max_share_ratio), (0.0, 2.0));
+}
+
+#[test]
+fn one_starved_among_a_thousand_is_caught_although_jain_does_not_see_it() {
+    let scenario = group("-c 1000 --group-limit 10MB/s -d 10s");
+    let log = crowd(|member, _| if member == 7 { 8 } else { member });
+    let judgement = judge(&scenario, &trace(&log)).unwrap();
+    assert!(judgement.jain > 0.99, "{}", judgement.jain);
+    assert_eq!(failed(&judgement), [LEAST_SHARE, MOST_SHARE, GAP]);
+    assert_eq!(judgement.longest_service_gap_ms, 10_000.0);
+}
+
+#[test]
+fn uneven_shares_are_caught_although_jain_does_not_see_them() {
+    let judgement = judged(&log(|_, member| if member == 0 { 1180 } else { 980 }));
+    assert!(judgement.jain > 0.99);
+    assert_eq!(failed(&judgement), [MOST_SHARE]);
+}
+
+#[test]
+fn shares_are_by_weight() {
+    let mut heavy = log(|_, member| if member < 5 { 1500 } else { 500 });
+    assert!(failed(&judged(&heavy)).contains(&MOST_SHARE));
+    for member in 0..MEMBERS {
+        let weight = if member < 5 { 3 } else { 1 };
+        heavy.members.insert(member, Member { core: 0, weight });
+    }
+    let judgement = judged(&heavy);
+    assert_eq!(failed(&judgement), [""; 0]);
+    assert!((judgement.jain - 1.0).abs() < 1e-5 && judgement.max_share_ratio < 1.01);
+}
+
+#[test]
+fn taking_seconds_by_turns_is_caught_although_everybody_gets_the_same() {
+    let turns = |ms: u64, member: u64| (ms / 1000).is_multiple_of(2) == (member < 5);
+    let judgement = judged(&log(|ms, member| if turns(ms, member) { 2000 } else { 0 }));
+    assert_eq!(failed(&judgement), [ANY_SECOND]);
+    assert!((judgement.jain_1s.unwrap() - 0.5).abs() < 0.01, "{:?}", judgement.jain_1s);
+}
+
+#[test]
+fn a_peak_of_six_times_the_mean_is_caught_although_the_burst_allows_it() {
+    let scenario = group("-c 10 --group-limit 1MB/s --burst 1MB -d 10s");
+    let lumps = log(|ms, _| if ms % 1000 < 100 { 6000 } else { 444 });
+    let judgement = judge(&scenario, &trace(&lumps)).unwrap();
+    assert_eq!(failed(&judgement), [PEAK]);
+    assert!((judgement.smoothness.unwrap() - 6.0).abs() < 0.1, "{:?}", judgement.smoothness);
+    let ticking = group("-c 10 --group-limit 1MB/s --burst 1MB --tick 100ms -d 10s");
+    let judgement = judge(&ticking, &trace(&lumps)).unwrap();
+    assert!(!failed(&judgement).contains(&PEAK), "ticks come in lumps");
+}
+
+#[test]
+fn what_a_core_could_not_serve_while_it_was_away_may_follow_at_once() {
+    let late = log(|ms, _| match ms {
+        5000..5040 => 0,
+        5040..5050 => 5000,
+        _ => 1000,
+    });
+    let mut trace = trace(&late);
+    assert_eq!(failed(&judge(&scenario(), &trace).unwrap()), ["least window", PEAK]);
+    trace.loop_gap = Duration::from_millis(40);
+    assert_eq!(failed(&judge(&scenario(), &trace).unwrap()), [""; 0]);
+}
+
+/// A thousand members of 10 MB/s, ten of them a millisecond in turn, or those that `instead` says
+/// for a member in a round.
+fn crowd(instead: impl Fn(u64, u64) -> u64) -> AuditLog {
+    let record = |turn: u64| write(turn * MS / 10, 1000, instead(turn % 1000, turn / 1000));
+    AuditLog { records: (0..110_000).map(record).collect(), ..AuditLog::default() }
+}
+
+#[test]
+fn a_member_that_waits_two_and_a_half_rounds_is_late_on_one_core_and_not_on_two() {
+    let scenario = group("-c 1000 --group-limit 10MB/s -d 10s");
+    // Two turns of member 7 are taken by 507, which gives two of its own back half a round later.
+    let mut log = crowd(|member, round| match (member, round) {
+        (7, 50 | 51) => 507,
+        (507, 51 | 52) => 7,
+        _ => member,
+    });
+    let judgement = judge(&scenario, &trace(&log)).unwrap();
+    assert_eq!(judgement.longest_service_gap_ms, 250.0);
+    assert_eq!(failed(&judgement), [GAP]);
+    let mut away = trace(&log);
+    away.loop_gap = Duration::from_millis(51);
+    assert_eq!(failed(&judge(&scenario, &away).unwrap()), [""; 0]);
+    log.members.insert(0, Member { core: 0, weight: 1 });
+    log.members.insert(1, Member { core: 1, weight: 1 });
+    assert_eq!(failed(&judge(&scenario, &trace(&log)).unwrap()), [""; 0]);
 }
 
 #[test]
@@ -101,7 +199,8 @@ fn a_member_that_never_appears_counts_as_starved() {
     for record in &mut log.records {
         record.bytes = 1111;
     }
-    assert_eq!(failed(&judged(&log)), ["Jain's index"]);
+    let judgement = judged(&log);
+    assert_eq!(failed(&judgement), ["Jain's index", LEAST_SHARE, MOST_SHARE, ANY_SECOND]);
 }
 
 #[test]
@@ -120,7 +219,7 @@ fn a_second_is_looked_at_wherever_it_begins() {
     // Too little from 4.98 s to 5.02 s, made up for before and after within each whole second.
     let log = log(|ms, _| match ms {
         4980..5020 => 0,
-        4400 | 5600 => 21_000,
+        4400..4420 | 5600..5620 => 2000,
         _ => 1000,
     });
     let judgement = judged(&log);
@@ -132,17 +231,7 @@ fn a_second_is_looked_at_wherever_it_begins() {
 #[test]
 fn on_a_busy_machine_too_little_proves_nothing_but_too_much_does() {
     let judge_noisy = |log: &AuditLog| {
-        let trace = Trace {
-            log,
-            from_ns: 1000 * MS,
-            to_ns: 11_000 * MS,
-            peers: &[1_000_000; MEMBERS as usize],
-            peer_time: Duration::from_secs(10),
-            receipts: None,
-            longest_gap: Duration::ZERO,
-            failed: 0,
-            noisy: true,
-        };
+        let trace = Trace { receipts: None, noisy: true, ..trace(log) };
         judge(&scenario(), &trace).unwrap()
     };
     let slow = judge_noisy(&log(|ms, _| if (5000..5050).contains(&ms) { 0 } else { 1000 }));
@@ -165,17 +254,7 @@ fn libevent_bars_judge_what_the_clients_received() {
     let log = AuditLog::default();
     let judge_peers = |each: u64| {
         let peers = [each; 30];
-        let trace = Trace {
-            log: &log,
-            from_ns: 0,
-            to_ns: 5000 * MS,
-            peers: &peers,
-            peer_time: Duration::from_secs(5),
-            receipts: Some(&[]),
-            longest_gap: Duration::ZERO,
-            failed: 0,
-            noisy: false,
-        };
+        let trace = Trace { peers: &peers, peer_time: Duration::from_secs(5), ..trace(&log) };
         judge(&scenario, &trace).unwrap()
     };
     assert!(judge_peers(5100).pass);
@@ -210,3 +289,9 @@ fn a_run_too_short_to_judge_is_refused() {
     assert!(crowded("4999ms").unwrap_err().to_string().contains("5s"));
     assert!(crowded("5s").is_ok());
 }
+
+const PEAK: &str = "peak / mean of 100 ms";
+const LEAST_SHARE: &str = "least share of a member";
+const MOST_SHARE: &str = "most share of a member";
+const ANY_SECOND: &str = "Jain's index, any second";
+const GAP: &str = "longest time without service, ms";

@@ -98,6 +98,7 @@ impl Server for Ours {
                 bytes_out: core.bytes_out,
                 syscalls: core.system_calls,
                 metered: core.metered_operations,
+                longest_gap_ns: core.longest_gap_ns,
             });
         counts.collect()
     }
@@ -199,6 +200,9 @@ impl Limits {
         if let Some(builder) = &self.group {
             let (group, _) = self.made.get_or_init(|| self.make(builder));
             connection.join(group).expect("the group has a seat for every core of this machine");
+            if let Some(recording) = &self.recording {
+                recording.note_member(connection.id(), 1);
+            }
         }
         if let Some(config) = &self.each {
             let (_, set) = bracket(|| connection.set_rate_limit(Some(config.clone())));

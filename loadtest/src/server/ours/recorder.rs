@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sluicegate::{BevId, Direction, MeteredOperation, Observer};
 
-use crate::audit::{AuditLog, Moment, Record, Way};
+use crate::audit::{AuditLog, Member, Moment, Record, Way};
 
 /// What all cores of a server record.
 #[derive(Clone, Debug)]
@@ -22,7 +22,14 @@ pub(super) struct Recording {
 #[derive(Debug)]
 struct Shared {
     received: Mutex<Receiver<List>>,
-    limits: Mutex<Vec<(BevId, Moment)>>,
+    notes: Mutex<Notes>,
+}
+
+/// What is known of connections besides their operations.
+#[derive(Debug, Default)]
+struct Notes {
+    limits: Vec<(BevId, Moment)>,
+    weights: Vec<(BevId, u32)>,
 }
 
 /// The list of one core.
@@ -42,8 +49,8 @@ pub(super) struct Recorder {
 impl Recording {
     pub(super) fn new() -> Self {
         let (lists, received) = mpsc::channel();
-        let limits = Mutex::default();
-        Self { shared: Arc::new(Shared { received: Mutex::new(received), limits }), lists }
+        let notes = Mutex::default();
+        Self { shared: Arc::new(Shared { received: Mutex::new(received), notes }), lists }
     }
 
     /// A recorder for one core.
@@ -53,14 +60,22 @@ impl Recording {
 
     /// Notes when a connection got its own limit.
     pub(super) fn note_limit(&self, connection: BevId, set: Moment) {
-        let mut limits = self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.push((connection, set));
+        self.notes().limits.push((connection, set));
+    }
+
+    /// Notes with which weight a connection joined the group.
+    pub(super) fn note_member(&self, connection: BevId, weight: u32) {
+        self.notes().weights.push((connection, weight));
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gathers the lists of `cores` cores that have ended.
     pub(super) fn into_log(self, group: Option<Moment>, cores: usize) -> AuditLog {
         let received = self.shared.received.lock().unwrap_or_else(PoisonError::into_inner);
-        let limits = self.shared.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let notes = self.notes();
         let mut log = AuditLog { group, ..AuditLog::default() };
         let mut numbers = BTreeMap::new();
         for _ in 0..cores {
@@ -79,8 +94,12 @@ impl Recording {
                 connection: number(&mut numbers, operation.bev),
             }));
         }
-        for (connection, set) in limits.iter() {
+        for (connection, set) in &notes.limits {
             log.limits.insert(number(&mut numbers, *connection), *set);
+        }
+        for &(connection, weight) in &notes.weights {
+            let member = Member { core: connection.core(), weight };
+            log.members.insert(number(&mut numbers, connection), member);
         }
         log
     }
