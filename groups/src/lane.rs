@@ -307,6 +307,7 @@ impl Lane {
 
     /// Returns when to come back: when the member in front can be served, or a rebalance is due.
     /// `None` while nobody waits.
+    #[inline(never)]
     pub(crate) fn deadline(&self, desk: Desk<'_>, members: &Members) -> Option<Time> {
         let turn = self.queue.front(members, self.quantum)?;
         let Some(plan) = self.plan else { return Some(Time::ZERO) };

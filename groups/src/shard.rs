@@ -217,8 +217,11 @@ impl GroupShard {
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Time> {
         let of = |dir: Direction| {
-            let desk = self.shared.desk(self.seat, dir);
-            self.lanes[dir.index()].deadline(desk, &self.members)
+            let lane = &self.lanes[dir.index()];
+            if lane.queue.is_empty() {
+                return None;
+            }
+            lane.deadline(self.shared.desk(self.seat, dir), &self.members)
         };
         match (of(Direction::Read), of(Direction::Write)) {
             (Some(read), Some(write)) => Some(read.min(write)),
@@ -357,6 +360,21 @@ impl GroupShard {
             let (bytes, source) = lane.pay(least, want, Some(reading));
             return Some(Grant { bytes, dir, source, queued: false });
         }
+        self.request_refused(member, dir, want, reading)
+    }
+
+    /// The part of `request` that follows a refused draw: the member is the first to wait.
+    #[cold]
+    fn request_refused(
+        &mut self,
+        member: MemberId,
+        dir: Direction,
+        want: u64,
+        reading: Time,
+    ) -> Option<Grant> {
+        let claim = self.members.weight(member);
+        let desk = self.shared.desk(self.seat, dir);
+        let lane = &mut self.lanes[dir.index()];
         add(&desk.tally.waits, 1);
         lane.queue.push_back(&mut self.members, member, want);
         lane.join(desk, claim);
