@@ -1,0 +1,214 @@
+//! The flags of `serve`, and of the limits it sets.
+//!
+//! Owns how a server is written as a command for a child process. Never acts.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use sluicegate::Rate;
+
+use crate::cpus::CpuChoice;
+use crate::units::{Size, duration};
+
+/// What a server does with its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Service {
+    /// Sends back what it receives.
+    Echo,
+    /// Sends as fast as it may.
+    Source,
+    /// Receives and discards.
+    Sink,
+    /// Echo by a bare poll loop, to compare with.
+    Bare,
+}
+
+impl Service {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Source => "source",
+            Self::Sink => "sink",
+            Self::Bare => "bare",
+        }
+    }
+}
+
+/// Which CPU a core's thread is pinned to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Pin {
+    /// Wherever the kernel puts it.
+    None,
+    /// Each core to one CPU of the list.
+    #[default]
+    Each,
+    /// Every core to the whole list.
+    Set,
+}
+
+impl Pin {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Each => "each",
+            Self::Set => "set",
+        }
+    }
+}
+
+/// Limits the server puts on its connections.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitArguments {
+    /// Limit of all connections together, as in 10MB/s
+    #[arg(long, value_name = "BW")]
+    pub(crate) group_limit: Option<Rate>,
+    /// Limit of each connection
+    #[arg(long, value_name = "BW")]
+    pub(crate) conn_limit: Option<Rate>,
+    /// Most that may pass at once after a silence [default: 100 ms of rate or four ticks, at least
+    /// 64 KiB]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) burst: Option<Size>,
+    /// The same for each connection's own limit [default: as --burst, by its own rate]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) conn_burst: Option<Size>,
+    /// Gives out tokens in ticks instead of continuously
+    #[arg(long, value_name = "T", value_parser = duration)]
+    pub(crate) tick: Option<Duration>,
+    /// Least that a member moves at a time
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) min_share: Option<Size>,
+    /// Bytes that something outside takes from the group each tick, both ways
+    #[arg(long, value_name = "SIZE", hide = true, requires = "tick")]
+    pub(crate) group_drain: Option<Size>,
+}
+
+impl LimitArguments {
+    /// Whether any limit is set.
+    pub(crate) fn any(&self) -> bool {
+        self.group_limit.is_some() || self.conn_limit.is_some()
+    }
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ServeArguments {
+    #[arg(value_enum)]
+    pub(crate) service: Service,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: String,
+    /// Number of cores [default: one per CPU of --cpus, else one]
+    #[arg(long, value_name = "N")]
+    pub(crate) cores: Option<usize>,
+    /// CPUs to run on, one core each: a list as in 0-3,8, auto (all), or none (wherever)
+    #[arg(long, value_name = "LIST", default_value = "none")]
+    pub(crate) cpus: CpuChoice,
+    /// How cores are pinned to the CPUs of the list
+    #[arg(long, value_enum, default_value = "each")]
+    pub(crate) pin: Pin,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+    /// Writes every metered operation to this file at the end
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit: Option<PathBuf>,
+    /// Takes requests on standard input and stops at its end
+    #[arg(long, hide = true)]
+    pub(crate) controlled: bool,
+    /// Reads from no connection before it is told to go on
+    #[arg(long, hide = true, requires = "controlled")]
+    pub(crate) hold: bool,
+    /// Set by the flag of the same name
+    #[arg(skip)]
+    pub(crate) break_limiter: bool,
+}
+
+impl ServeArguments {
+    /// A server on a free local port, one core per CPU given.
+    pub(crate) fn local(service: Service, cpus: &[usize]) -> Self {
+        let choice = match cpus {
+            [] => CpuChoice::Unpinned,
+            cpus => CpuChoice::List(cpus.to_vec()),
+        };
+        Self {
+            service,
+            listen: "127.0.0.1:0".to_owned(),
+            cores: Some(cpus.len().max(1)),
+            cpus: choice,
+            pin: if cpus.is_empty() { Pin::None } else { Pin::Each },
+            limits: LimitArguments::default(),
+            audit: None,
+            controlled: true,
+            hold: false,
+            break_limiter: false,
+        }
+    }
+
+    /// The arguments that make a child process start this server.
+    pub(crate) fn to_command_line(&self) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec!["serve".into(), self.service.name().into()];
+        let mut flag = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                line.push(name.into());
+                line.push(value.into());
+            }
+        };
+        let bytes = |size: Option<Size>| size.map(|size| size.0.to_string());
+        let limits = &self.limits;
+        flag("--listen", Some(self.listen.clone()));
+        flag("--cores", self.cores.map(|cores| cores.to_string()));
+        flag("--cpus", Some(self.cpus.to_string()));
+        flag("--pin", Some(self.pin.name().to_owned()));
+        flag("--group-limit", limits.group_limit.map(|rate| rate.to_string()));
+        flag("--conn-limit", limits.conn_limit.map(|rate| rate.to_string()));
+        flag("--burst", bytes(limits.burst));
+        flag("--conn-burst", bytes(limits.conn_burst));
+        flag("--tick", limits.tick.map(|tick| format!("{}ns", tick.as_nanos())));
+        flag("--min-share", bytes(limits.min_share));
+        flag("--group-drain", bytes(limits.group_drain));
+        if let Some(path) = &self.audit {
+            line.extend(["--audit".into(), path.into()]);
+        }
+        for (name, given) in [
+            ("--controlled", self.controlled),
+            ("--hold", self.hold),
+            ("--break-limiter", self.break_limiter),
+        ] {
+            if given {
+                line.push(name.into());
+            }
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    #[test]
+    fn a_server_survives_the_way_to_the_child() {
+        let mut server = ServeArguments::local(Service::Source, &[0, 2]);
+        server.limits = LimitArguments {
+            group_limit: Some("10MB/s".parse().unwrap()),
+            conn_limit: Some("80kbit/s".parse().unwrap()),
+            burst: Some(Size(70_000)),
+            conn_burst: Some(Size(7)),
+            tick: Some(Duration::from_micros(1500)),
+            min_share: Some(Size(64)),
+            group_drain: Some(Size(500)),
+        };
+        server.break_limiter = true;
+        let line = std::iter::once("loadtest".into()).chain(server.to_command_line());
+        let arguments = Arguments::try_parse_from(line).unwrap();
+        assert!(arguments.break_limiter);
+        let Some(Command::Serve(read)) = arguments.command else { panic!("not a serve") };
+        assert_eq!(read.limits, server.limits);
+        assert_eq!((read.cpus, read.cores), (server.cpus, Some(2)));
+        assert!(read.controlled);
+    }
+}
