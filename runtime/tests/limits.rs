@@ -5,7 +5,7 @@ mod rig;
 
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{self, Sender};
 use std::thread;
 
@@ -203,17 +203,28 @@ fn a_name_is_good_on_its_own_core_only() {
     assert!(server.on_core(1 - id.core(), move |core| core.get(id).is_none()));
 }
 
-/// Listens on one core alone; each connection reports whether it got a seat.
+/// Listens with an echo on one core alone; each connection reports whether it got a seat.
 fn listen_alone(
     server: &Server,
     core: usize,
     group: &Group,
     joined: &Sender<Result<(), NoSeat>>,
-) -> std::net::SocketAddr {
+) -> SocketAddr {
     let (group, joined) = (group.clone(), joined.clone());
+    listen_on(server, core, move |conn| {
+        joined.send(conn.join(&group)).expect("the test waits");
+    })
+}
+
+/// Listens with an echo on one core alone.
+fn listen_on(
+    server: &Server,
+    core: usize,
+    setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static,
+) -> SocketAddr {
     let addr = server.on_core(core, move |core| {
         core.listen(ANY, ListenOptions::new(), move |conn| {
-            joined.send(conn.join(&group)).expect("the test waits");
+            setup(conn);
             Echo
         })
     });
@@ -290,6 +301,45 @@ fn a_group_that_is_disbanded_from_elsewhere_lets_its_members_go() {
     let (_server, mut client, _) = waiting_member(&group, MUCH);
     group.disband();
     assert!(read_exactly(&mut client, MUCH) == pattern(MUCH), "the bytes changed");
+}
+
+#[test]
+fn a_group_disbanded_while_members_wait_on_three_cores_lets_all_of_them_go() {
+    const CORES: usize = 3;
+    const EACH: usize = 60_000;
+    let group = Group::builder(per_second(10, 1000)).seats(CORES).build().expect("valid");
+    let server = Server::idle(CORES);
+    let mut clients = Vec::new();
+    for core in 0..CORES {
+        let (made, ids) = mpsc::channel();
+        let members = group.clone();
+        let addr = listen_on(&server, core, move |conn| {
+            conn.join(&members).expect("a seat for every core");
+            made.send(conn.id()).expect("the test waits");
+        });
+        for _ in 0..2 {
+            let mut client = rig::connect(addr);
+            client.write_all(&pattern(EACH)).expect("the kernel takes that much");
+            clients.push((client, receive(&ids)));
+        }
+    }
+    let look = |id: BevId, what: fn(&mut BevMut<'_>) -> bool| {
+        server.on_core(id.core(), move |core| what(&mut core.get(id).expect("it is open")))
+    };
+    for &(_, id) in &clients {
+        rig::eventually("it waits for tokens", || {
+            look(id, |conn| conn.suspended(Direction::Read).contains(Suspend::GROUP_LIMIT))
+        });
+        assert!(look(id, |conn| conn.group().is_some()));
+    }
+    group.disband();
+    for (client, id) in &mut clients {
+        assert!(read_exactly(client, EACH) == pattern(EACH), "the bytes changed");
+        assert!(look(*id, |conn| conn.group().is_none()), "it is no member any more");
+    }
+    let stats = group.stats();
+    assert_eq!(stats.weight, [0, 0], "somebody still counts as waiting");
+    assert!(stats.seats.iter().all(|seat| !seat.taken), "a seat is still taken");
 }
 
 #[test]
