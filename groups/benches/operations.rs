@@ -27,7 +27,7 @@ fn operations(criterion: &mut Criterion) {
     });
     let word = AtomicU64::new(0);
     criterion.bench_function("fetch_add", |bencher| {
-        let add = || _ = black_box(&word).fetch_add(1, Ordering::AcqRel);
+        let add = || _ = word.fetch_add(1, Ordering::AcqRel);
         bencher.iter_custom(|count| cpu_time(|| (0..count).for_each(|_| add())));
     });
 }

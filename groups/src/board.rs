@@ -11,6 +11,8 @@
 
 use std::task::Waker;
 
+use crossbeam::utils::CachePadded;
+
 use crate::config::TokenBucketConfig;
 use crate::error::{ConfigError, NoLimit, NoSeat};
 use crate::group::{GroupId, ServiceOrder};
@@ -27,7 +29,9 @@ pub(crate) struct Shared {
     pub(crate) order: ServiceOrder,
     pub(crate) pool: Pool,
     pub(crate) board: Mutex<Board>,
-    version: AtomicU64,
+    /// Read before every draw: on a cache line of its own, as whoever asks for totals takes the
+    /// lock beside it.
+    version: CachePadded<AtomicU64>,
 }
 
 /// The cold state: changed by hand, read when a version is adopted.
@@ -89,7 +93,13 @@ pub(crate) struct Snapshot {
 impl Shared {
     pub(crate) fn new(id: GroupId, order: ServiceOrder, board: Board) -> Self {
         let pool = Pool::new(board.wakers.len());
-        Self { id, order, pool, board: Mutex::new(board), version: AtomicU64::new(0) }
+        Self {
+            id,
+            order,
+            pool,
+            board: Mutex::new(board),
+            version: CachePadded::new(AtomicU64::new(0)),
+        }
     }
 
     /// Returns the current config version.

@@ -216,11 +216,13 @@ impl Core {
         Self { shard, member, now }
     }
 
+    #[inline(always)]
     fn pass(&mut self, ns: u64) {
         self.now = self.now + Duration::from_nanos(ns);
     }
 
     /// Asks for `want` bytes, gets `moved` and moves them.
+    #[inline(always)]
     fn charge(&mut self, want: u64, moved: u64) {
         let grant = self.shard.request(self.member, DIR, want, || self.now).expect("tokens");
         assert_eq!(grant.bytes, moved);
