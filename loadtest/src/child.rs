@@ -21,7 +21,7 @@ pub(crate) struct ServerProcess {
     child: Child,
     requests: Option<ChildStdin>,
     lines: Receiver<String>,
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
 }
 
 impl ServerProcess {
@@ -50,17 +50,24 @@ impl ServerProcess {
                 }
             })
             .map_err(Failure::io("starting a thread"))?;
-        let unset = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, requests, lines, address: unset };
+        let mut server = Self { child, requests, lines, addresses: Vec::new() };
         let ready = server.line()?;
-        let address = ready.strip_prefix("READY ").and_then(|address| address.parse().ok());
-        server.address =
-            address.ok_or(Failure::ServerAnswer { answer: ready, expected: "READY host:port" })?;
+        let addresses: Option<Vec<SocketAddr>> = ready
+            .strip_prefix("READY ")
+            .and_then(|list| list.split(' ').map(|address| address.parse().ok()).collect());
+        server.addresses = addresses
+            .ok_or(Failure::ServerAnswer { answer: ready, expected: "READY host:port" })?;
         Ok(server)
     }
 
+    /// The port that all cores share, or the first core's.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.addresses[0]
+    }
+
+    /// The ports of the cores, in order, or the one that all share.
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     /// Asks the server for its figures.

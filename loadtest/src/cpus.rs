@@ -111,6 +111,24 @@ impl Placement {
         };
         Ok(Self { server, client, shared })
     }
+
+    /// Gives the server at least this many CPUs where nobody chose them and there are so many.
+    ///
+    /// Where none is left then the client runs wherever there is room.
+    pub(crate) fn with_server_cpus(
+        self,
+        least: usize,
+        chosen: &CpuChoice,
+        allowed: &[usize],
+    ) -> Self {
+        if *chosen != CpuChoice::Auto || self.server.len() >= least.min(allowed.len()) {
+            return self;
+        }
+        let (server, client) = allowed.split_at(least.min(allowed.len()));
+        let anywhere = || format!("server on CPU {}, client anywhere", list(server));
+        let shared = self.shared.or_else(|| client.is_empty().then(anywhere));
+        Self { server: server.to_vec(), client: client.to_vec(), shared }
+    }
 }
 
 /// The CPUs this process may run on, in order.
@@ -252,6 +270,21 @@ mod tests {
         assert_eq!(placement.shared, None);
         let placement = auto("auto", "0", &[0, 1, 2]).unwrap();
         assert_eq!(placement.server, vec![1, 2]);
+    }
+
+    #[test]
+    fn a_server_that_needs_two_cpus_takes_them_and_says_so() {
+        let placed = |server: &str, allowed: &[usize]| {
+            let placement = auto(server, "auto", allowed).unwrap();
+            placement.with_server_cpus(2, &server.parse().unwrap(), allowed)
+        };
+        let both = placed("auto", &[0, 1]);
+        assert_eq!((both.server, both.client), (vec![0, 1], vec![]));
+        assert!(both.shared.unwrap().contains("anywhere"));
+        let three = placed("auto", &[0, 1, 2]);
+        assert_eq!((three.server, three.client, three.shared), (vec![0, 1], vec![2], None));
+        assert_eq!(placed("1", &[0, 1]).server, [1], "it was chosen");
+        assert_eq!(placed("auto", &[5]).server, [5], "there is no other");
     }
 
     #[test]

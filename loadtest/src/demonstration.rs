@@ -13,7 +13,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use crate::arguments::{Arguments, Command, RatelimitArguments, ServeArguments, Service};
 use crate::child::ServerProcess;
-use crate::client::{Load, Traffic};
+use crate::client::{Load, Target, Traffic};
 use crate::cpus::{self, CpuChoice, Placement};
 use crate::descriptors;
 use crate::exit::{Failure, Outcome};
@@ -98,10 +98,10 @@ fn group_arguments() -> RatelimitArguments {
 fn round_of(service: Service, placement: &Placement, progress: &mut Progress) -> Outcome<Round> {
     let mut server = ServerProcess::start(&ServeArguments::local(service, &placement.server))?;
     let load = Load {
-        address: server.address(),
+        targets: vec![Target { address: server.address(), connections: CONNECTIONS }],
         traffic: Traffic::Echo,
-        connections: CONNECTIONS,
         size: REQUEST_BYTES,
+        receive_buffer: None,
         threads: placement.client.len().max(1),
         cpus: placement.client.clone(),
         warmup: ROUND_WARMUP,

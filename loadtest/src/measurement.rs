@@ -4,14 +4,14 @@
 //! and when the measured part ends. Works with a server process of ours, with any local process
 //! whose number is known (CPU time only), or with a server about which nothing is known.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::child::ServerProcess;
 use crate::client::{self, Load, Spectator, Tally};
 use crate::cpus::Placement;
 use crate::exit::{Failure, Outcome};
-use crate::procfs::{self, CpuTime};
+use crate::procfs::{self, CpuTicks, CpuTime, Ticks};
 use crate::progress::Progress;
 use crate::serve::ServerStats;
 use crate::server::CoreCounts;
@@ -37,6 +37,8 @@ pub(crate) struct Measurement {
     pub(crate) server: Option<ServerFigures>,
     /// Largest share of time stolen from a CPU that was used.
     pub(crate) steal: f64,
+    /// What the CPUs that were used did.
+    ticks: Vec<Ticks>,
     /// CPU time of the client process in the measured part.
     pub(crate) client_cpu: CpuTime,
 }
@@ -77,18 +79,22 @@ impl Measurement {
         let seconds = self.tally.measured.as_secs_f64().max(1e-9);
         let share =
             |cpu: CpuTime, threads: usize| cpu.waited_ns as f64 / 1e9 / seconds / threads as f64;
+        let server = self.server.as_ref().map(|f| f.after.cpu.since(&f.before.cpu));
         let mut sides = Vec::new();
         let threads = self.tally.cpu_fractions.len();
         if (1..=placement.client.len()).contains(&threads) {
             sides.push(("client", share(self.client_cpu, threads)));
         }
-        if let Some(figures) = self.server.as_ref().filter(|f| !f.after.cores.is_empty()) {
-            let cpu = figures.after.cpu.since(&figures.before.cpu);
-            sides.push(("server", share(cpu, figures.after.cores.len())));
+        let cores = self.server.as_ref().map_or(0, |figures| figures.after.cores.len());
+        if let Some(cpu) = server.filter(|_| cores > 0) {
+            sides.push(("server", share(cpu, cores)));
         }
         sides.retain(|_| placement.shared.is_none());
         let worst = sides.into_iter().max_by(|one, other| one.1.total_cmp(&other.1));
-        Noise { steal: self.steal, waited: worst }
+        let own = server.map(|server| server.total_ns + self.client_cpu.total_ns);
+        let strangers = own.map(|own_ns| procfs::strangers(&self.ticks, own_ns));
+        let strangers = strangers.filter(|_| placement.shared.is_some());
+        Noise { steal: self.steal, waited: worst, strangers }
     }
 }
 
@@ -105,39 +111,41 @@ pub(crate) fn take(
     let mut watch = Watch {
         subject,
         figures: ServerFigures::default(),
-        ticks: (BTreeMap::new(), BTreeMap::new()),
+        ticks: (CpuTicks::new(), CpuTicks::new()),
         client_cpu: (CpuTime::default(), CpuTime::default()),
         progress,
     };
     watch.figures.at_start = watch.read()?;
     let tally = client::run(load, &mut watch)?;
-    if tally.errors.count() >= load.connections as u64 {
+    if tally.errors.count() >= load.connections() as u64 {
         return Err(Failure::NothingMeasured(format!(
             "none of {} connections lasted until the end: {}",
-            load.connections, tally.errors
+            load.connections(),
+            tally.errors
         )));
     }
     if tally.bytes_in + tally.bytes_out == 0 && load.traffic != client::Traffic::Idle {
         return Err(Failure::NothingMeasured(format!(
             "no bytes moved in {:?}; does the server at {} answer this workload?",
-            load.duration, load.address
+            load.duration, load.targets[0].address
         )));
     }
-    let used: Vec<usize> = server_cpus.iter().chain(&load.cpus).copied().collect();
-    let steal = procfs::steal(&watch.ticks.0, &watch.ticks.1, &used);
+    let used: BTreeSet<usize> = server_cpus.iter().chain(&load.cpus).copied().collect();
+    // A side that is not pinned may have run anywhere.
+    let anywhere = server_cpus.is_empty() || load.cpus.is_empty();
+    let used: Vec<usize> = used.into_iter().filter(|_| !anywhere).collect();
+    let ticks = procfs::ticks_between(&watch.ticks.0, &watch.ticks.1, &used);
+    let steal = procfs::steal(&ticks);
     let known = !matches!(watch.subject, Subject::Unknown);
     let client_cpu = watch.client_cpu.1.since(&watch.client_cpu.0);
-    Ok(Measurement { tally, server: known.then_some(watch.figures), steal, client_cpu })
+    Ok(Measurement { tally, server: known.then_some(watch.figures), steal, ticks, client_cpu })
 }
-
-/// Stolen and elapsed ticks per CPU.
-type Ticks = BTreeMap<usize, (u64, u64)>;
 
 struct Watch<'a, 'b> {
     subject: Subject<'a>,
     figures: ServerFigures,
     /// Of the machine, before and after.
-    ticks: (Ticks, Ticks),
+    ticks: (CpuTicks, CpuTicks),
     /// Of this process, before and after.
     client_cpu: (CpuTime, CpuTime),
     progress: &'b mut Progress,

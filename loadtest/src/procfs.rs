@@ -87,27 +87,49 @@ pub(crate) fn memory() -> io::Result<Memory> {
     })
 }
 
-/// Stolen and elapsed ticks per CPU since boot.
-pub(crate) fn cpu_ticks() -> BTreeMap<usize, (u64, u64)> {
+/// Ticks of one CPU, of 10 ms each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ticks {
+    /// Taken away by the host.
+    pub(crate) stolen: u64,
+    /// Spent running anything.
+    pub(crate) busy: u64,
+    pub(crate) all: u64,
+}
+
+/// Ticks of each CPU.
+pub(crate) type CpuTicks = BTreeMap<usize, Ticks>;
+
+/// The ticks of every CPU since boot.
+pub(crate) fn cpu_ticks() -> CpuTicks {
     fs::read_to_string("/proc/stat").map(|text| parse_cpu_ticks(&text)).unwrap_or_default()
 }
 
-/// The largest share of time stolen from one of these CPUs between two readings.
-pub(crate) fn steal(
-    before: &BTreeMap<usize, (u64, u64)>,
-    after: &BTreeMap<usize, (u64, u64)>,
-    cpus: &[usize],
-) -> f64 {
-    let share = |cpu: &usize| {
-        let (stolen_before, all_before) = before.get(cpu)?;
-        let (stolen, all) = after.get(cpu)?;
-        let elapsed = all.saturating_sub(*all_before);
-        (elapsed > 0).then(|| stolen.saturating_sub(*stolen_before) as f64 / elapsed as f64)
+/// The ticks of these CPUs, or of all where none is named, between two readings.
+pub(crate) fn ticks_between(before: &CpuTicks, after: &CpuTicks, cpus: &[usize]) -> Vec<Ticks> {
+    let between = |cpu: &usize| {
+        let (before, after) = (before.get(cpu)?, after.get(cpu)?);
+        Some(Ticks {
+            stolen: after.stolen.saturating_sub(before.stolen),
+            busy: after.busy.saturating_sub(before.busy),
+            all: after.all.saturating_sub(before.all),
+        })
     };
     if cpus.is_empty() {
-        return after.keys().filter_map(share).fold(0.0, f64::max);
+        return after.keys().filter_map(between).collect();
     }
-    cpus.iter().filter_map(share).fold(0.0, f64::max)
+    cpus.iter().filter_map(between).collect()
+}
+
+/// The largest share of time stolen from one of some CPUs.
+pub(crate) fn steal(ticks: &[Ticks]) -> f64 {
+    ticks.iter().map(|cpu| cpu.stolen as f64 / cpu.all.max(1) as f64).fold(0.0, f64::max)
+}
+
+/// The share of the time of some CPUs that others than ourselves, who used `own_ns`, ran on them.
+pub(crate) fn strangers(ticks: &[Ticks], own_ns: u64) -> f64 {
+    let sum = |part: fn(&Ticks) -> u64| ticks.iter().map(part).sum::<u64>() as f64 * TICK_NS;
+    ((sum(|cpu| cpu.busy) - own_ns as f64) / sum(|cpu| cpu.all).max(1.0)).max(0.0)
 }
 
 /// The kernel's release, for the report.
@@ -145,17 +167,20 @@ fn parse_status_kib(text: &str, name: &str) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// The `cpuN` lines of `/proc/stat`: steal is the eighth figure, the first eight are all time.
-fn parse_cpu_ticks(text: &str) -> BTreeMap<usize, (u64, u64)> {
+/// The `cpuN` lines of `/proc/stat`: idle time is the fourth and fifth figure, steal is the eighth,
+/// the first eight are all time.
+fn parse_cpu_ticks(text: &str) -> CpuTicks {
     let parse_line = |line: &str| {
         let mut fields = line.strip_prefix("cpu")?.split_whitespace();
         let cpu = fields.next()?.parse().ok()?;
         let ticks: Vec<u64> = fields.take(8).map_while(|field| field.parse().ok()).collect();
-        Some((cpu, (*ticks.get(7)?, ticks.iter().sum())))
+        let (stolen, all) = (*ticks.get(7)?, ticks.iter().sum());
+        Some((cpu, Ticks { stolen, busy: all - stolen - ticks[3] - ticks[4], all }))
     };
     text.lines().filter(|line| !line.starts_with("cpu ")).filter_map(parse_line).collect()
 }
 
+const TICK_NS: f64 = 1e7;
 /// Ticks below which their split into user and system says nothing.
 const LEAST_TICKS: u64 = 20;
 
@@ -185,15 +210,20 @@ mod tests {
     }
 
     #[test]
-    fn steal_is_the_worst_of_the_used_cpus() {
+    fn steal_is_the_worst_of_the_used_cpus_and_strangers_are_what_is_not_ours() {
         let before = parse_cpu_ticks(
             "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 0 0 0 0 0 0 0 0 0 0\ncpu1 0 0 0 0 0 0 0 0 0 0\n",
         );
         let after =
-            parse_cpu_ticks("cpu0 50 0 40 0 0 0 0 10 0 0\ncpu1 100 0 0 0 0 0 0 0 0 0\nintr 5\n");
+            parse_cpu_ticks("cpu0 50 0 40 0 0 0 0 10 0 0\ncpu1 60 0 0 38 2 0 0 0 0 0\nintr 5\n");
         assert_eq!(before.len(), 2);
-        assert!((steal(&before, &after, &[0, 1]) - 0.1).abs() < 1e-9);
-        assert_eq!(steal(&before, &after, &[1]), 0.0);
+        let between = |cpus: &[usize]| ticks_between(&before, &after, cpus);
+        assert!((steal(&between(&[0, 1])) - 0.1).abs() < 1e-9);
+        assert!((steal(&between(&[])) - 0.1).abs() < 1e-9, "no CPU named means all");
+        assert_eq!(steal(&between(&[1])), 0.0);
+        // Of two seconds they were busy for 1.5, of which one was ours.
+        assert_eq!(strangers(&between(&[]), 1_000_000_000), 0.25);
+        assert_eq!(strangers(&between(&[]), 1_600_000_000), 0.0);
     }
 
     #[test]

@@ -48,7 +48,8 @@ pub(crate) fn run(arguments: &ServeArguments) -> Outcome {
     let (requests, received) = mpsc::channel();
     on_signals(requests.clone())?;
     let server = server::start(arguments)?;
-    say(&format!("READY {}", server.address()))?;
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    say(&format!("READY {}", addresses.join(" ")))?;
     if arguments.controlled {
         on_lines(requests)?;
     }

@@ -33,6 +33,8 @@ pub(crate) struct Noise {
     /// The side whose threads waited longest for a CPU, and for which share of the time; absent
     /// where they wait for each other by design, so that waiting says nothing about strangers.
     pub(crate) waited: Option<(&'static str, f64)>,
+    /// Where they do, the share of the CPUs that other programs used instead.
+    pub(crate) strangers: Option<f64>,
 }
 
 impl Noise {
@@ -49,6 +51,12 @@ impl Noise {
             sentences.push(format!(
                 "The {side} waited {:.1} % of the time for its CPU; stop other programs and \
                  repeat.",
+                share * 100.0
+            ));
+        }
+        if let Some(share) = self.strangers.filter(|share| *share > STRANGER_BAR) {
+            sentences.push(format!(
+                "Other programs used {:.1} % of the CPUs; stop them and repeat.",
                 share * 100.0
             ));
         }
@@ -102,6 +110,8 @@ pub(crate) fn summary(remarks: &[Remark]) -> String {
 const STEAL_BAR: f64 = 0.05;
 /// Share of the time spent waiting for a CPU above which figures are noise.
 const WAIT_BAR: f64 = 0.05;
+/// Share of the CPUs used by others above which figures are noise; it is known to a few per cent.
+const STRANGER_BAR: f64 = 0.1;
 /// A thread that used this much of its time was the limit.
 const BUSY: f64 = 0.9;
 
@@ -132,17 +142,20 @@ mod tests {
 
     #[test]
     fn noise_is_said_above_the_bar_only_and_names_the_side() {
-        let quiet = Noise { steal: 0.05, waited: Some(("client", 0.05)) };
+        let quiet = Noise { steal: 0.05, waited: Some(("client", 0.05)), strangers: Some(0.1) };
         assert_eq!(quiet.remarks(), []);
-        let noisy = Noise { steal: 0.0, waited: Some(("client", 0.051)) };
+        let noisy = Noise { waited: Some(("client", 0.051)), ..Noise::default() };
         let remarks = noisy.remarks();
         assert!(remarks[0].sentence.starts_with("The client waited 5.1 %"), "{remarks:?}");
+        let noisy = Noise { strangers: Some(0.11), ..Noise::default() };
+        let remarks = noisy.remarks();
+        assert!(remarks[0].sentence.starts_with("Other programs used 11.0 %"), "{remarks:?}");
     }
 
     #[test]
     fn several_remarks_are_joined_and_each_says_something() {
         let evidence = Evidence {
-            noise: Noise { steal: 0.06, waited: Some(("server", 0.06)) },
+            noise: Noise { steal: 0.06, waited: Some(("server", 0.06)), strangers: None },
             shared: Some("CPU 0".to_owned()),
             errors: Some("2 refused".to_owned()),
             ..Evidence::default()

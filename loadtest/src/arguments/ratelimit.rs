@@ -21,10 +21,10 @@ pub(crate) struct RatelimitArguments {
     /// Writes the results as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// group: members [default: 64]
+    /// group, placement: members [default: 64; placement: 1000]
     #[arg(short, long, value_name = "N")]
     pub(crate) connections: Option<usize>,
-    /// group: limit of all members together [default: 10MB/s]
+    /// group, placement: limit of all members together [default: 10MB/s; placement: 50MB/s]
     #[arg(long, value_name = "BW")]
     pub(crate) group_limit: Option<Rate>,
     /// group: most that may pass at once
@@ -36,25 +36,30 @@ pub(crate) struct RatelimitArguments {
     /// group: least that a member moves at a time
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_share: Option<Size>,
-    /// CPUs of the server, one core each
+    /// CPUs of the server, one core each; placement takes two at least
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub(crate) server_cpus: CpuChoice,
-    /// group: measured part [default: 10s]
+    /// group, placement: measured part [default: 10s]
     #[arg(short, long, value_name = "T", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 }
 
 impl RatelimitArguments {
-    /// The first flag given that only the scenario `group` heeds.
-    pub(crate) fn group_flag(&self) -> Option<&'static str> {
-        let flags = [
-            ("-c", self.connections.is_some()),
-            ("--group-limit", self.group_limit.is_some()),
-            ("--burst", self.burst.is_some()),
-            ("--tick", self.tick.is_some()),
-            ("--min-share", self.min_share.is_some()),
-            ("-d", self.duration.is_some()),
+    /// The first flag given that none of these scenarios heeds, with those that would.
+    pub(crate) fn unheeded_flag(
+        &self,
+        names: &[&str],
+    ) -> Option<(&'static str, &'static [&'static str])> {
+        let flags: [(_, _, &[&str]); 6] = [
+            ("-c", self.connections.is_some(), &["group", "placement"]),
+            ("--group-limit", self.group_limit.is_some(), &["group", "placement"]),
+            ("--burst", self.burst.is_some(), &["group"]),
+            ("--tick", self.tick.is_some(), &["group"]),
+            ("--min-share", self.min_share.is_some(), &["group"]),
+            ("-d", self.duration.is_some(), &["group", "placement"]),
         ];
-        flags.iter().find(|(_, is_given)| *is_given).map(|(flag, _)| *flag)
+        let unheeded = |heeding: &[&str]| !names.iter().any(|name| heeding.contains(name));
+        let mut given = flags.iter().filter(|(_, is_given, _)| *is_given);
+        given.find(|(_, _, heeding)| unheeded(heeding)).map(|&(flag, _, heeding)| (flag, heeding))
     }
 }

@@ -3,6 +3,7 @@
 //! Owns how a server is written as a command for a child process. Never acts.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,6 +111,15 @@ pub(crate) struct ServeArguments {
     pub(crate) pin: Pin,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
+    /// A port of its own for each core, all named by READY, instead of one for all
+    #[arg(long)]
+    pub(crate) port_per_core: bool,
+    /// Weights of the group's members, given out in turn, as in 3,1
+    #[arg(long, value_name = "LIST", value_delimiter = ',', requires = "group_limit")]
+    pub(crate) weights: Vec<NonZeroU32>,
+    /// The kernel's send buffer of each connection [default: the kernel's choice]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) send_buffer: Option<Size>,
     /// Writes every metered operation to this file at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
@@ -138,6 +148,9 @@ impl ServeArguments {
             cpus: choice,
             pin: if cpus.is_empty() { Pin::None } else { Pin::Each },
             limits: LimitArguments::default(),
+            port_per_core: false,
+            weights: Vec::new(),
+            send_buffer: None,
             audit: None,
             controlled: true,
             hold: false,
@@ -167,12 +180,16 @@ impl ServeArguments {
         flag("--tick", limits.tick.map(|tick| format!("{}ns", tick.as_nanos())));
         flag("--min-share", bytes(limits.min_share));
         flag("--group-drain", bytes(limits.group_drain));
+        flag("--send-buffer", bytes(self.send_buffer));
+        let weights: Vec<String> = self.weights.iter().map(ToString::to_string).collect();
+        flag("--weights", (!weights.is_empty()).then(|| weights.join(",")));
         if let Some(path) = &self.audit {
             line.extend(["--audit".into(), path.into()]);
         }
         for (name, given) in [
             ("--controlled", self.controlled),
             ("--hold", self.hold),
+            ("--port-per-core", self.port_per_core),
             ("--break-limiter", self.break_limiter),
         ] {
             if given {
@@ -203,12 +220,16 @@ mod tests {
             group_drain: Some(Size(500)),
         };
         server.break_limiter = true;
+        server.port_per_core = true;
+        server.weights = [3, 1].map(|weight| NonZeroU32::new(weight).unwrap()).to_vec();
+        server.send_buffer = Some(Size(4096));
         let line = std::iter::once("loadtest".into()).chain(server.to_command_line());
         let arguments = Arguments::try_parse_from(line).unwrap();
         assert!(arguments.break_limiter);
         let Some(Command::Serve(read)) = arguments.command else { panic!("not a serve") };
         assert_eq!(read.limits, server.limits);
         assert_eq!((read.cpus, read.cores), (server.cpus, Some(2)));
-        assert!(read.controlled);
+        assert!(read.controlled && read.port_per_core);
+        assert_eq!((read.weights, read.send_buffer), (server.weights, server.send_buffer));
     }
 }

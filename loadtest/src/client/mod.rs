@@ -1,8 +1,9 @@
 //! The client: threads that load a server and count what comes back.
 //!
 //! Owns the order of a run: connect everything, start together, discard the warm-up, measure, stop.
-//! Built on mio and std alone, because a ruler is not made of what it measures. Never talks to the
-//! server process; whoever runs it takes the server's figures at the two moments it is told.
+//! Built on mio and plain sockets alone, because a ruler is not made of what it measures. Never
+//! talks to the server process; whoever runs it takes the server's figures at the two moments it is
+//! told.
 
 mod connection;
 mod tally;
@@ -35,10 +36,12 @@ pub(crate) enum Traffic {
 /// A run, fully resolved.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
-    pub(crate) address: SocketAddr,
+    /// At least one.
+    pub(crate) targets: Vec<Target>,
     pub(crate) traffic: Traffic,
-    pub(crate) connections: usize,
     pub(crate) size: usize,
+    /// The kernel's receive buffer of each connection, if it is not to choose.
+    pub(crate) receive_buffer: Option<usize>,
     pub(crate) threads: usize,
     /// CPUs of the threads, round robin; empty means unpinned.
     pub(crate) cpus: Vec<usize>,
@@ -46,6 +49,13 @@ pub(crate) struct Load {
     pub(crate) duration: Duration,
     /// Keeps every receipt, so that windows can be checked afterwards.
     pub(crate) keep_receipts: bool,
+}
+
+/// Where some of the connections go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
 }
 
 /// The moments of a run.
@@ -70,15 +80,18 @@ pub(crate) trait Spectator {
 /// # Errors
 /// No connection could be opened, a thread could not be pinned, or the spectator failed.
 pub(crate) fn run(load: &Load, spectator: &mut dyn Spectator) -> Outcome<Tally> {
-    if load.connections == 0 {
+    let connections = load.connections();
+    if connections == 0 {
         return Err(Failure::NoConnections);
     }
-    let threads = load.threads.clamp(1, load.connections);
+    let threads = load.threads.clamp(1, connections);
     let (opened_sender, opened) = mpsc::channel();
     let mut workers = Vec::with_capacity(threads);
+    let mut first = 0;
     for index in 0..threads {
         let load = load.clone();
-        let share = share(load.connections, threads, index);
+        let share = first..first + share(connections, threads, index);
+        first = share.end;
         let opened = opened_sender.clone();
         let (start_sender, start) = mpsc::channel();
         let thread = thread::Builder::new()
@@ -111,6 +124,23 @@ pub(crate) fn run(load: &Load, spectator: &mut dyn Spectator) -> Outcome<Tally> 
     Ok(total)
 }
 
+impl Load {
+    /// Connections to all targets.
+    pub(crate) fn connections(&self) -> usize {
+        self.targets.iter().map(|target| target.connections).sum()
+    }
+
+    /// Where connection `index` goes, counted from the first target's first.
+    fn address(&self, index: usize) -> SocketAddr {
+        let mut end = 0;
+        let target = self.targets.iter().find(|target| {
+            end += target.connections;
+            index < end
+        });
+        target.or_else(|| self.targets.last()).expect("a load has a target").address
+    }
+}
+
 /// Spreads `total` over `parts`, the remainder over the first ones.
 pub(crate) fn share(total: usize, parts: usize, index: usize) -> usize {
     total / parts + usize::from(index < total % parts)
@@ -128,7 +158,7 @@ fn await_open(load: &Load, threads: usize, opened: &mpsc::Receiver<Opened>) -> O
     }
     match last {
         Some(source) if open == 0 => {
-            Err(Failure::Connect { count: load.connections, address: load.address, source })
+            Err(Failure::Connect { count: load.connections(), address: load.address(0), source })
         }
         last => {
             let refused_because = last.map(|e| format!("{e}; {}", connect_remedy(&e)));
@@ -159,6 +189,27 @@ const TICK: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_go_to_the_targets_in_order() {
+        let target = |port, connections| Target {
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            connections,
+        };
+        let load = Load {
+            targets: vec![target(1, 2), target(2, 0), target(3, 1)],
+            traffic: Traffic::Source,
+            size: 1,
+            receive_buffer: None,
+            threads: 1,
+            cpus: Vec::new(),
+            warmup: Duration::ZERO,
+            duration: Duration::ZERO,
+            keep_receipts: false,
+        };
+        let ports: Vec<u16> = (0..3).map(|index| load.address(index).port()).collect();
+        assert_eq!((load.connections(), ports), (3, vec![1, 1, 3]));
+    }
 
     #[test]
     fn the_remainder_is_spread_and_nothing_is_lost() {

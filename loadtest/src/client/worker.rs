@@ -6,12 +6,14 @@
 //! the reads, a fast server is woken for each of them and pays for polls that the client caused.
 
 use std::io;
-use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
+use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use rustix::time::{ClockId, clock_gettime};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::{Connection, Shared, Step};
 use super::{Load, Schedule, Tally};
@@ -44,7 +46,7 @@ impl Worker {
     pub(super) fn run(
         load: &Load,
         index: usize,
-        share: usize,
+        share: Range<usize>,
         opened: &Sender<Opened>,
         start: &Receiver<Schedule>,
     ) -> Outcome<Tally> {
@@ -84,11 +86,11 @@ impl Worker {
         })
     }
 
-    fn open(&mut self, load: &Load, share: usize) -> Opened {
+    fn open(&mut self, load: &Load, share: Range<usize>) -> Opened {
         let mut opened = Opened { open: 0, refused: 0, error: None };
         let mut in_a_row = 0;
-        for index in 0..share {
-            match self.connect(load) {
+        for index in share.clone() {
+            match self.connect(load, index) {
                 Ok(connection) => {
                     self.connections.push(Some(connection));
                     opened.open += 1;
@@ -99,7 +101,7 @@ impl Worker {
                     opened.error = Some(error);
                     in_a_row += 1;
                     if in_a_row == REFUSALS_BEFORE_GIVING_UP {
-                        opened.refused += (share - index - 1) as u64;
+                        opened.refused += (share.end - index - 1) as u64;
                         break;
                     }
                 }
@@ -109,11 +111,17 @@ impl Worker {
         opened
     }
 
-    fn connect(&self, load: &Load) -> io::Result<Connection> {
-        let stream = TcpStream::connect_timeout(&load.address, CONNECT_TIMEOUT)?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = mio::net::TcpStream::from_std(stream);
+    fn connect(&self, load: &Load, index: usize) -> io::Result<Connection> {
+        let address = load.address(index);
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if let Some(bytes) = load.receive_buffer {
+            // Before it connects, because the window's scale follows from it.
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.connect_timeout(&address.into(), CONNECT_TIMEOUT)?;
+        socket.set_tcp_nodelay(true)?;
+        socket.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(socket.into());
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(self.connections.len()), both)?;
         Ok(Connection::new(stream))

@@ -5,6 +5,7 @@
 //! 3500 − 500/0.1 bytes a second, and here it expects (3500 − 500)/0.1. `group` is ours.
 //! Source: libevent test/test-ratelim.c.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use sluicegate::{Direction, Rate};
@@ -26,6 +27,10 @@ pub(crate) struct Scenario {
     /// The server reads nothing before the measured part begins, and then from everybody at once.
     pub(crate) hold: bool,
     pub(crate) duration: Duration,
+    /// How many members go to each core's own port; empty if all share one.
+    pub(crate) spread: Vec<usize>,
+    /// Weights given out in turn; empty if all weigh 1.
+    pub(crate) weights: Vec<NonZeroU32>,
 }
 
 /// What must come out, besides an audit without excess.
@@ -79,7 +84,7 @@ impl Scenario {
     /// No members, or a run too short to judge.
     pub(crate) fn group(arguments: &RatelimitArguments) -> Outcome<Self> {
         let rate = Rate::bytes_per_second(DEFAULT_RATE).expect("the default rate is in range");
-        let scenario = Self {
+        Self {
             name: "group",
             members: arguments.connections.unwrap_or(DEFAULT_MEMBERS),
             limits: LimitArguments {
@@ -93,19 +98,29 @@ impl Scenario {
             warmup: Duration::from_secs(1),
             hold: false,
             duration: arguments.duration.unwrap_or(DEFAULT_DURATION),
-        };
-        if scenario.members == 0 {
+            spread: Vec::new(),
+            weights: Vec::new(),
+        }
+        .checked()
+    }
+
+    /// Refuses what could not be judged.
+    ///
+    /// # Errors
+    /// No members, limits that contradict each other, or a run too short.
+    pub(super) fn checked(self) -> Outcome<Self> {
+        if self.members == 0 {
             return Err(Failure::NoConnections);
         }
-        Terms::check(&scenario.limits)?;
-        let least = scenario.least_duration()?;
-        if scenario.duration < least {
+        Terms::check(&self.limits)?;
+        let least = LEAST_DURATION.max(self.turn()?.saturating_mul(LEAST_TURNS));
+        if self.duration < least {
             return Err(Failure::Usage(format!(
                 "-d {:?} is too short to judge this limit; give at least {least:?}",
-                scenario.duration
+                self.duration
             )));
         }
-        Ok(scenario)
+        Ok(self)
     }
 
     /// How long a round over all members takes if each gets one quantum: the wait to compare with.
@@ -139,12 +154,8 @@ impl Scenario {
 
     /// What the members count together.
     pub(crate) fn weight(&self) -> u64 {
-        self.members as u64
-    }
-
-    /// What it takes to tell equal shares from luck: many ticks, and many turns of each member.
-    fn least_duration(&self) -> Outcome<Duration> {
-        Ok(LEAST_DURATION.max(self.turn()?.saturating_mul(LEAST_TURNS)))
+        let weights = self.weights.iter().copied().cycle().map(|weight| u64::from(weight.get()));
+        weights.chain(std::iter::repeat(1)).take(self.members).sum()
     }
 
     fn libevent(name: &'static str, each: Option<f64>, all: Option<f64>, bars: Bars) -> Self {
@@ -170,6 +181,8 @@ impl Scenario {
             warmup: Duration::from_millis(200),
             hold: true,
             duration: Duration::from_secs(5),
+            spread: Vec::new(),
+            weights: Vec::new(),
         }
     }
 
@@ -191,7 +204,7 @@ impl Scenario {
 }
 
 /// Names and one line each, in order.
-pub(crate) const NAMES: [(&str, &str); 5] = [
+pub(crate) const NAMES: [(&str, &str); 6] = [
     (
         "libevent-1",
         "30 echoes in a group of 30 kB/s, tick 100 ms: total ± 1000 B/s, deviation ≤ 100",
@@ -199,7 +212,11 @@ pub(crate) const NAMES: [(&str, &str); 5] = [
     ("libevent-2", "30 echoes of 1 kB/s each: mean ± 50 B/s, deviation ≤ 50"),
     ("libevent-3", "both limits: total ± 1000 B/s, mean ± 50 B/s, deviation ≤ 50"),
     ("libevent-4", "as 3 with a group of 35 kB/s of which 500 B a tick are taken from outside"),
-    ("group", "-c hungry members, --group-limit: rate, every second, Jain ≥ 0.99, no excess"),
+    ("group", "-c hungry members, --group-limit: rate, every second, equal shares, no excess"),
+    (
+        "placement",
+        "a group all on one core, spread evenly, 999:1 and by weights 3:1: no difference",
+    ),
 ];
 
 pub(crate) const GROUP_TOLERANCE: f64 = 1000.0;
@@ -214,5 +231,5 @@ const DEFAULT_MEMBERS: usize = 64;
 const DEFAULT_RATE: u64 = 10_000_000;
 const DEFAULT_DURATION: Duration = Duration::from_secs(10);
 const LEAST_DURATION: Duration = Duration::from_secs(2);
-/// Turns each member must have, and ticks there must be, before shares are judged.
+/// Turns each member must have, and ticks there must be, to tell equal shares from luck.
 const LEAST_TURNS: u32 = 50;

@@ -4,6 +4,7 @@
 
 use std::fmt::Write;
 
+use super::comparison::Comparison;
 use super::judge::{Check, Judgement};
 use super::{Finding, NAMES};
 use crate::figure::{bytes, count, four_decimals, microseconds, plain};
@@ -21,14 +22,31 @@ pub(super) fn render(finding: &Finding) -> String {
     text
 }
 
+/// What scenarios came to beside each other.
+pub(super) fn compared(comparison: &Comparison) -> String {
+    let mut text = String::new();
+    let (name, pass) = (comparison.name, verdict(comparison.pass));
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{name:<20}{pass}   compared");
+    for check in &comparison.checks {
+        let _ = bar(&mut text, check);
+    }
+    text + "\n"
+}
+
+fn verdict(pass: bool) -> &'static str {
+    if pass { "PASS" } else { "FAIL" }
+}
+
 fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
     let judgement = &finding.judgement;
-    let verdict = if judgement.pass { "PASS" } else { "FAIL" };
     writeln!(
         text,
-        "{:<12}{verdict}   {} members, {}/s configured, burst {}",
+        "{:<20}{}   {} members on {} cores, {}/s configured, burst {}",
         judgement.name,
+        verdict(judgement.pass),
         judgement.members,
+        judgement.member_cores,
         bytes(judgement.configured_bytes_per_sec),
         bytes(judgement.burst_bytes as f64)
     )?;

@@ -10,7 +10,7 @@ use self::result::RunResult;
 pub(crate) use self::result::{Environment, SCHEMA};
 use crate::arguments::{self, RunArguments, ServeArguments, Service, Workload};
 use crate::child::ServerProcess;
-use crate::client::{Load, Traffic};
+use crate::client::{Load, Target, Traffic};
 use crate::cpus::{self, CpuChoice, Placement};
 use crate::descriptors;
 use crate::exit::{Failure, Outcome};
@@ -107,15 +107,15 @@ fn measure(
     let started = server.as_ref().map(|server| server.address());
     let address = arguments.address.or(started).expect("a server is started without an address");
     let load = Load {
-        address,
+        targets: vec![Target { address, connections: arguments.connections }],
         traffic: match arguments.workload {
             Workload::Echo => Traffic::Echo,
             Workload::Source => Traffic::Source,
             Workload::Sink => Traffic::Sink,
             Workload::Idle => Traffic::Idle,
         },
-        connections: arguments.connections,
         size: arguments.size.0 as usize,
+        receive_buffer: None,
         threads: arguments.threads.unwrap_or_else(|| placement.client.len().max(1)),
         cpus: placement.client.clone(),
         warmup: arguments.warmup,

@@ -79,8 +79,8 @@ impl Bare {
 }
 
 impl Server for Bare {
-    fn address(&self) -> SocketAddr {
-        self.address
+    fn addresses(&self) -> &[SocketAddr] {
+        std::slice::from_ref(&self.address)
     }
 
     fn cores(&self) -> Vec<CoreCounts> {

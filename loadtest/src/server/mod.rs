@@ -20,8 +20,8 @@ use crate::limits::Terms;
 
 /// A server that listens in threads of its own.
 pub(crate) trait Server {
-    /// The address actually bound.
-    fn address(&self) -> SocketAddr;
+    /// The addresses actually bound: one, or one for each core.
+    fn addresses(&self) -> &[SocketAddr];
     /// A snapshot of the counters of every core.
     fn cores(&self) -> Vec<CoreCounts>;
     /// The counters of the group, zero where there is none.
@@ -64,6 +64,8 @@ pub(crate) struct GroupCounts {
     /// Times a core took from the group's shared word.
     pub(crate) draws: u64,
     pub(crate) rebalances: u64,
+    /// Weight of the members that wait, as last published.
+    pub(crate) waiting: u64,
 }
 
 impl CoreCounts {
@@ -99,6 +101,13 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
         Service::Bare if arguments.limits.any() || arguments.audit.is_some() => Err(
             Failure::Usage("serve bare has no limits to audit; drop them or serve echo".to_owned()),
         ),
+        Service::Bare if arguments.port_per_core || arguments.send_buffer.is_some() => {
+            Err(Failure::Usage(
+                "serve bare has one port and the kernel's buffers; drop --port-per-core and \
+                 --send-buffer or serve echo"
+                    .to_owned(),
+            ))
+        }
         Service::Bare => Ok(Box::new(Bare::start(arguments, &cpus)?)),
         Service::Echo | Service::Source | Service::Sink => {
             Ok(Box::new(Ours::start(arguments, &cpus)?))

@@ -64,7 +64,7 @@ impl Drop for Started {
 /// A `loadtest serve` that listens.
 pub(crate) struct Served {
     child: Option<Child>,
-    pub(crate) address: SocketAddr,
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Served {
@@ -74,8 +74,14 @@ impl Served {
         let mut line = String::new();
         let output = child.stdout.as_mut().expect("its output is a pipe");
         BufReader::new(output).read_line(&mut line).expect("it says something");
-        let address = line.trim().strip_prefix("READY ").expect("it is ready");
-        Self { address: address.parse().expect("it names its address"), child: Some(child) }
+        let addresses = line.trim().strip_prefix("READY ").expect("it is ready").split(' ');
+        let addresses = addresses.map(|address| address.parse().expect("it names its address"));
+        Self { addresses: addresses.collect(), child: Some(child) }
+    }
+
+    /// The port that all its cores share.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.addresses[0]
     }
 
     /// Sends SIGTERM and returns how it ended.

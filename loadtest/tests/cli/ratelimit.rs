@@ -10,7 +10,7 @@ use crate::harness::loadtest;
 fn the_list_names_every_scenario() {
     let output = loadtest(&["ratelimit", "--list"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for name in ["libevent-1", "libevent-2", "libevent-3", "libevent-4", "group"] {
+    for name in ["libevent-1", "libevent-2", "libevent-3", "libevent-4", "group", "placement"] {
         assert!(text.contains(name), "{name} in {text}");
     }
 }
@@ -60,6 +60,34 @@ fn a_group_is_judged_by_the_servers_own_log() {
     let passed = scenario["pass"] == true;
     assert_eq!(result["verdict"], if passed { "PASS" } else { "FAIL" });
     assert_eq!(output.status.code(), Some(if passed { 0 } else { 3 }));
+}
+
+#[test]
+fn a_group_is_placed_on_the_cores_in_four_ways() {
+    let arguments = ["ratelimit", "placement", "-c", "8", "-d", "2s", "--group-limit", "2MB/s"];
+    let output = loadtest(&[&arguments[..], &["--json", "-"]].concat());
+    let result: Value = serde_json::from_slice(&output.stdout).expect("it is JSON alone");
+    let scenarios = result["scenarios"].as_array().unwrap();
+    let found: Vec<_> =
+        scenarios.iter().map(|s| (s["name"].as_str().unwrap(), s["member_cores"] == 1)).collect();
+    let expected = [
+        ("placement-one", true),
+        ("placement-even", false),
+        ("placement-skewed", false),
+        ("placement-weighted", false),
+    ];
+    assert_eq!(found, expected);
+    for scenario in scenarios {
+        assert_eq!(scenario["worst_excess_bytes"], 0, "{scenario}");
+        assert!(scenario["min_share_ratio"].as_f64() > Some(0.0), "{scenario}");
+        let of_peers = |figure: &str| scenario[figure].as_f64().unwrap();
+        let spread = of_peers("peer_deviation_bytes_per_sec") / of_peers("peer_mean_bytes_per_sec");
+        // Weights of 3 and 1 lie half their mean apart from it.
+        assert_eq!(spread > 0.25, scenario["name"] == "placement-weighted", "{scenario}");
+    }
+    let comparison = &result["comparisons"][0];
+    assert_eq!(comparison["name"], "placement");
+    assert_eq!(comparison["checks"][0]["name"], "largest total / smallest");
 }
 
 #[test]

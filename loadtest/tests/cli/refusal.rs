@@ -30,6 +30,8 @@ fn usage_errors_exit_with_two_and_name_the_remedy() {
     says(&["run", "echo", "-c", "4000000000"], 2, &["-c 4000000000", "file descriptors"]);
     says(&["ratelimit", "tea"], 2, &["tea", "libevent-1"]);
     says(&["ratelimit", "group", "-d", "1s"], 2, &["-d 1s", "2s"]);
+    says(&["ratelimit", "placement", "-c", "1"], 2, &["-c 1", "at least 2"]);
+    says(&["serve", "echo", "--weights", "0", "--group-limit", "1MB/s"], 2, &["--weights", "zero"]);
     says(&["serve", "echo", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
     says(&["serve", "bare", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
     says(&["serve", "bare", "--cores", "99999"], 2, &["99999", "1024"]);
@@ -43,6 +45,9 @@ fn a_flag_that_would_change_nothing_is_refused() {
     says(&["serve", "bare", "--conn-limit", "1MB/s"], 2, &["serve bare", "no limits"]);
     says(&["ratelimit", "-c", "9"], 2, &["-c", "ratelimit group"]);
     says(&["ratelimit", "libevent-1", "--burst", "9MB"], 2, &["--burst", "ratelimit group"]);
+    says(&["ratelimit", "placement", "--tick", "10ms"], 2, &["--tick", "ratelimit group"]);
+    says(&["serve", "bare", "--port-per-core"], 2, &["serve bare", "--port-per-core"]);
+    says(&["serve", "echo", "--weights", "3,1"], 2, &["--group-limit"]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn a_limited_echo_reports_draws() {
 #[test]
 fn a_foreign_server_gives_the_clients_figures_and_with_its_pid_its_cpu_time() {
     let server = Served::start(&["bare"]);
-    let address = server.address.to_string();
+    let address = server.address().to_string();
     let alone = result(&["echo", &address]);
     assert!(number(&alone, "/totals/ops") > 0.0);
     assert!(alone["server"].is_null());
@@ -145,7 +145,7 @@ fn the_table_is_plain_text_with_a_verdict() {
 fn served_connections_are_echoed_and_sigterm_ends_with_zero() {
     for service in ["echo", "bare"] {
         let server = Served::start(&[service, "--cores", "2"]);
-        let mut stream = TcpStream::connect(server.address).unwrap();
+        let mut stream = TcpStream::connect(server.address()).unwrap();
         stream.write_all(b"sluice").unwrap();
         let mut reply = [0; 6];
         stream.read_exact(&mut reply).unwrap();
@@ -157,9 +157,23 @@ fn served_connections_are_echoed_and_sigterm_ends_with_zero() {
 }
 
 #[test]
+fn each_core_can_have_a_port_of_its_own() {
+    let server = Served::start(&["echo", "--cores", "2", "--port-per-core"]);
+    assert_eq!(server.addresses.len(), 2);
+    for address in &server.addresses {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"gate").unwrap();
+        let mut reply = [0; 4];
+        stream.read_exact(&mut reply).unwrap();
+        assert_eq!(&reply, b"gate");
+    }
+    assert_eq!(server.terminate().status.code(), Some(0));
+}
+
+#[test]
 fn a_source_stops_although_its_data_has_no_end() {
     let server = Served::start(&["source", "--conn-limit", "1kB/s"]);
-    let mut stream = TcpStream::connect(server.address).unwrap();
+    let mut stream = TcpStream::connect(server.address()).unwrap();
     stream.read_exact(&mut [0; 16]).unwrap();
     assert_eq!(server.terminate().status.code(), Some(0));
 }

@@ -1,37 +1,36 @@
 //! The servers made of the runtime: echo, source and sink, with limits and an audit.
 //!
-//! Owns a running runtime and the group its connections share. The group is made when the first
-//! connection comes under it, so that a test measures from the limit's own start and not from a
-//! burst saved up before. Connections can be held, so that all come under it at the same time and
-//! with something to move: whoever came first would else get the whole first tick. With an audit
-//! every metered operation is recorded and written when it stops.
+//! Owns a running runtime and its listeners: one port for all cores, or one for each. What its
+//! connections are under is in `limits`. With an audit every metered operation is recorded and
+//! written when it stops.
 
 mod handler;
+mod limits;
 mod recorder;
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use sluicegate::{
-    BevId, BevMut, BuildError, Clock, Core, CpuSet, Direction, Error, Group, GroupBuilder, Handle,
-    Handler, Pin, Running, Runtime, Shutdown, TokenBucketConfig,
+    BevMut, BuildError, Clock, Core, CpuSet, Error, Handle, Handler, ListenOptions, Pin, Running,
+    Runtime, Shutdown, Stopped,
 };
 
 use self::handler::{Echo, Sink, Source};
+use self::limits::Limits;
 use self::recorder::Recording;
 use super::{CoreCounts, GroupCounts, Server};
 use crate::arguments::{self, ServeArguments, Service};
-use crate::audit::Moment;
 use crate::exit::{Failure, Outcome};
-use crate::limits::{self, Terms};
 
 /// A running server on the runtime.
 pub(crate) struct Ours {
-    address: SocketAddr,
+    addresses: Vec<SocketAddr>,
     running: Running,
     limits: Arc<Limits>,
     audit: Option<Audit>,
@@ -44,19 +43,6 @@ struct Audit {
     recording: Recording,
 }
 
-/// The limits of a server and what they apply to.
-struct Limits {
-    group: Option<GroupBuilder>,
-    each: Option<TokenBucketConfig>,
-    /// Bytes taken from the group each tick by something outside it.
-    drain: Option<(i64, Duration)>,
-    made: OnceLock<(Group, Moment)>,
-    handle: Handle,
-    recording: Option<Recording>,
-    /// Connections that wait for [`Server::go`], where connections are held.
-    held: Option<Mutex<Vec<BevId>>>,
-}
-
 impl Ours {
     /// Builds the runtime, listens and starts the cores.
     ///
@@ -66,22 +52,20 @@ impl Ours {
     pub(crate) fn start(arguments: &ServeArguments, cpus: &[usize]) -> Outcome<Self> {
         let audit = arguments.audit.as_deref().map(Audit::new).transpose()?;
         let recording = audit.as_ref().map(|audit| audit.recording.clone());
-        let mut runtime = build(arguments, cpus, recording.as_ref())?;
+        let runtime = build(arguments, cpus, recording.as_ref())?;
         let limits = Arc::new(Limits::new(arguments, runtime.handle(), recording)?);
-        let listen = &arguments.listen;
-        let address = match arguments.service {
-            Service::Source => serve(&mut runtime, listen, &limits, Source::new(SOURCE_PIECE)),
-            Service::Sink => serve(&mut runtime, listen, &limits, Sink),
-            Service::Echo | Service::Bare => serve(&mut runtime, listen, &limits, Echo),
+        let (addresses, running) = match arguments.service {
+            Service::Source => serve(runtime, arguments, &limits, Source::new(SOURCE_PIECE)),
+            Service::Sink => serve(runtime, arguments, &limits, Sink),
+            Service::Echo | Service::Bare => serve(runtime, arguments, &limits, Echo),
         }?;
-        let running = runtime.start().map_err(|error| Failure::Server(error.to_string()))?;
-        Ok(Self { address, running, limits, audit })
+        Ok(Self { addresses, running, limits, audit })
     }
 }
 
 impl Server for Ours {
-    fn address(&self) -> SocketAddr {
-        self.address
+    fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
     }
 
     fn cores(&self) -> Vec<CoreCounts> {
@@ -104,9 +88,13 @@ impl Server for Ours {
     }
 
     fn group(&self) -> GroupCounts {
-        let Some((group, _)) = self.limits.made.get() else { return GroupCounts::default() };
+        let Some((group, _)) = self.limits.made() else { return GroupCounts::default() };
         let stats = group.stats();
-        GroupCounts { draws: stats.draws(), rebalances: stats.rebalances() }
+        GroupCounts {
+            draws: stats.draws(),
+            rebalances: stats.rebalances(),
+            waiting: stats.weight[0].max(stats.weight[1]),
+        }
     }
 
     fn clock_ns(&self) -> u64 {
@@ -127,7 +115,7 @@ impl Server for Ours {
             return Err(Failure::Server(format!("the runtime ended badly: {report}")));
         }
         let Some(Audit { path, file, recording }) = self.audit else { return Ok(()) };
-        let group = self.limits.made.get().map(|(_, made)| *made);
+        let group = self.limits.made().map(|(_, made)| *made);
         let log = recording.into_log(group, cores);
         let mut file = BufWriter::new(file);
         log.write(&mut file)
@@ -143,104 +131,6 @@ impl Audit {
             .map_err(Failure::io(format!("creating the audit {}", path.display())))?;
         Ok(Self { path: path.to_owned(), file, recording: Recording::new() })
     }
-}
-
-impl Limits {
-    fn new(
-        arguments: &ServeArguments,
-        handle: Handle,
-        recording: Option<Recording>,
-    ) -> Outcome<Self> {
-        let limits = &arguments.limits;
-        let config = |terms: Option<Terms>| -> Outcome<Option<TokenBucketConfig>> {
-            let broken = arguments.break_limiter;
-            let terms = terms.map(|terms| if broken { terms.broken() } else { terms });
-            terms.map(|terms| terms.config(arguments.service)).transpose()
-        };
-        let group = config(Terms::group(limits)?)?;
-        let new = Self {
-            group: group.map(|config| limits::group(config, limits.min_share)),
-            each: config(Terms::connection(limits)?)?,
-            drain: limits.group_drain.zip(limits.tick).map(|(size, tick)| (size.0 as i64, tick)),
-            made: OnceLock::new(),
-            handle,
-            recording,
-            held: arguments.hold.then(Mutex::default),
-        };
-        // A group that cannot be built is refused now and not at the first connection.
-        let trial = new.group.as_ref().map(|group| group.clone().build());
-        trial.transpose().map_err(|error| Failure::Usage(error.to_string()))?;
-        Ok(new)
-    }
-
-    /// Puts a new connection under the limits, or holds it.
-    fn admit(&self, connection: &mut BevMut<'_>) {
-        match &self.held {
-            None => self.apply(connection),
-            Some(held) => {
-                connection.disable(Direction::Read);
-                held.lock().expect("nobody panics while holding it").push(connection.id());
-            }
-        }
-    }
-
-    /// Puts the connections that one core holds under the limits and lets them run.
-    fn release(&self, core: &mut Core) {
-        let Some(held) = &self.held else { return };
-        for id in held.lock().expect("nobody panics while holding it").iter() {
-            if let Some(mut connection) = core.get(*id) {
-                self.apply(&mut connection);
-                connection.enable(Direction::Read);
-            }
-        }
-    }
-
-    /// Puts a connection under the limits.
-    fn apply(&self, connection: &mut BevMut<'_>) {
-        if let Some(builder) = &self.group {
-            let (group, _) = self.made.get_or_init(|| self.make(builder));
-            connection.join(group).expect("the group has a seat for every core of this machine");
-            if let Some(recording) = &self.recording {
-                recording.note_member(connection.id(), 1);
-            }
-        }
-        if let Some(config) = &self.each {
-            let (_, set) = bracket(|| connection.set_rate_limit(Some(config.clone())));
-            if let Some(recording) = &self.recording {
-                recording.note_limit(connection.id(), set);
-            }
-        }
-    }
-
-    fn make(&self, builder: &GroupBuilder) -> (Group, Moment) {
-        let build = || builder.clone().build();
-        let (group, made) =
-            bracket(|| build().expect("the same numbers were accepted at the start"));
-        if let Some((bytes, tick)) = self.drain {
-            let group = group.clone();
-            // A core that has stopped needs no drain.
-            let _ = self.handle.submit_to(0, move |core| arm_drain(core, group, bytes, tick));
-        }
-        (group, made)
-    }
-}
-
-/// Takes bytes from both directions of a group at every tick from the next on.
-fn arm_drain(core: &mut Core, group: Group, bytes: i64, tick: Duration) {
-    core.after(tick, move |core| {
-        // A direction the service does not use has no limit and nothing to drain.
-        let _unlimited = group.decrement_read(bytes);
-        let _unlimited = group.decrement_write(bytes);
-        arm_drain(core, group, bytes, tick);
-    });
-}
-
-/// Does something and says between which clock readings.
-fn bracket<T>(act: impl FnOnce() -> T) -> (T, Moment) {
-    let clock = Clock::process();
-    let not_before_ns = clock.now().as_nanos();
-    let done = act();
-    (done, Moment { not_before_ns, not_after_ns: clock.now().as_nanos() })
 }
 
 fn build(
@@ -273,25 +163,61 @@ fn build(
     })
 }
 
+/// Listens, on one port or one for each core, and starts the cores.
 fn serve<H: Handler + Prepare>(
-    runtime: &mut Runtime,
-    listen: &str,
+    mut runtime: Runtime,
+    arguments: &ServeArguments,
     limits: &Arc<Limits>,
     handler: H,
-) -> Outcome<SocketAddr> {
+) -> Outcome<(Vec<SocketAddr>, Running)> {
     let limits = Arc::clone(limits);
     let accept = move |connection: &mut BevMut<'_>| {
         limits.admit(connection);
         handler.prepare(connection)
     };
-    runtime.listen(listen, accept).map_err(|error| match error {
+    let listen = &arguments.listen;
+    let refused = |error: Error| match error {
         Error::Address { source, .. } => Failure::address(listen, &source),
         other => Failure::Server(other.to_string()),
-    })
+    };
+    let mut options = ListenOptions::new();
+    if let Some(size) = arguments.send_buffer {
+        options = options.send_buffer(size.0 as usize);
+    }
+    let start =
+        |runtime: Runtime| runtime.start().map_err(|error| Failure::Server(error.to_string()));
+    if !arguments.port_per_core {
+        let listener = runtime.listen_with(listen, options, accept).map_err(refused)?;
+        return Ok((vec![listener.local_addr()], start(runtime)?));
+    }
+    let running = start(runtime)?;
+    let handle = running.handle();
+    let open = |core| listen_on(&handle, core, listen, &options, accept.clone()).map_err(refused);
+    let addresses = (0..handle.core_count()).map(open).collect::<Outcome<_>>()?;
+    Ok((addresses, running))
+}
+
+/// Listens on one core alone.
+fn listen_on<H: Handler>(
+    handle: &Handle,
+    core: usize,
+    listen: &str,
+    options: &ListenOptions,
+    accept: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+) -> Result<SocketAddr, Error> {
+    let (bound, answer) = mpsc::channel();
+    let (listen, options) = (listen.to_owned(), options.clone());
+    handle.submit_to(core, move |core| {
+        // Nobody gives up waiting for it.
+        let _ = bound.send(core.listen(listen, options, accept));
+    })?;
+    // A core that stops drops the message, and with it the sender.
+    let listener = answer.recv().map_err(|_| Stopped { core })?;
+    Ok(listener?.local_addr())
 }
 
 /// Makes the handler of a new connection, and whatever it begins with.
-trait Prepare: Sync + Send {
+trait Prepare: Clone + Sync + Send {
     fn prepare(&self, connection: &mut BevMut<'_>) -> Self;
 }
 
