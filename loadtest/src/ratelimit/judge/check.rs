@@ -15,9 +15,6 @@ pub(crate) struct Check {
     pub(crate) pass: bool,
     /// Whether it says nothing about the limit, because the machine was busy.
     pub(crate) inconclusive: bool,
-    /// Whether the value depends on when the machine let the program run.
-    #[serde(skip)]
-    pub(crate) is_timing: bool,
 }
 
 impl Check {
@@ -32,12 +29,12 @@ impl Check {
 
     pub(crate) fn at_least(name: &'static str, value: f64, least: f64) -> Self {
         let pass = value >= least;
-        Self { name, value, least, most: None, pass, inconclusive: false, is_timing: false }
+        Self { name, value, least, most: None, pass, inconclusive: false }
     }
 
     /// The same check of a figure that a busy machine spoils; `noisy` says that it was busy.
     pub(crate) fn timing(self, noisy: bool) -> Self {
-        Self { inconclusive: noisy && !self.pass, is_timing: true, ..self }
+        Self { inconclusive: noisy && !self.pass, ..self }
     }
 
     /// Whether it speaks against what was checked.

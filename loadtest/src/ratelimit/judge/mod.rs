@@ -50,7 +50,8 @@ pub(crate) struct Judgement {
     pub(crate) name: &'static str,
     pub(crate) pass: bool,
     pub(crate) members: usize,
-    /// Cores they live on.
+    /// What they weigh together, and how many cores they live on.
+    pub(crate) member_weight: u64,
     pub(crate) member_cores: usize,
     pub(crate) configured_bytes_per_sec: f64,
     /// Of the configured rate, by the server's log.
@@ -108,6 +109,7 @@ pub(crate) fn judge(scenario: &Scenario, trace: &Trace<'_>) -> Outcome<Judgement
         name: scenario.name,
         pass: false,
         members: scenario.members,
+        member_weight: trace.log.members.values().map(|member| u64::from(member.weight)).sum(),
         member_cores: cores(trace.log),
         configured_bytes_per_sec: configured,
         achieved_ratio: ratio(service.bytes(), configured, trace.measured()),
