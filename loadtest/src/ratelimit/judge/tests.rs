@@ -128,7 +128,7 @@ fn shares_are_by_weight() {
         heavy.members.insert(member, Member { core: 0, weight });
     }
     let judgement = judged(&heavy);
-    assert_eq!(failed(&judgement), [""; 0]);
+    assert_eq!((failed(&judgement), judgement.member_weight), (vec![], 20));
     assert!((judgement.jain - 1.0).abs() < 1e-5 && judgement.max_share_ratio < 1.01);
 }
 
@@ -238,6 +238,10 @@ fn on_a_busy_machine_too_little_proves_nothing_but_too_much_does() {
     assert!(slow.pass && slow.checks.iter().any(|check| check.inconclusive));
     assert_eq!(slow.peer_excess_bytes, None);
     assert!(!judge_noisy(&log(|_, _| 1050)).pass);
+    let mut uneven = log(|_, member| if member == 0 { 0 } else { 1111 });
+    assert!(!judge_noisy(&uneven).pass, "one core serves its members in turn however slowly");
+    uneven.members = [0, 1].map(|n| (n, Member { core: n as usize, weight: 1 })).into();
+    assert!(judge_noisy(&uneven).pass, "the other core may have got no CPU");
 }
 
 #[test]
