@@ -165,13 +165,13 @@ impl GroupShard {
 
     /// Books an operation: `used` bytes were moved, and more work is `pending` or not.
     ///
-    /// What the grant did not use goes back. A member that came from the queue leaves it unless
-    /// `pending`; otherwise it stays in front while its round lasts and goes to the back after
-    /// it, or when it moved nothing. A grant from [`request`](Self::request) leaves the queue as
-    /// it is: ask again. O(1), no clock.
+    /// What the grant did not use goes back. A member that waits leaves the queue unless work is
+    /// `pending`. One that came from the queue for this grant returns to it if so: to the front
+    /// while its round lasts, to the back after it, or when it moved nothing. A grant from
+    /// [`request`](Self::request) puts nobody into the queue: ask again. O(1), no clock.
     ///
     /// # Panics
-    /// If `member` was never given out by this shard.
+    /// May, if `member` was never given out by this shard.
     #[inline]
     pub fn settle(&mut self, member: MemberId, grant: Grant, used: u64, pending: bool) {
         debug_assert!(used <= grant.bytes, "moved {used} of {} granted bytes", grant.bytes);

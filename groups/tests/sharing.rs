@@ -65,6 +65,35 @@ fn a_lease_in_hand_is_for_those_who_wait_not_for_newcomers() {
 }
 
 #[test]
+fn a_member_that_waits_for_more_stays_only_while_work_is_pending() {
+    for pending in [true, false] {
+        let group = fast().build(ms(0)).unwrap();
+        let (mut shard, member) = core(&group, 1);
+        let grant = shard.request(member, READ, 100, || ms(0)).unwrap();
+        assert_eq!(shard.request(member, READ, 10_000, || ms(0)), None);
+        shard.settle(member, grant, 100, pending);
+        assert_eq!(shard.is_queued(member, READ), pending);
+    }
+}
+
+#[test]
+fn only_the_grant_from_the_queue_places_its_member_there_again() {
+    let group = fast().build(ms(0)).unwrap();
+    let (mut shard, first) = core(&group, 1);
+    exhaust(&mut shard, first, ms(0));
+    shard.cancel(first, READ);
+    assert_eq!(shard.request(first, READ, 4000, || ms(0)), None);
+    let (_, _, from_queue) = shard.poll_grant(READ, || ms(50)).unwrap();
+    let meanwhile = shard.request(first, READ, 100, || panic!("the lease suffices")).unwrap();
+    let second = shard.join(1, NonZeroU32::MIN);
+    assert_eq!(shard.request(second, READ, 10_000, || ms(50)), None);
+    shard.settle(first, meanwhile, 100, true);
+    assert!(!shard.is_queued(first, READ), "the other operation is under way");
+    shard.settle(first, from_queue, 4000, true);
+    assert!(shard.is_queued(first, READ));
+}
+
+#[test]
 fn a_rebalance_gives_back_what_waiting_members_cannot_use() {
     let group = fast().build(ms(0)).unwrap();
     let mut shard = half_served(&group);
