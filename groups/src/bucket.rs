@@ -129,8 +129,9 @@ impl Level {
     fn settle(&mut self, now: Time) -> i64 {
         if now > self.settled {
             let produced = self.clock.produced(now);
-            let gained = i64::try_from(produced - self.produced).unwrap_or(i64::MAX);
-            self.tokens = self.tokens.saturating_add(gained).min(self.burst);
+            // As much as fills the deepest debt: 64 bits without a sign.
+            let gained = u64::try_from(produced - self.produced).unwrap_or(u64::MAX);
+            self.tokens = self.tokens.saturating_add_unsigned(gained).min(self.burst);
             (self.settled, self.produced) = (now, produced);
         }
         self.tokens

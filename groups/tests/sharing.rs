@@ -135,6 +135,27 @@ fn a_config_that_lifts_the_limit_while_a_member_queues_is_not_missed() {
 }
 
 #[test]
+fn a_new_config_reaches_every_core_within_one_rebalance_and_drops_nobody() {
+    let group = fast().seats(3).rebalance(Rebalance::Every(Duration::from_millis(20)));
+    let group = group.build(ms(0)).unwrap();
+    let mut cores: Vec<_> = (0..3).map(|_| core(&group, 1)).collect();
+    for (shard, member) in &mut cores {
+        exhaust(shard, *member, ms(0));
+        assert_eq!(shard.max_grant(READ), 10_000);
+    }
+    // Nobody listens to the wake-ups here.
+    let before = group.read_limit(ms(1));
+    group.set_config(ms(1), TokenBucketConfig::per_second("1MB/s".parse().unwrap())).unwrap();
+    assert_eq!(group.read_limit(ms(1)), before, "no level is raised");
+    for (shard, member) in &mut cores {
+        assert!(shard.poll_deadline() <= Some(ms(20)), "a rebalance is due");
+        shard.handle_deadline(ms(20));
+        assert_eq!(shard.max_grant(READ), 1000, "a lease of the new config");
+        assert!(shard.is_queued(*member, READ) && shard.member_count() == 1);
+    }
+}
+
+#[test]
 fn a_core_whose_limit_went_and_came_back_joins_again() {
     let group = fast().build(ms(0)).unwrap();
     let (mut shard, member) = core(&group, 1);

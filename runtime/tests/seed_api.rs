@@ -177,7 +177,7 @@ fn bufferevent_rate_limit_group_new() {
 }
 
 /// `bufferevent_rate_limit_group_set_cfg`: no member dropped, level never raised. (That it reaches
-/// every core within one rebalance is shown in `groups/tests/group.rs`.)
+/// every core within one rebalance is shown in `groups/tests/sharing.rs`.)
 #[test]
 fn bufferevent_rate_limit_group_set_cfg() {
     let mut world = World::new(7);
