@@ -323,7 +323,8 @@ impl Lane {
         if share.all > self.weight {
             // Others with more credit draw first: waking for what they take would be in vain.
             let ahead = self.credit.ahead(share, self.quantum).min(plan.depth / 2);
-            bytes = (filled + ahead as i64).max(away(self.credit.solvent_at(share)));
+            let reached = filled.saturating_add_unsigned(ahead);
+            bytes = reached.max(away(self.credit.solvent_at(share)));
             // What nobody claims comes first, if the depth can hold that much.
             let free = plan.window_bytes.max(self.quantum) + self.quantum.max(short);
             if free <= plan.depth {

@@ -161,6 +161,25 @@ fn a_debt_is_paid_back_to_the_day_whenever_it_is_looked_at() {
 }
 
 #[test]
+fn a_core_that_overslept_by_centuries_with_a_member_waiting_has_a_deadline() {
+    // A byte in two nanoseconds: 2^63 of them until the end of time.
+    let tick = Some(Duration::from_nanos(2));
+    let config = TokenBucketConfig::new(1, 2, 1, 2, tick).unwrap();
+    let group = Group::builder(config).min_share(1).build(Time::ZERO).unwrap();
+    let ((mut light, waiting), (mut heavy, _)) =
+        (seat(&group, Time::ZERO), seat(&group, Time::ZERO));
+    assert_eq!(light.request(waiting, READ, 2, || Time::ZERO), None, "a byte is there");
+    let member = heavy.join(0, NonZeroU32::new(2).unwrap());
+    assert_eq!(heavy.request(member, READ, 2, || Time::ZERO), None, "others wait too");
+    assert_eq!(group.read_limit(Time::MAX), 2, "the word is near its clock again");
+    for shard in [&mut light, &mut heavy] {
+        assert!(shard.poll_deadline().is_some());
+        let (_, member, grant) = shard.poll_grant(READ, || Time::MAX).expect("all is there");
+        shard.settle(member, grant, 0, false);
+    }
+}
+
+#[test]
 fn an_own_limit_that_was_silent_for_any_time_is_full() {
     for rate in RATES {
         for config in [smooth(rate), ticking(rate)] {
