@@ -150,7 +150,8 @@ impl Simulator {
         self.run_until(self.now + span);
     }
 
-    /// Lets time pass in which no core runs, as when the machine is suspended: what was due is late.
+    /// Lets time pass in which no core runs, as when the machine is suspended: what was due is
+    /// late.
     pub fn pause(&mut self, span: Duration) {
         self.now = self.now + span;
         for index in self.seated() {
