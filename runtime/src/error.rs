@@ -6,7 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use groups::{ConfigError, NoSeat, RateError};
+use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
 use crate::handle::Stopped;
 use crate::placement::PlacementError;
@@ -60,6 +60,9 @@ pub enum Error {
     /// A group has members on as many cores as it has seats.
     #[error(transparent)]
     NoSeat(#[from] NoSeat),
+    /// A limit was to be adjusted that is not there.
+    #[error(transparent)]
+    NoLimit(#[from] NoLimit),
     /// A core has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),

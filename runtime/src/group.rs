@@ -59,10 +59,25 @@ impl Group {
         self.inner.config()
     }
 
-    /// Replaces the configuration; every core has it within one rebalance, no level is raised.
+    /// Replaces the configuration while bytes flow: no member is dropped and no level raised.
+    ///
+    /// Every core has it within one rebalance. Until then a window's burst is the larger of both
+    /// and what was produced or credited since the change. A tick of unchanged length keeps its
+    /// beat; one that changes begins anew.
     ///
     /// # Errors
-    /// As for building; the old configuration then stays.
+    /// As for building, and after [`disband`](Self::disband); the old configuration then stays.
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::{Group, TokenBucketConfig};
+    ///
+    /// let tenant = Group::new(TokenBucketConfig::per_second("10MB/s".parse()?))?;
+    /// let night = TokenBucketConfig::per_second("50MB/s".parse()?);
+    /// tenant.set_config(night.clone())?;
+    /// assert_eq!(tenant.config(), night);
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
     pub fn set_config(&self, config: TokenBucketConfig) -> Result<(), ConfigError> {
         self.inner.set_config(self.clock.now(), config)
     }
@@ -104,6 +119,17 @@ impl Group {
     ///
     /// # Errors
     /// Reading has no limit, or the group was disbanded.
+    ///
+    /// # Examples
+    /// What the tenant has moved elsewhere counts here too:
+    /// ```
+    /// use sluicegate::{Group, TokenBucketConfig};
+    ///
+    /// let tenant = Group::new(TokenBucketConfig::per_second("1kB/s".parse()?))?;
+    /// tenant.decrement_read(1_000_000)?;
+    /// assert!(tenant.read_limit() < 0, "a debt of a quarter of an hour");
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
     pub fn decrement_read(&self, bytes: i64) -> Result<(), NoLimit> {
         self.inner.decrement(self.clock.now(), Direction::Read, bytes)
     }
@@ -117,7 +143,9 @@ impl Group {
         self.inner.decrement(self.clock.now(), Direction::Write, bytes)
     }
 
-    /// Bytes read and written by all members since the start or the last reset.
+    /// Bytes read and written by all members since the start or the last reset; exact when quiet.
+    ///
+    /// Adjustments by hand do not count. Wraps at 2^64: after 5.8 years at 100 GB/s.
     pub fn totals(&self) -> (u64, u64) {
         self.inner.totals()
     }
@@ -127,7 +155,9 @@ impl Group {
         self.inner.reset_totals();
     }
 
-    /// Lets all members go, who run unlimited from here on.
+    /// Lets all members go, on every core; they run unlimited from here on.
+    ///
+    /// Dropping handles does not: a group lives as long as it has a member.
     pub fn disband(&self) {
         self.inner.disband();
     }
@@ -137,7 +167,7 @@ impl Group {
         self.inner.seats()
     }
 
-    /// The figures of the group, seat by seat.
+    /// The figures of the group, seat by seat: what each core holds, waits for and has done.
     pub fn stats(&self) -> GroupStats {
         self.inner.stats()
     }
