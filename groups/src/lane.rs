@@ -163,19 +163,21 @@ impl Lane {
     /// Takes nothing when that would not suffice: bytes in a lease that cannot serve anyone are
     /// bytes another core waits for.
     pub(crate) fn draw(&mut self, desk: Desk<'_>, least: u64, claim: u64, now: Time) -> bool {
-        let Some(plan) = self.plan else { return true };
         let mut short = least.saturating_sub(self.lease);
-        if short == 0 {
+        if short == 0 || self.plan.is_none() {
             return true;
         }
         self.seen = self.seen.max(now);
         if self.seen >= self.fresh_until {
             self.fresh_until = desk.shared.freshen(self.seen, self.direction);
         }
-        let g = plan.clock.at(self.seen);
         if self.weight == 0 && desk.word.weight() > 0 {
             self.join(desk, claim);
         }
+        let share = self.share(desk);
+        // Borrowed, as a copy of the plan would cost as much as the draw.
+        let Some(plan) = &self.plan else { return true };
+        let g = plan.clock.at(self.seen);
         if plan.can_spill() {
             short = plan.worthwhile(desk.word.level(g, plan.depth), short);
         }
@@ -183,7 +185,6 @@ impl Lane {
             0 => short,
             most => most.saturating_sub(self.lease + self.lent),
         };
-        let share = self.share(desk);
         let alone = plan.sharing != Sharing::ByWeight || share.all == self.weight.max(1);
         if alone {
             self.credit.reset(g);
