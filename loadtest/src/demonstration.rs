@@ -19,6 +19,7 @@ use crate::descriptors;
 use crate::exit::{Failure, Outcome};
 use crate::figure::{bytes, count, microseconds, plain};
 use crate::measurement::{self, Subject};
+use crate::median::median;
 use crate::output::Output;
 use crate::progress::Progress;
 use crate::ratelimit::{self, Finding, Scenario};
@@ -48,7 +49,7 @@ pub(crate) fn run(break_limiter: bool) -> Outcome {
     let placement = Placement::resolve(&choice, &choice, &cpus::allowed()?, cpus::quota())?;
     let scenario = Scenario::group(&group_arguments())?;
     let round = ROUND_WARMUP + ROUND;
-    let total = round * 2 * ROUNDS as u32 + scenario.warmup + scenario.duration;
+    let total = round * 2 * ROUNDS as u32 + scenario.length();
     let mut progress = Progress::new(total);
     progress.aside(|| output.text(&heading(&placement)))?;
 
@@ -233,16 +234,6 @@ fn group_part(finding: &Finding) -> String {
     text
 }
 
-/// The middle figure; the mean of the two in the middle of an even number.
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    match figures.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => figures[count / 2],
-        count => (figures[count / 2 - 1] + figures[count / 2]) / 2.0,
-    }
-}
-
 const CONNECTIONS: usize = 64;
 const REQUEST_BYTES: usize = 64;
 const ROUNDS: usize = 3;
@@ -261,13 +252,6 @@ What to try next
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(Vec::new()).is_nan());
-    }
 
     #[test]
     fn the_group_of_the_demonstration_is_64_members_of_10_mb_a_second() {

@@ -18,6 +18,7 @@ mod figure;
 mod latency;
 mod limits;
 mod measurement;
+mod median;
 mod output;
 mod procfs;
 mod progress;

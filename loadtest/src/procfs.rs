@@ -34,6 +34,16 @@ impl CpuTime {
         }
     }
 
+    /// What both used together.
+    pub(crate) fn plus(&self, other: &Self) -> Self {
+        Self {
+            total_ns: self.total_ns + other.total_ns,
+            waited_ns: self.waited_ns + other.waited_ns,
+            user_ticks: self.user_ticks + other.user_ticks,
+            system_ticks: self.system_ticks + other.system_ticks,
+        }
+    }
+
     /// The user part of the total in nanoseconds, or nothing where too few ticks were sampled.
     pub(crate) fn user_ns(&self) -> Option<u64> {
         let ticks = self.user_ticks + self.system_ticks;

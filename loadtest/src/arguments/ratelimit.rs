@@ -21,10 +21,10 @@ pub(crate) struct RatelimitArguments {
     /// Writes the results as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// group, placement: members [default: 64; placement: 1000]
+    /// group, placement, suspended: members [default: 64, 1000, 19000]
     #[arg(short, long, value_name = "N")]
     pub(crate) connections: Option<usize>,
-    /// group, placement: limit of all members together [default: 10MB/s; placement: 50MB/s]
+    /// group, placement: limit of all members together [default: 10MB/s, 50MB/s]
     #[arg(long, value_name = "BW")]
     pub(crate) group_limit: Option<Rate>,
     /// group: most that may pass at once
@@ -39,7 +39,7 @@ pub(crate) struct RatelimitArguments {
     /// CPUs of the server, one core each; placement takes two at least
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub(crate) server_cpus: CpuChoice,
-    /// group, placement: measured part [default: 10s]
+    /// group, placement, suspended: measured part [default: 10s; suspended: 1200ms each]
     #[arg(short, long, value_name = "T", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 }
@@ -51,12 +51,12 @@ impl RatelimitArguments {
         names: &[&str],
     ) -> Option<(&'static str, &'static [&'static str])> {
         let flags: [(_, _, &[&str]); 6] = [
-            ("-c", self.connections.is_some(), &["group", "placement"]),
+            ("-c", self.connections.is_some(), &["group", "placement", "suspended"]),
             ("--group-limit", self.group_limit.is_some(), &["group", "placement"]),
             ("--burst", self.burst.is_some(), &["group"]),
             ("--tick", self.tick.is_some(), &["group"]),
             ("--min-share", self.min_share.is_some(), &["group"]),
-            ("-d", self.duration.is_some(), &["group", "placement"]),
+            ("-d", self.duration.is_some(), &["group", "placement", "suspended"]),
         ];
         let unheeded = |heeding: &[&str]| !names.iter().any(|name| heeding.contains(name));
         let mut given = flags.iter().filter(|(_, is_given, _)| *is_given);

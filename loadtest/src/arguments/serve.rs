@@ -120,6 +120,12 @@ pub(crate) struct ServeArguments {
     /// The kernel's send buffer of each connection [default: the kernel's choice]
     #[arg(long, value_name = "SIZE")]
     pub(crate) send_buffer: Option<Size>,
+    /// source: the most of a single write
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) write_size: Option<Size>,
+    /// source: sends that much in all by a timer, in writes of --write-size, instead of all it can
+    #[arg(long, value_name = "BW", requires = "write_size")]
+    pub(crate) pace: Option<Rate>,
     /// Writes every metered operation to this file at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
@@ -151,6 +157,8 @@ impl ServeArguments {
             port_per_core: false,
             weights: Vec::new(),
             send_buffer: None,
+            write_size: None,
+            pace: None,
             audit: None,
             controlled: true,
             hold: false,
@@ -181,6 +189,8 @@ impl ServeArguments {
         flag("--min-share", bytes(limits.min_share));
         flag("--group-drain", bytes(limits.group_drain));
         flag("--send-buffer", bytes(self.send_buffer));
+        flag("--write-size", bytes(self.write_size));
+        flag("--pace", self.pace.map(|rate| rate.to_string()));
         let weights: Vec<String> = self.weights.iter().map(ToString::to_string).collect();
         flag("--weights", (!weights.is_empty()).then(|| weights.join(",")));
         if let Some(path) = &self.audit {
@@ -223,6 +233,8 @@ mod tests {
         server.port_per_core = true;
         server.weights = [3, 1].map(|weight| NonZeroU32::new(weight).unwrap()).to_vec();
         server.send_buffer = Some(Size(4096));
+        server.write_size = Some(Size(1000));
+        server.pace = server.limits.group_limit;
         let line = std::iter::once("loadtest".into()).chain(server.to_command_line());
         let arguments = Arguments::try_parse_from(line).unwrap();
         assert!(arguments.break_limiter);
@@ -231,5 +243,6 @@ mod tests {
         assert_eq!((read.cpus, read.cores), (server.cpus, Some(2)));
         assert!(read.controlled && read.port_per_core);
         assert_eq!((read.weights, read.send_buffer), (server.weights, server.send_buffer));
+        assert_eq!((read.write_size, read.pace), (server.write_size, server.pace));
     }
 }

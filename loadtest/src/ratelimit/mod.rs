@@ -8,13 +8,14 @@ mod judge;
 mod placement;
 mod plan;
 mod scenario;
+mod suspended;
 mod table;
 mod trial;
 
 use serde::Serialize;
 
 use self::comparison::Comparison;
-use self::plan::{Plan, Results, Stage};
+use self::plan::{Entry, Plan, Results, Stage};
 use self::scenario::NAMES;
 pub(crate) use self::scenario::Scenario;
 pub(crate) use self::trial::{Finding, check};
@@ -36,7 +37,7 @@ struct RatelimitResult {
     server_cpus: String,
     client_cpus: String,
     shared_core: Option<String>,
-    scenarios: Vec<Finding>,
+    scenarios: Vec<Entry>,
     comparisons: Vec<Comparison>,
 }
 

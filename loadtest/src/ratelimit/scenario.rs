@@ -138,6 +138,11 @@ impl Scenario {
         Ok(Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)))
     }
 
+    /// How long a run takes at least.
+    pub(crate) fn length(&self) -> Duration {
+        self.warmup + self.duration
+    }
+
     /// How often a member gets a turn at best: once a round, and in no less than a tick.
     ///
     /// # Errors
@@ -204,7 +209,7 @@ impl Scenario {
 }
 
 /// Names and one line each, in order.
-pub(crate) const NAMES: [(&str, &str); 6] = [
+pub(crate) const NAMES: [(&str, &str); 7] = [
     (
         "libevent-1",
         "30 echoes in a group of 30 kB/s, tick 100 ms: total ± 1000 B/s, deviation ≤ 100",
@@ -216,6 +221,10 @@ pub(crate) const NAMES: [(&str, &str); 6] = [
     (
         "placement",
         "a group all on one core, spread evenly, 999:1 and by weights 3:1: no difference",
+    ),
+    (
+        "suspended",
+        "1,000 to 19,000 members waiting for 10 MB/s: CPU per second within 1.3 x, ≤ 70 ms",
     ),
 ];
 

@@ -6,8 +6,9 @@ use std::fmt::Write;
 
 use super::comparison::Comparison;
 use super::judge::{Check, Judgement};
-use super::{Finding, NAMES};
+use super::{Finding, NAMES, suspended};
 use crate::figure::{bytes, count, four_decimals, microseconds, plain};
+use crate::verdict::Remark;
 
 /// The scenarios, a line each.
 pub(super) fn list() -> String {
@@ -28,10 +29,53 @@ pub(super) fn compared(comparison: &Comparison) -> String {
     let (name, pass) = (comparison.name, verdict(comparison.pass));
     // Writing to a string cannot fail.
     let _ = writeln!(text, "{name:<20}{pass}   compared");
+    for (name, value) in &comparison.figures {
+        let _ = writeln!(text, "  {}: {}", name.replace('_', " "), plain(Some(*value)));
+    }
     for check in &comparison.checks {
         let _ = bar(&mut text, check);
     }
     text + "\n"
+}
+
+/// What a number of waiting members cost.
+pub(super) fn suspended(finding: &suspended::Finding) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_suspended(&mut text, finding);
+    text
+}
+
+fn write_suspended(text: &mut String, finding: &suspended::Finding) -> std::fmt::Result {
+    let slices: Vec<String> =
+        finding.slices_cpu_ms_per_sec.iter().map(|ms| format!("{ms:.1}")).collect();
+    writeln!(
+        text,
+        "{:<20}{}   {} of {} members waiting, {}/s configured",
+        finding.name,
+        verdict(finding.pass),
+        finding.waiting,
+        finding.members,
+        bytes(finding.configured_bytes_per_sec)
+    )?;
+    writeln!(
+        text,
+        "  server {:.1} ms CPU/s ({})   {} us per operation, {} of it in user space",
+        finding.server_cpu_ms_per_sec,
+        slices.join(", "),
+        plain(Some(finding.server_cpu_us_per_op)),
+        plain(finding.server_user_us_per_op)
+    )?;
+    writeln!(
+        text,
+        "  {} operations/s   {} draws per operation   client {:.0} % of its CPU   steal {:.1} %",
+        count(finding.operations_per_sec),
+        plain(Some(finding.draws_per_op)),
+        finding.client_cpu_fraction * 100.0,
+        finding.steal_fraction * 100.0
+    )?;
+    remarks_and_bars(text, &finding.remarks, &finding.checks)?;
+    writeln!(text)
 }
 
 fn verdict(pass: bool) -> &'static str {
@@ -62,11 +106,15 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
         finding.server_cpu_ms_per_sec,
         finding.steal_fraction * 100.0
     )?;
-    for remark in &finding.remarks {
+    remarks_and_bars(text, &finding.remarks, &judgement.checks)?;
+    writeln!(text)
+}
+
+fn remarks_and_bars(text: &mut String, remarks: &[Remark], checks: &[Check]) -> std::fmt::Result {
+    for remark in remarks {
         writeln!(text, "  {}: {}", remark.name, remark.sentence)?;
     }
-    judgement.checks.iter().try_for_each(|check| bar(text, check))?;
-    writeln!(text)
+    checks.iter().try_for_each(|check| bar(text, check))
 }
 
 fn figures(text: &mut String, judgement: &Judgement) -> std::fmt::Result {

@@ -74,7 +74,7 @@ pub(crate) fn check(
         duration: scenario.duration,
         keep_receipts: true,
     };
-    progress.step(scenario.name, scenario.warmup + scenario.duration);
+    progress.step(scenario.name, scenario.length());
     let subject =
         if scenario.hold { Subject::Held(&mut server) } else { Subject::Child(&mut server) };
     let measurement = measurement::take(&load, subject, &placement.server, progress)?;

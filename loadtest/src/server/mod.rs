@@ -97,6 +97,12 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
         return Err(Failure::Usage(format!("--cores {cores}: give 1 to {MAX_CORES}")));
     }
     Terms::check(&arguments.limits)?;
+    if arguments.write_size.is_some() && arguments.service != Service::Source {
+        return Err(Failure::Usage("--write-size is of serve source; drop it".to_owned()));
+    }
+    if arguments.pace.is_some() && arguments.cores.unwrap_or(cpus.len()) > 1 {
+        return Err(Failure::Usage("--pace runs on one core; give --cores 1".to_owned()));
+    }
     match arguments.service {
         Service::Bare if arguments.limits.any() || arguments.audit.is_some() => Err(
             Failure::Usage("serve bare has no limits to audit; drop them or serve echo".to_owned()),

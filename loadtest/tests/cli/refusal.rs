@@ -31,6 +31,9 @@ fn usage_errors_exit_with_two_and_name_the_remedy() {
     says(&["ratelimit", "tea"], 2, &["tea", "libevent-1"]);
     says(&["ratelimit", "group", "-d", "1s"], 2, &["-d 1s", "2s"]);
     says(&["ratelimit", "placement", "-c", "1"], 2, &["-c 1", "at least 2"]);
+    says(&["ratelimit", "suspended", "-c", "4000000"], 2, &["-c 4000000", "file descriptors"]);
+    let paced = ["serve", "source", "--pace", "1MB/s", "--write-size", "1000"];
+    says(&[&paced[..], &["--cores", "2"]].concat(), 2, &["--pace", "--cores 1"]);
     says(&["serve", "echo", "--weights", "0", "--group-limit", "1MB/s"], 2, &["--weights", "zero"]);
     says(&["serve", "echo", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
     says(&["serve", "bare", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
@@ -46,6 +49,9 @@ fn a_flag_that_would_change_nothing_is_refused() {
     says(&["ratelimit", "-c", "9"], 2, &["-c", "ratelimit group"]);
     says(&["ratelimit", "libevent-1", "--burst", "9MB"], 2, &["--burst", "ratelimit group"]);
     says(&["ratelimit", "placement", "--tick", "10ms"], 2, &["--tick", "ratelimit group"]);
+    says(&["ratelimit", "suspended", "--group-limit", "1MB/s"], 2, &["--group-limit", "placement"]);
+    says(&["serve", "echo", "--write-size", "1000"], 2, &["--write-size", "serve source"]);
+    says(&["serve", "source", "--pace", "1MB/s"], 2, &["--write-size"]);
     says(&["serve", "bare", "--port-per-core"], 2, &["serve bare", "--port-per-core"]);
     says(&["serve", "echo", "--weights", "3,1"], 2, &["--group-limit"]);
 }

@@ -21,11 +21,13 @@ pub(super) struct Sink;
 #[derive(Clone, Debug)]
 pub(super) struct Source {
     piece: Arc<[u8]>,
+    /// The most of a single write, if not the default.
+    write_bytes: Option<usize>,
 }
 
 impl Source {
-    pub(super) fn new(piece_bytes: usize) -> Self {
-        Self { piece: vec![b's'; piece_bytes].into() }
+    pub(super) fn new(piece_bytes: usize, write_bytes: Option<usize>) -> Self {
+        Self { piece: vec![b's'; piece_bytes].into(), write_bytes }
     }
 }
 
@@ -71,6 +73,9 @@ impl Prepare for Sink {
 impl Prepare for Source {
     fn prepare(&self, connection: &mut BevMut<'_>) -> Self {
         connection.set_write_watermark(self.piece.len());
+        if let Some(bytes) = self.write_bytes {
+            connection.set_max_single_write(bytes);
+        }
         for _ in 0..2 {
             connection.output().add_shared(Arc::clone(&self.piece));
         }

@@ -6,6 +6,7 @@
 
 mod handler;
 mod limits;
+mod pace;
 mod recorder;
 
 use std::fs::File;
@@ -23,6 +24,7 @@ use sluicegate::{
 
 use self::handler::{Echo, Sink, Source};
 use self::limits::Limits;
+use self::pace::Paced;
 use self::recorder::Recording;
 use super::{CoreCounts, GroupCounts, Server};
 use crate::arguments::{self, ServeArguments, Service};
@@ -55,7 +57,15 @@ impl Ours {
         let runtime = build(arguments, cpus, recording.as_ref())?;
         let limits = Arc::new(Limits::new(arguments, runtime.handle(), recording)?);
         let (addresses, running) = match arguments.service {
-            Service::Source => serve(runtime, arguments, &limits, Source::new(SOURCE_PIECE)),
+            Service::Source => {
+                let bytes = arguments.write_size.map(|size| size.0 as usize);
+                match bytes.zip(arguments.pace) {
+                    Some((bytes, rate)) => {
+                        serve(runtime, arguments, &limits, Paced::new(bytes, rate))
+                    }
+                    None => serve(runtime, arguments, &limits, Source::new(SOURCE_PIECE, bytes)),
+                }
+            }
             Service::Sink => serve(runtime, arguments, &limits, Sink),
             Service::Echo | Service::Bare => serve(runtime, arguments, &limits, Echo),
         }?;

@@ -1,0 +1,233 @@
+//! What a number of waiting members cost.
+//!
+//! Owns the figures of one slice, the medians of several, and what is judged of one number by
+//! itself: that they did wait, and that the group's rate was served.
+
+use serde::Serialize;
+
+use crate::cpus::Placement;
+use crate::measurement::Measurement;
+use crate::median::median;
+use crate::procfs::CpuTime;
+use crate::ratelimit::judge::Check;
+use crate::verdict::Remark;
+
+/// One slice.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    cpu: CpuTime,
+    seconds: f64,
+    /// Writes of the server.
+    operations: u64,
+    bytes: u64,
+    draws: u64,
+    /// The least weight that waited, at the beginning and the end.
+    waiting: u64,
+    failed: u64,
+    /// Of the busiest thread.
+    client_cpu: f64,
+    steal: f64,
+    remarks: Vec<Remark>,
+}
+
+/// All slices of a kind.
+#[derive(Clone, Debug)]
+pub(super) struct Samples {
+    samples: Vec<Sample>,
+    /// None of them was measured in quiet.
+    noisy: bool,
+}
+
+/// A number of members, judged.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) name: String,
+    pub(crate) pass: bool,
+    pub(crate) members: usize,
+    /// The least of them that waited when it was looked.
+    pub(crate) waiting: u64,
+    pub(crate) configured_bytes_per_sec: f64,
+    pub(crate) achieved_ratio: f64,
+    /// Median of the slices.
+    pub(crate) server_cpu_ms_per_sec: f64,
+    pub(crate) slices_cpu_ms_per_sec: Vec<f64>,
+    pub(crate) server_cpu_us_per_op: f64,
+    /// Of that in user space, by the kernel's samples.
+    pub(crate) server_user_us_per_op: Option<f64>,
+    pub(crate) operations_per_sec: f64,
+    pub(crate) draws_per_op: f64,
+    pub(crate) client_cpu_fraction: f64,
+    pub(crate) steal_fraction: f64,
+    pub(crate) remarks: Vec<Remark>,
+    pub(crate) checks: Vec<Check>,
+}
+
+impl Sample {
+    pub(super) fn new(measurement: &Measurement, placement: &Placement) -> Self {
+        let figures = measurement.server.as_ref().expect("a child tells its figures");
+        let (before, after) = (&figures.before, &figures.after);
+        let tally = &measurement.tally;
+        Self {
+            cpu: after.cpu.since(&before.cpu),
+            seconds: tally.measured.as_secs_f64().max(1e-9),
+            operations: figures.sum(|core| core.writes),
+            bytes: figures.sum(|core| core.bytes_out),
+            draws: after.group.draws - before.group.draws,
+            waiting: before.group.waiting.min(after.group.waiting),
+            failed: tally.errors.count(),
+            client_cpu: tally.cpu_fractions.iter().copied().fold(0.0, f64::max),
+            steal: measurement.steal,
+            remarks: measurement.noise(placement).remarks(),
+        }
+    }
+
+    fn cpu_ms_per_sec(&self) -> f64 {
+        self.cpu.total_ns as f64 / 1e6 / self.seconds
+    }
+}
+
+impl Samples {
+    /// Keeps those measured in quiet, or all if none was.
+    pub(super) fn new(samples: Vec<Sample>) -> Self {
+        let quiet: Vec<Sample> =
+            samples.iter().filter(|sample| sample.remarks.is_empty()).cloned().collect();
+        match quiet.is_empty() {
+            true => Self { samples, noisy: true },
+            false => Self { samples: quiet, noisy: false },
+        }
+    }
+
+    pub(super) fn are_noisy(&self) -> bool {
+        self.noisy
+    }
+
+    /// The median.
+    pub(super) fn cpu_ms_per_sec(&self) -> f64 {
+        median(self.samples.iter().map(Sample::cpu_ms_per_sec).collect())
+    }
+
+    /// Over all of them.
+    pub(super) fn cpu_us_per_op(&self) -> f64 {
+        self.cpu().total_ns as f64 / 1e3 / self.operations()
+    }
+
+    fn user_us_per_op(&self) -> Option<f64> {
+        self.cpu().user_ns().map(|ns| ns as f64 / 1e3 / self.operations())
+    }
+
+    fn cpu(&self) -> CpuTime {
+        let all = self.samples.iter().map(|sample| sample.cpu);
+        all.fold(CpuTime::default(), |sum, cpu| sum.plus(&cpu))
+    }
+
+    fn operations(&self) -> f64 {
+        self.sum(|sample| sample.operations).max(1) as f64
+    }
+
+    fn sum(&self, figure: impl Fn(&Sample) -> u64) -> u64 {
+        self.samples.iter().map(figure).sum()
+    }
+
+    /// The first thing that was said of any, if none was quiet.
+    fn remark(&self) -> Option<&Remark> {
+        self.samples.iter().find_map(|sample| sample.remarks.first())
+    }
+
+    fn most(&self, figure: impl Fn(&Sample) -> f64) -> f64 {
+        self.samples.iter().map(figure).fold(0.0, f64::max)
+    }
+}
+
+impl Finding {
+    pub(super) fn new(members: usize, configured_bytes_per_sec: f64, samples: &Samples) -> Self {
+        let seconds: f64 = samples.samples.iter().map(|sample| sample.seconds).sum();
+        let seconds = seconds.max(1e-9);
+        let waiting = samples.samples.iter().map(|sample| sample.waiting).min().unwrap_or(0);
+        let achieved = samples.sum(|s| s.bytes) as f64 / seconds / configured_bytes_per_sec;
+        let least_waiting = (members as f64 * LEAST_WAITING).floor();
+        let checks = vec![
+            Check::at_most("connections that failed", samples.sum(|s| s.failed) as f64, 0.0),
+            Check::at_least("members that wait", waiting as f64, least_waiting),
+            Check::at_least("achieved / configured", achieved, LEAST_ACHIEVED)
+                .timing(samples.noisy),
+        ];
+        Self {
+            name: format!("{}-{members}", super::NAME),
+            pass: !checks.iter().any(Check::fails),
+            members,
+            waiting,
+            configured_bytes_per_sec,
+            achieved_ratio: achieved,
+            server_cpu_ms_per_sec: samples.cpu_ms_per_sec(),
+            slices_cpu_ms_per_sec: samples.samples.iter().map(Sample::cpu_ms_per_sec).collect(),
+            server_cpu_us_per_op: samples.cpu_us_per_op(),
+            server_user_us_per_op: samples.user_us_per_op(),
+            operations_per_sec: samples.operations() / seconds,
+            draws_per_op: samples.sum(|s| s.draws) as f64 / samples.operations(),
+            client_cpu_fraction: samples.most(|s| s.client_cpu),
+            steal_fraction: samples.most(|s| s.steal),
+            remarks: samples.remark().into_iter().cloned().collect(),
+            checks,
+        }
+    }
+}
+
+/// Of the members; the rest may just be served.
+const LEAST_WAITING: f64 = 0.95;
+const LEAST_ACHIEVED: f64 = 0.97;
+
+#[cfg(test)]
+impl Sample {
+    /// A second of 10 MB/s to a hundred waiting members at this cost.
+    pub(super) fn of(cpu_ms_per_sec: f64, noisy: bool) -> Self {
+        let remark = || Remark { name: "NOISY", sentence: "It was noisy.".to_owned() };
+        let total_ns = (cpu_ms_per_sec * 1e6) as u64;
+        Self {
+            cpu: CpuTime { total_ns, ..CpuTime::default() },
+            seconds: 1.0,
+            operations: 10_000,
+            bytes: 10_000_000,
+            draws: 1000,
+            waiting: 100,
+            failed: 0,
+            client_cpu: 0.1,
+            steal: 0.0,
+            remarks: noisy.then(remark).into_iter().collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(samples: Vec<Sample>) -> Finding {
+        Finding::new(100, 1e7, &Samples::new(samples))
+    }
+
+    #[test]
+    fn the_median_of_quiet_slices_counts() {
+        let sample = Sample::of;
+        let found = finding(vec![sample(50.0, false), sample(900.0, true), sample(60.0, false)]);
+        assert_eq!(found.server_cpu_ms_per_sec, 55.0);
+        assert_eq!((found.remarks.len(), found.slices_cpu_ms_per_sec.len()), (0, 2));
+        let noisy = finding(vec![sample(50.0, true), sample(900.0, true), sample(60.0, true)]);
+        assert_eq!((noisy.server_cpu_ms_per_sec, noisy.remarks.len()), (60.0, 1));
+        assert_eq!((noisy.server_cpu_us_per_op, noisy.draws_per_op), (1010.0 / 30.0, 0.1));
+    }
+
+    #[test]
+    fn members_that_do_not_wait_prove_nothing() {
+        let at = |waiting| finding(vec![Sample { waiting, ..Sample::of(50.0, false) }]);
+        assert!(at(95).pass && !at(94).pass);
+        let noisy = finding(vec![Sample { waiting: 94, ..Sample::of(50.0, true) }]);
+        assert!(!noisy.pass, "noise keeps nobody from waiting");
+    }
+
+    #[test]
+    fn a_rate_that_was_not_served_fails_unless_the_machine_was_busy() {
+        let at = |noisy| finding(vec![Sample { bytes: 9_600_000, ..Sample::of(50.0, noisy) }]);
+        assert!(!at(false).pass && at(true).pass);
+        assert!(!finding(vec![Sample { failed: 1, ..Sample::of(50.0, false) }]).pass);
+    }
+}
