@@ -135,7 +135,7 @@ impl Figures {
             least_share: if squares > 0.0 { least } else { 0.0 },
             most_share: most,
             jain: if squares > 0.0 { sum * sum / (busy().count() as f64 * squares) } else { 1.0 },
-            longest_wait: busy().map(|m| m.longest_gap(now)).max().unwrap_or_default(),
+            longest_wait: sim.members().map(|m| m.longest_gap(now)).max().unwrap_or_default(),
             round,
             longest_pause: meter.longest_pause,
             longest_loop: sim.cores().map(|core| core.longest_loop).max().unwrap_or_default(),
@@ -166,7 +166,8 @@ impl Figures {
             checks.push(check("Jain's index", self.jain, LEAST_JAIN, 1.0 + 1e-9));
         }
         if bars.waits {
-            let most = 2.0 * self.round.as_secs_f64() + self.longest_loop.as_secs_f64();
+            let away = if bars.asleep { Duration::ZERO } else { self.longest_loop };
+            let most = 2.0 * self.round.as_secs_f64() + away.as_secs_f64();
             checks.push(check("longest wait", self.longest_wait.as_secs_f64(), 0.0, most));
         }
         if bars.asleep {
