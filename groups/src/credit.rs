@@ -4,8 +4,9 @@
 //! a contended draw may take; safety does not depend on it, only fairness. Plain integers, owned
 //! by one core.
 //!
-//! Invariants, at constant W and once settled: -Q <= balance <= R * X * w / W + Q; no credit is
-//! gained while idle; remainders are carried, so the slowest rate loses none.
+//! Invariants, at constant W and once settled: -Q <= balance <= what the plan lets it save up
+//! (`Plan::credit_max`); no credit is gained while idle; remainders are carried, so the slowest
+//! rate loses none.
 
 /// A core's part of the group's backlogged weight.
 #[derive(Clone, Copy, Debug)]
@@ -39,16 +40,16 @@ impl Credit {
         *self = Self { balance: 0, settled: g, remainder: 0 };
     }
 
-    /// Adds the core's share of what was produced since the last time, up to `window_bytes` worth.
-    pub(crate) fn settle(&mut self, g: u64, share: Share, window_bytes: u64, quantum: u64) {
+    /// Adds the core's share of what was produced since the last time, up to a balance of `most`.
+    pub(crate) fn settle(&mut self, g: u64, share: Share, most: u64) {
         let produced = g.wrapping_sub(self.settled) as i64;
         if produced <= 0 {
             return; // An older reading: no time has passed.
         }
         let (own, all) = (u128::from(share.own), u128::from(share.all));
         let earned = produced as u128 * own + u128::from(self.carried(share));
-        // `own <= all`, so the quotient is at most `produced` + 1 and fits; so do the others.
-        let cap = (u128::from(window_bytes) * own / all) as i64 + quantum as i64;
+        // `own <= all`, so the quotient is at most `produced` + 1 and fits; so does a depth.
+        let cap = most as i64;
         let balance = self.balance.saturating_add((earned / all) as i64);
         self.balance = balance.min(cap);
         self.remainder = if balance > cap { 0 } else { (earned % all) as u64 };
@@ -57,15 +58,15 @@ impl Credit {
 
     /// Resumes after an idle time: it pays debts back but brings no credit.
     pub(crate) fn rejoin(&mut self, g: u64, share: Share) {
-        self.settle(g, share, 0, 0);
+        self.settle(g, share, 0);
         self.balance = self.balance.min(0);
         self.settled = g;
     }
 
-    /// Returns what a draw from `level` may take.
-    pub(crate) fn allowance(&self, level: i64, window_bytes: u64, quantum: u64) -> Allowance {
+    /// Returns what a draw from `level` may take, of which `reserved` bytes are others' shares.
+    pub(crate) fn allowance(&self, level: i64, reserved: u64, quantum: u64) -> Allowance {
         let level = u64::try_from(level).unwrap_or(0);
-        let surplus = level.saturating_sub(window_bytes.max(quantum));
+        let surplus = level.saturating_sub(reserved);
         let most = match u64::try_from(self.balance) {
             Ok(credit) => credit.max(quantum).saturating_add(surplus),
             Err(_) if surplus >= quantum => surplus,
@@ -122,27 +123,27 @@ mod tests {
     fn shares_follow_weight_and_remainders_are_kept() {
         let mut credit = Credit::default();
         for g in 1..=100 {
-            credit.settle(g, THIRD, 1000, 10);
+            credit.settle(g, THIRD, 1010);
         }
         assert_eq!(credit.balance, 33);
-        credit.settle(101, THIRD, 1000, 10);
-        credit.settle(102, THIRD, 1000, 10);
+        credit.settle(101, THIRD, 1010);
+        credit.settle(102, THIRD, 1010);
         assert_eq!(credit.balance, 34);
     }
 
     #[test]
-    fn credit_is_capped_at_the_window_and_a_quantum() {
+    fn credit_is_capped() {
         let mut credit = Credit::default();
-        credit.settle(1 << 40, THIRD, 300, 10);
+        credit.settle(1 << 40, THIRD, 110);
         assert_eq!(credit.balance, 110);
     }
 
     #[test]
     fn an_older_reading_changes_nothing() {
         let mut credit = Credit::default();
-        credit.settle(90, THIRD, 1000, 10);
-        credit.settle(30, THIRD, 1000, 10);
-        credit.settle(90, THIRD, 1000, 10);
+        credit.settle(90, THIRD, 1010);
+        credit.settle(30, THIRD, 1010);
+        credit.settle(90, THIRD, 1010);
         assert_eq!((credit.balance, credit.settled), (30, 90));
     }
 
@@ -153,7 +154,7 @@ mod tests {
         credit.spend(10, 0);
         assert_eq!(credit.allowance(500, 1000, 10).most, 0);
         assert_eq!(credit.solvent_at(THIRD), 30);
-        credit.settle(30, THIRD, 1000, 10);
+        credit.settle(30, THIRD, 1010);
         assert_eq!(credit.allowance(500, 1000, 10).most, 10);
     }
 
@@ -162,10 +163,10 @@ mod tests {
         let (many, few) = (Share { own: 1, all: 10 }, Share { own: 1, all: 2 });
         let mut credit = Credit::default();
         credit.spend(1, 0);
-        credit.settle(8, many, 1000, 10);
+        credit.settle(8, many, 1010);
         let solvent = credit.solvent_at(few);
         assert!(solvent > 8, "the remainder is not worth a byte of the smaller whole");
-        credit.settle(solvent, few, 1000, 10);
+        credit.settle(solvent, few, 1010);
         assert_eq!(credit.balance, 0);
     }
 
@@ -213,7 +214,7 @@ mod tests {
         credit.give_back(4);
         assert_eq!(credit.balance, -6);
         credit.give_back(4000);
-        credit.settle(1, THIRD, 300, 10);
+        credit.settle(1, THIRD, 110);
         assert_eq!(credit.balance, 110);
     }
 }

@@ -189,13 +189,13 @@ impl Lane {
         if alone {
             self.credit.reset(g);
         } else {
-            self.credit.settle(g, share, plan.window_bytes, self.quantum);
+            self.credit.settle(g, share, plan.credit_max(share, self.quantum));
         }
         let (credit, quantum, mut surplus) = (self.credit, self.quantum, 0);
         let policy = |level| {
             let mut most = u64::try_from(level).unwrap_or(0);
             if !alone {
-                let allowance = credit.allowance(level, plan.window_bytes, quantum);
+                let allowance = credit.allowance(level, plan.reserved(quantum), quantum);
                 (surplus, most) = (allowance.surplus, allowance.most);
             }
             let take = most.min(room);
@@ -241,7 +241,8 @@ impl Lane {
         }
         if self.weight > 0 {
             let share = self.share(desk);
-            self.credit.settle(plan.clock.at(self.seen), share, plan.window_bytes, self.quantum);
+            let most = plan.credit_max(share, self.quantum);
+            self.credit.settle(plan.clock.at(self.seen), share, most);
             self.publish(desk, self.queue.weight());
         } else {
             self.join(desk, 1);
@@ -303,7 +304,7 @@ impl Lane {
 
     /// Says whether the service order changes at rebalances, for want of ticks.
     pub(crate) fn has_no_tick(&self) -> bool {
-        self.plan.is_some_and(|plan| plan.clock.tick_bytes() == 0)
+        self.plan.is_some_and(|plan| !plan.has_tick())
     }
 
     /// Returns when to come back: when the member in front can be served, or a rebalance is due.
@@ -327,7 +328,7 @@ impl Lane {
             let reached = filled.saturating_add_unsigned(ahead);
             bytes = reached.max(away(self.credit.solvent_at(share)));
             // What nobody claims comes first, if the depth can hold that much.
-            let free = plan.window_bytes.max(self.quantum) + self.quantum.max(short);
+            let free = plan.reserved(self.quantum) + self.quantum.max(short);
             if free <= plan.depth {
                 bytes = bytes.min(away(desk.word.consumed().wrapping_add(free)));
             }

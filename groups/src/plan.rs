@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::clock::ByteClock;
 use crate::config::{Limit, TokenBucketConfig};
+use crate::credit::Share;
 use crate::error::ConfigError;
 use crate::group::Rebalance;
 use crate::time::Time;
@@ -43,14 +44,15 @@ pub(crate) struct Plan {
     pub(crate) depth: u64,
     /// L: the most bytes a core may hold; 0 means that each operation draws what it moves.
     pub(crate) lease: u64,
-    /// R * X: what a core's reserved share never exceeds in sum.
-    pub(crate) window_bytes: u64,
+    /// R * X: what is kept for those whose share it is.
+    window_bytes: u64,
     /// How often a backlogged core rebalances; `None` for never.
     pub(crate) interval: Option<Duration>,
     /// How long the shared word may be read after it was known to be near the clock.
     pub(crate) fresh_for: Duration,
     pub(crate) sharing: Sharing,
     burst: u64,
+    seats: u64,
     min_share: u64,
 }
 
@@ -100,6 +102,7 @@ impl Plan {
             fresh_for,
             sharing,
             burst,
+            seats: terms.seats,
             min_share,
         })
     }
@@ -130,9 +133,14 @@ impl Plan {
         paced.max(self.min_share).min(most).max(1)
     }
 
+    /// Says whether bytes appear in ticks.
+    pub(crate) fn has_tick(&self) -> bool {
+        self.clock.tick_bytes() > 0
+    }
+
     /// Says whether a tick may find what is left of the last one in its way.
     pub(crate) fn can_spill(&self) -> bool {
-        self.lease == 0 && self.clock.tick_bytes() > 0
+        self.lease == 0 && self.has_tick()
     }
 
     /// Returns the least worth moving while the bucket holds `level`: `least`, or what there is if
@@ -141,6 +149,26 @@ impl Plan {
         let crumb = u64::try_from(level).unwrap_or(0);
         let spills = self.can_spill() && crumb + self.clock.tick_bytes() > self.depth;
         if spills && crumb > 0 { least.min(crumb) } else { least }
+    }
+
+    /// Returns the most credit a core with this share saves up: its part of R * X and a quantum.
+    ///
+    /// A tick that comes at once may go to the others, each of which may draw a quantum too many,
+    /// before this core has its turn; what it gets another time is a quantum more for each.
+    pub(crate) fn credit_max(&self, share: Share, quantum: u64) -> u64 {
+        let part = u128::from(self.window_bytes) * u128::from(share.own) / u128::from(share.all);
+        let others = if self.has_tick() { (share.all - share.own).min(self.seats - 1) } else { 0 };
+        let quanta = u128::from(quantum) * u128::from(1 + others);
+        u64::try_from(part + quanta).map_or(self.depth, |most| most.min(self.depth))
+    }
+
+    /// Returns up to which level the bytes in the bucket are kept for those whose share they are.
+    ///
+    /// A tick comes at once, on top of what the last one left; less than a quantum of that is no
+    /// sign that anybody failed to claim it. Were it free, whoever draws first at each tick would
+    /// have it always, and whoever draws last would pay for it.
+    pub(crate) fn reserved(&self, quantum: u64) -> u64 {
+        if self.has_tick() { self.window_bytes + quantum } else { self.window_bytes.max(quantum) }
     }
 
     /// Returns what is worth waking up for even if the member in front wants less.
@@ -158,7 +186,7 @@ impl Plan {
 
     /// Returns the number of the service order that holds at `now`: one for each tick.
     pub(crate) fn tick_number(&self, now: Time) -> Option<u64> {
-        (self.clock.tick_bytes() > 0).then(|| self.clock.periods(now))
+        self.has_tick().then(|| self.clock.periods(now))
     }
 }
 
@@ -219,6 +247,24 @@ mod tests {
         for burst in 3000..6000 {
             assert!(plan(&ticking(3000, burst), 1, 1).depth >= 3000, "burst {burst}");
         }
+    }
+
+    #[test]
+    fn credit_is_saved_up_for_the_window_and_what_others_may_draw_before() {
+        let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
+        assert_eq!(fast.credit_max(Share { own: 1, all: 42 }, 1000), 10_000 + 1000);
+        assert_eq!(fast.credit_max(Share { own: 1, all: 42 }, 1 << 50), fast.depth);
+        let ticks = plan(&ticking(3000, 12_000), 16, 64);
+        assert_eq!(ticks.credit_max(Share { own: 1, all: 3 }, 64), 1000 + 3 * 64, "two others");
+        assert_eq!(ticks.credit_max(Share { own: 1, all: 30 }, 64), 100 + 16 * 64, "16 seats");
+        assert_eq!(ticks.credit_max(Share { own: 30, all: 30 }, 64), 3000 + 64);
+    }
+
+    #[test]
+    fn a_level_is_free_above_the_window_and_with_ticks_a_quantum_more() {
+        let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
+        assert_eq!((fast.reserved(1000), fast.reserved(500_000)), (420_000, 500_000));
+        assert_eq!(plan(&ticking(3000, 12_000), 16, 64).reserved(64), 3064);
     }
 
     #[test]

@@ -255,6 +255,27 @@ fn sleeping_until_the_deadline_meets_every_tick() {
 }
 
 #[test]
+fn whoever_draws_last_at_a_tick_has_its_share_all_the_same() {
+    // A round takes about a tick or several; cores wake at the edge, always in the same order.
+    for (rate, burst) in [(300, 1200), (1000, 4000), (3000, 12_000)] {
+        for cores in [2, 4, 16] {
+            let config = TokenBucketConfig::new(rate, burst, rate, burst, Some(ms(100))).unwrap();
+            let mut sim = simulator(Group::builder(config));
+            for _ in 0..cores {
+                sim.add_core(Pace::Deadline, [1; 5]);
+            }
+            sim.run_for(ms(20_000));
+            sim.forget();
+            sim.run_for(ms(400_000));
+            let evenness = sim.evenness();
+            assert!(evenness >= EVEN, "{rate} a tick on {cores} cores: {evenness}");
+            assert_within(sim.meter().moved, 4000 * rate, 0.001);
+            assert_bound(&sim);
+        }
+    }
+}
+
+#[test]
 fn n_and_a_tenth_seconds_carry_that_much_and_ticks_one_more() {
     let coarse = TokenBucketConfig::new(10_000, 40_000, 10_000, 40_000, None).unwrap();
     let mut sim = simulator(Group::builder(coarse));
