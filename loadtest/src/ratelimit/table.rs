@@ -161,12 +161,16 @@ fn figures(text: &mut String, judgement: &Judgement) -> std::fmt::Result {
 fn bar(text: &mut String, check: &Check) -> std::fmt::Result {
     let mark = match (check.pass, check.inconclusive) {
         (true, _) => "ok  ",
-        (false, true) => "busy",
+        (false, true) => "open",
         (false, false) => "FAIL",
     };
-    let most = check.most.map_or(String::new(), |most| format!(" to {}", exact(most)));
-    let (value, least) = (exact(check.value), exact(check.least));
-    writeln!(text, "  {mark} {}: {value} (bar {least}{most})", check.name)
+    let bar = match (check.least, check.most) {
+        (Some(least), Some(most)) => format!("{} to {}", exact(least), exact(most)),
+        (Some(least), None) => format!("at least {}", exact(least)),
+        (None, Some(most)) => format!("at most {}", exact(most)),
+        (None, None) => "none".to_owned(),
+    };
+    writeln!(text, "  {mark} {}: {} (bar {bar})", check.name, exact(check.value))
 }
 
 /// Four decimals where there are any.

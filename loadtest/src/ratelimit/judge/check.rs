@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(crate) struct Check {
     pub(crate) name: &'static str,
     pub(crate) value: f64,
-    pub(crate) least: f64,
+    pub(crate) least: Option<f64>,
     pub(crate) most: Option<f64>,
     pub(crate) pass: bool,
     /// Whether it says nothing about the limit, because the machine was busy.
@@ -19,17 +19,22 @@ pub(crate) struct Check {
 
 impl Check {
     pub(crate) fn within(name: &'static str, value: f64, least: f64, most: f64) -> Self {
-        let pass = value >= least && value <= most;
-        Self { most: Some(most), pass, ..Self::at_least(name, value, least) }
+        Self::new(name, value, Some(least), Some(most))
     }
 
     pub(crate) fn at_most(name: &'static str, value: f64, most: f64) -> Self {
-        Self::within(name, value, 0.0, most)
+        Self::new(name, value, None, Some(most))
     }
 
     pub(crate) fn at_least(name: &'static str, value: f64, least: f64) -> Self {
-        let pass = value >= least;
-        Self { name, value, least, most: None, pass, inconclusive: false }
+        Self::new(name, value, Some(least), None)
+    }
+
+    /// A value that is no number holds no bar.
+    fn new(name: &'static str, value: f64, least: Option<f64>, most: Option<f64>) -> Self {
+        let pass =
+            least.is_none_or(|least| value >= least) && most.is_none_or(|most| value <= most);
+        Self { name, value, least, most, pass, inconclusive: false }
     }
 
     /// The same check of a figure that a busy machine spoils; `noisy` says that it was busy.

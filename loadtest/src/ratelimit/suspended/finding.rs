@@ -33,8 +33,9 @@ pub(super) struct Sample {
 /// All slices of a kind.
 #[derive(Clone, Debug)]
 pub(super) struct Samples {
-    samples: Vec<Sample>,
-    /// None of them was measured in quiet.
+    all: Vec<Sample>,
+    /// Those measured in quiet, or all if none was.
+    judged: Vec<Sample>,
     noisy: bool,
 }
 
@@ -81,29 +82,37 @@ impl Sample {
         }
     }
 
-    fn cpu_ms_per_sec(&self) -> f64 {
+    pub(super) fn cpu_ms_per_sec(&self) -> f64 {
         self.cpu.total_ns as f64 / 1e6 / self.seconds
+    }
+
+    pub(super) fn is_quiet(&self) -> bool {
+        self.remarks.is_empty()
     }
 }
 
+/// Those that are quiet, or all if none is; and whether none is.
+pub(super) fn quiet_or_all<T>(all: Vec<T>, is_quiet: impl Fn(&T) -> bool) -> (Vec<T>, bool) {
+    if !all.iter().any(&is_quiet) {
+        return (all, true);
+    }
+    (all.into_iter().filter(is_quiet).collect(), false)
+}
+
 impl Samples {
-    /// Keeps those measured in quiet, or all if none was.
-    pub(super) fn new(samples: Vec<Sample>) -> Self {
-        let quiet: Vec<Sample> =
-            samples.iter().filter(|sample| sample.remarks.is_empty()).cloned().collect();
-        match quiet.is_empty() {
-            true => Self { samples, noisy: true },
-            false => Self { samples: quiet, noisy: false },
-        }
+    pub(super) fn new(all: Vec<Sample>) -> Self {
+        let (judged, noisy) = quiet_or_all(all.clone(), Sample::is_quiet);
+        Self { all, judged, noisy }
     }
 
-    pub(super) fn are_noisy(&self) -> bool {
-        self.noisy
+    /// All of them, in order.
+    pub(super) fn all(&self) -> &[Sample] {
+        &self.all
     }
 
     /// The median.
     pub(super) fn cpu_ms_per_sec(&self) -> f64 {
-        median(self.samples.iter().map(Sample::cpu_ms_per_sec).collect())
+        median(self.judged.iter().map(Sample::cpu_ms_per_sec).collect())
     }
 
     /// Over all of them.
@@ -116,7 +125,7 @@ impl Samples {
     }
 
     fn cpu(&self) -> CpuTime {
-        let all = self.samples.iter().map(|sample| sample.cpu);
+        let all = self.judged.iter().map(|sample| sample.cpu);
         all.fold(CpuTime::default(), |sum, cpu| sum.plus(&cpu))
     }
 
@@ -125,24 +134,24 @@ impl Samples {
     }
 
     fn sum(&self, figure: impl Fn(&Sample) -> u64) -> u64 {
-        self.samples.iter().map(figure).sum()
+        self.judged.iter().map(figure).sum()
     }
 
     /// The first thing that was said of any, if none was quiet.
     fn remark(&self) -> Option<&Remark> {
-        self.samples.iter().find_map(|sample| sample.remarks.first())
+        self.judged.iter().find_map(|sample| sample.remarks.first())
     }
 
     fn most(&self, figure: impl Fn(&Sample) -> f64) -> f64 {
-        self.samples.iter().map(figure).fold(0.0, f64::max)
+        self.judged.iter().map(figure).fold(0.0, f64::max)
     }
 }
 
 impl Finding {
     pub(super) fn new(members: usize, configured_bytes_per_sec: f64, samples: &Samples) -> Self {
-        let seconds: f64 = samples.samples.iter().map(|sample| sample.seconds).sum();
+        let seconds: f64 = samples.judged.iter().map(|sample| sample.seconds).sum();
         let seconds = seconds.max(1e-9);
-        let waiting = samples.samples.iter().map(|sample| sample.waiting).min().unwrap_or(0);
+        let waiting = samples.judged.iter().map(|sample| sample.waiting).min().unwrap_or(0);
         let achieved = samples.sum(|s| s.bytes) as f64 / seconds / configured_bytes_per_sec;
         let least_waiting = (members as f64 * LEAST_WAITING).floor();
         let checks = vec![
@@ -159,7 +168,7 @@ impl Finding {
             configured_bytes_per_sec,
             achieved_ratio: achieved,
             server_cpu_ms_per_sec: samples.cpu_ms_per_sec(),
-            slices_cpu_ms_per_sec: samples.samples.iter().map(Sample::cpu_ms_per_sec).collect(),
+            slices_cpu_ms_per_sec: samples.judged.iter().map(Sample::cpu_ms_per_sec).collect(),
             server_cpu_us_per_op: samples.cpu_us_per_op(),
             server_user_us_per_op: samples.user_us_per_op(),
             operations_per_sec: samples.operations() / seconds,
