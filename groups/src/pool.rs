@@ -17,6 +17,7 @@
 //! Nor has F grown when the swap finds C unchanged: what lifted C was made up for by bytes that
 //! landed, or by a credit, which is an admission of its own. A single count of F would not do,
 //! read before C or after it: a landing and a launch of as many bytes would leave C as it was.
+//! A refund is Relaxed: it adds nothing to what C has published before, and `landed` publishes it.
 //! Bounds: a swap fails only because another core's succeeded, so cores as a whole progress.
 //!
 //! C wraps, so g and C are compared by their difference, which must stay within 2^63. It is no
@@ -126,7 +127,7 @@ impl Word {
 
     /// Gives back bytes that a lease no longer counts.
     pub(crate) fn refund(&self, bytes: u64) {
-        self.consumed.fetch_sub(bytes, Ordering::AcqRel);
+        self.consumed.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Replaces one core's part of W.
