@@ -79,7 +79,7 @@ pub enum ServiceOrder {
 /// ```
 #[derive(Clone)]
 pub struct Group {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Group {

@@ -36,6 +36,8 @@ mod pool_loom;
 mod queue;
 mod rate;
 mod shard;
+#[cfg(all(test, loom))]
+mod shard_loom;
 mod stats;
 mod sync;
 #[cfg(feature = "testing")]
