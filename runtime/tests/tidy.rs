@@ -32,7 +32,6 @@ const ATOMIC_FILES: &[(&str, &str)] = &[
     ("groups/src/sync.rs", "the one seam between std and loom"),
     ("runtime/src/clock.rs", "a virtual clock that its clones share"),
     ("runtime/src/mailbox/sync.rs", "the one seam between std and loom"),
-    ("runtime/src/reactor/seat_waker.rs", "a flag of a group's waker, set by any thread"),
     ("runtime/src/sim/driver.rs", "the waker of the simulated driver"),
     ("runtime/src/stats.rs", "counters a core writes and any thread reads"),
 ];

@@ -14,6 +14,7 @@
 //! read alone.
 
 mod gate;
+mod notice;
 mod sync;
 #[cfg(all(test, not(loom)))]
 mod tests;
@@ -27,6 +28,7 @@ use crossbeam::queue::SegQueue;
 use crossbeam::utils::{Backoff, CachePadded};
 
 use gate::Gate;
+pub(crate) use notice::Notice;
 use sync::{AtomicU64, Ordering};
 use wake::WakeWord;
 

@@ -1,4 +1,4 @@
-//! Loom models of the wake word and the gate.
+//! Loom models of the wake word, the gate and the notice.
 //!
 //! Run with `RUSTFLAGS="--cfg loom" cargo test --release wake_loom`. Every model explores all
 //! interleavings and all values a relaxed load may see, with at most three preemptions in one
@@ -11,6 +11,7 @@ use loom::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use loom::thread;
 
 use super::gate::Gate;
+use super::notice::Notice;
 use super::wake::WakeWord;
 
 const SENDERS: usize = 2;
@@ -124,5 +125,64 @@ fn closing_waits_for_every_message_that_was_accepted() {
         assert_eq!(taken, accepted);
         assert_eq!(shared.gate.count(), 0);
         assert!(!shared.send(0), "a closed gate refuses");
+    });
+}
+
+/// Two threads change something and post a notice; the core sleeps until it has seen both changes.
+/// `hear` is what it does when the message has come.
+fn check_notice(hear: fn(&Notice, &AtomicUsize) -> usize) {
+    model(move || {
+        let shared = Shared::new();
+        let notice = Arc::new(Notice::new());
+        let changes = Arc::new(AtomicUsize::new(0));
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|cell| {
+                let shared = Arc::clone(&shared);
+                let (notice, changes) = (Arc::clone(&notice), Arc::clone(&changes));
+                thread::spawn(move || {
+                    changes.fetch_add(1, Ordering::Relaxed);
+                    if notice.post() {
+                        assert!(shared.send(cell));
+                    }
+                })
+            })
+            .collect();
+        let (mut seen, mut sleeps) = (0, 0);
+        while seen < SENDERS {
+            if shared.word.park() {
+                sleeps += 1;
+                while shared.wakes.load(Ordering::Relaxed) < sleeps {
+                    thread::yield_now();
+                }
+            }
+            shared.word.unpark();
+            if shared.drain() > 0 {
+                seen = hear(&notice, &changes);
+            }
+        }
+        for sender in senders {
+            sender.join().expect("a sender does not panic");
+        }
+    });
+}
+
+/// Bugs: a post that counts on a message the core has already answered, a change that the core
+/// does not see although its post found the notice up.
+#[test]
+fn a_notice_that_is_up_is_looked_at() {
+    check_notice(|notice, changes| {
+        notice.take_down();
+        changes.load(Ordering::Relaxed)
+    });
+}
+
+/// Seeded: the core looks first, and takes down what was posted meanwhile.
+#[test]
+#[should_panic(expected = "exceeded maximum number of branches")]
+fn a_notice_taken_down_after_looking_is_found() {
+    check_notice(|notice, changes| {
+        let seen = changes.load(Ordering::Relaxed);
+        notice.take_down();
+        seen
     });
 }
