@@ -323,8 +323,10 @@ impl Lane {
         let share = self.share(desk);
         let mut bytes = filled;
         if share.all > self.weight {
-            // Others with more credit draw first: waking for what they take would be in vain.
-            let ahead = self.credit.ahead(share, self.quantum).min(plan.depth / 2);
+            // Others with more credit draw first: waking for what they take would be in vain. But
+            // nobody sleeps on while a full bucket runs over.
+            let room = plan.depth.saturating_sub(short).min(plan.depth / 2);
+            let ahead = self.credit.ahead(share, self.quantum).min(room);
             let reached = filled.saturating_add_unsigned(ahead);
             bytes = reached.max(away(self.credit.solvent_at(share)));
             // What nobody claims comes first, if the depth can hold that much.

@@ -309,6 +309,23 @@ fn a_new_config_reaches_every_core_and_drops_no_member() {
 }
 
 #[test]
+fn cores_that_sleep_let_no_burst_of_a_single_operation_run_over() {
+    for burst in [64, 70, 100, 200] {
+        for cores in [2, 4, 16] {
+            let config = TokenBucketConfig::per_second("1MB/s".parse().unwrap());
+            let mut sim = simulator(Group::builder(config.with_burst(burst).unwrap()));
+            for _ in 0..cores {
+                sim.add_core(Pace::Deadline, [1; 2]);
+            }
+            sim.run_for(ms(100));
+            sim.forget();
+            sim.run_for(ms(1000));
+            assert_within(sim.meter().moved, 1_000_000, 0.002);
+        }
+    }
+}
+
+#[test]
 fn without_a_smallest_share_no_grant_is_empty() {
     let config = TokenBucketConfig::per_second("100B/s".parse().unwrap()).with_burst(20).unwrap();
     let mut sim = simulator(Group::builder(config).min_share(0));
