@@ -90,7 +90,8 @@ impl Credit {
         let debt = u128::from(self.balance.min(0).unsigned_abs()) * u128::from(share.all);
         let carried = u128::from(self.carried(share));
         let produced = debt.saturating_sub(carried).div_ceil(share.own.into());
-        self.settled.wrapping_add(u64::try_from(produced).unwrap_or(u64::MAX >> 1))
+        // Not beyond what a difference of readings can say: further ahead would read as past.
+        self.settled.wrapping_add(produced.min(SOLVENT_MAX) as u64)
     }
 
     /// Returns about how many bytes cores with more credit draw before this one's turn comes.
@@ -112,6 +113,9 @@ impl Credit {
         self.remainder.min(share.all - 1)
     }
 }
+
+/// The furthest ahead that a debt is said to be paid: decades even at the largest rate.
+const SOLVENT_MAX: u128 = 1 << 62;
 
 #[cfg(test)]
 mod tests {
@@ -168,6 +172,16 @@ mod tests {
         assert!(solvent > 8, "the remainder is not worth a byte of the smaller whole");
         credit.settle(solvent, few, 1010);
         assert_eq!(credit.balance, 0);
+    }
+
+    #[test]
+    fn a_debt_that_takes_ages_still_ends_in_the_future() {
+        for bits in 0..50 {
+            let mut credit = Credit::default();
+            credit.spend(1 << bits, 0);
+            let distance = credit.solvent_at(Share { own: 1, all: (1 << 32) - 1 }) as i64;
+            assert!(distance > 0, "a debt of 2^{bits} bytes: {distance}");
+        }
     }
 
     #[test]
