@@ -63,6 +63,11 @@ impl Credit {
         self.settled = g;
     }
 
+    /// Leaves at most a quantum of debt: at a new rate an old one could take days to pay back.
+    pub(crate) fn forgive(&mut self, quantum: u64) {
+        self.balance = self.balance.max(-(quantum as i64));
+    }
+
     /// Returns what a draw from `level` may take, of which `reserved` bytes are others' shares.
     pub(crate) fn allowance(&self, level: i64, reserved: u64, quantum: u64) -> Allowance {
         let level = u64::try_from(level).unwrap_or(0);
@@ -182,6 +187,17 @@ mod tests {
             let distance = credit.solvent_at(Share { own: 1, all: (1 << 32) - 1 }) as i64;
             assert!(distance > 0, "a debt of 2^{bits} bytes: {distance}");
         }
+    }
+
+    #[test]
+    fn a_new_config_leaves_at_most_its_quantum_of_debt() {
+        let mut credit = Credit::default();
+        credit.spend(1000, 0);
+        credit.forgive(64);
+        assert_eq!(credit.balance, -64);
+        credit.give_back(100);
+        credit.forgive(64);
+        assert_eq!(credit.balance, 36);
     }
 
     #[test]

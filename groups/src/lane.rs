@@ -285,6 +285,7 @@ impl Lane {
             return;
         };
         self.adapt_quantum(desk);
+        self.credit.forgive(self.quantum);
         let interval = plan.interval.filter(|_| self.weight > 0);
         self.next_rebalance = interval.map(|interval| self.seen + interval);
     }

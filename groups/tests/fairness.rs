@@ -309,6 +309,21 @@ fn a_new_config_reaches_every_core_and_drops_no_member() {
 }
 
 #[test]
+fn no_core_pays_at_a_slow_rate_for_what_it_took_at_a_fast_one() {
+    let mut sim = simulator(group("1GB/s"));
+    for _ in 0..4 {
+        sim.add_core(Pace::Every(ms(1)), [1]);
+    }
+    sim.run_for(ms(503));
+    let slower = TokenBucketConfig::per_second("10kB/s".parse().unwrap());
+    sim.group.set_config(sim.now(), slower).unwrap();
+    sim.run_for(ms(500));
+    sim.forget();
+    sim.run_for(ms(5000));
+    assert!(sim.evenness() >= 0.9, "{:?}", sim.members().map(|m| m.moved).collect::<Vec<_>>());
+}
+
+#[test]
 fn cores_that_sleep_let_no_burst_of_a_single_operation_run_over() {
     for burst in [64, 70, 100, 200] {
         for cores in [2, 4, 16] {
