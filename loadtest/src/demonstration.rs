@@ -246,6 +246,7 @@ What to try next
    loadtest run echo --group-limit 1GB/s           what a limit costs
    loadtest ratelimit                              libevent's four scenarios, with its bars
    loadtest ratelimit group -c 1000 --group-limit 100MB/s
+   loadtest ratelimit placement suspended          where members live, and how many wait
    loadtest serve echo --listen 127.0.0.1:7777     a server for any other client
 ";
 

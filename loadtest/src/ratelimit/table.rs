@@ -86,11 +86,16 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
     let judgement = &finding.judgement;
     writeln!(
         text,
-        "{:<20}{}   {} members on {} cores, {}/s configured, burst {}",
+        "{:<20}{}   {} members{}, {}/s configured, burst {}",
         judgement.name,
         verdict(judgement.pass),
         judgement.members,
-        judgement.member_cores,
+        match judgement.member_cores {
+            // Without a group nobody is a member.
+            0 => String::new(),
+            1 => " on one core".to_owned(),
+            cores => format!(" on {cores} cores"),
+        },
         bytes(judgement.configured_bytes_per_sec),
         bytes(judgement.burst_bytes as f64)
     )?;
