@@ -110,6 +110,11 @@ fn what_waiting_members_cost_is_measured_for_three_numbers_of_them() {
     for figure in ["flat_ratio", "unlimited_ms_per_sec", "saturated_ms_per_sec"] {
         assert!(comparison[figure].as_f64() > Some(0.0), "{comparison}");
     }
+    // A socket may take less, but no write is larger than the group's would be.
+    for figure in ["unlimited_bytes_per_op", "saturated_bytes_per_op"] {
+        let bytes = comparison[figure].as_f64().unwrap();
+        assert!(bytes > 100.0 && bytes <= 1000.0, "{comparison}");
+    }
 }
 
 #[test]

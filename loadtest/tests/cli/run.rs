@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -167,6 +168,19 @@ fn each_core_can_have_a_port_of_its_own() {
         stream.read_exact(&mut reply).unwrap();
         assert_eq!(&reply, b"gate");
     }
+    assert_eq!(server.terminate().status.code(), Some(0));
+}
+
+#[test]
+fn a_paced_source_keeps_its_rate_without_a_limit() {
+    let begun = Instant::now();
+    let server = Served::start(&["source", "--pace", "1MB/s", "--write-size", "1000"]);
+    let mut streams = [0; 3].map(|_| TcpStream::connect(server.address()).unwrap());
+    for stream in &mut streams {
+        stream.read_exact(&mut [0; 100_000]).unwrap();
+    }
+    // Three times a tenth of a second's worth, and nothing was there before the server began.
+    assert!(begun.elapsed() >= Duration::from_millis(299), "{:?}", begun.elapsed());
     assert_eq!(server.terminate().status.code(), Some(0));
 }
 

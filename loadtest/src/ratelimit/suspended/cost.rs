@@ -54,7 +54,9 @@ impl Costs {
             .with("above_unlimited_ms_per_sec", above.middle() * machine)
             .with("unlimited_ms_per_sec", self.timed.cpu_ms_per_sec())
             .with("unlimited_most_members_ms_per_sec", self.timed_most.cpu_ms_per_sec())
+            .with("unlimited_bytes_per_op", self.timed.bytes_per_op())
             .with("saturated_ms_per_sec", saturated)
+            .with("saturated_bytes_per_op", self.saturated.bytes_per_op())
             .with("bare_echo_us", self.bare.cpu_us_per_op())
             .with("machine_factor", machine)
     }

@@ -120,6 +120,11 @@ impl Samples {
         self.cpu().total_ns as f64 / 1e3 / self.operations()
     }
 
+    /// Bytes of a write, over all of them.
+    pub(super) fn bytes_per_op(&self) -> f64 {
+        self.sum(|sample| sample.bytes) as f64 / self.operations()
+    }
+
     fn user_us_per_op(&self) -> Option<f64> {
         self.cpu().user_ns().map(|ns| ns as f64 / 1e3 / self.operations())
     }
