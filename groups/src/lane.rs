@@ -151,9 +151,7 @@ impl Lane {
         desk.word.land(bytes, unused);
         if unused > 0 {
             add(&desk.tally.refunds, 1);
-            if self.weight > 0 {
-                self.credit.give_back(unused);
-            }
+            self.credit.give_back(unused);
         }
     }
 
@@ -350,9 +348,7 @@ impl Lane {
 
     fn refund_some(&mut self, desk: Desk<'_>, bytes: u64) {
         self.lease -= bytes;
-        if self.weight > 0 {
-            self.credit.give_back(bytes);
-        }
+        self.credit.give_back(bytes);
         desk.word.refund(bytes);
         add(&desk.tally.refunds, 1);
         self.report_lease(desk);

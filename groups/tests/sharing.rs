@@ -119,6 +119,18 @@ fn a_core_that_leaves_and_rejoins_still_owes_what_it_overdrew() {
 }
 
 #[test]
+fn a_core_that_parks_owes_only_what_it_moved() {
+    let group = fast().build(ms(0)).unwrap();
+    let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
+    exhaust(&mut one, a, ms(0));
+    for at in 10..20 {
+        let grant = two.request(b, READ, 100, || ms(at)).expect("its share is 5,000 bytes a ms");
+        two.settle(b, grant, 100, false);
+        two.park();
+    }
+}
+
+#[test]
 fn a_config_that_lifts_the_limit_while_a_member_queues_is_not_missed() {
     let group = fast().build(ms(0)).unwrap();
     let (mut shard, member) = core(&group, 1);
