@@ -14,6 +14,7 @@ use std::task::Waker;
 use crossbeam::utils::CachePadded;
 
 use crate::config::TokenBucketConfig;
+use crate::credit::Credit;
 use crate::error::{ConfigError, NoLimit, NoSeat};
 use crate::group::{GroupId, ServiceOrder};
 use crate::lane::Desk;
@@ -43,6 +44,8 @@ pub(crate) struct Board {
     disbanded: bool,
     /// One for each seat; `Some` while it is taken.
     pub(crate) wakers: Vec<Option<Waker>>,
+    /// What the last core on each seat owed when it left: the next one pays.
+    credits: Vec<[Credit; 2]>,
     /// What the seats had moved at the last reset.
     pub(crate) baseline: [u64; 2],
     /// When each direction's word was last known to be near its clock.
@@ -56,9 +59,10 @@ impl Board {
         terms: Terms,
         plans: [Option<Plan>; 2],
     ) -> Self {
-        let wakers = vec![None; terms.seats as usize];
+        let seats = terms.seats as usize;
+        let (wakers, credits) = (vec![None; seats], vec![[Credit::default(); 2]; seats]);
         let (baseline, fresh_at) = ([0; 2], [now; 2]);
-        Self { config, terms, plans, disbanded: false, wakers, baseline, fresh_at }
+        Self { config, terms, plans, disbanded: false, wakers, credits, baseline, fresh_at }
     }
 
     /// Sees to it that a direction's word can be compared with its clock; says until when.
@@ -118,18 +122,20 @@ impl Shared {
         Desk { word: self.pool.word(dir), tally: self.pool.tally(seat), shared: self }
     }
 
-    /// Seats a core that is woken through `waker`.
-    pub(crate) fn take_seat(&self, waker: Waker) -> Result<usize, NoSeat> {
+    /// Seats a core that is woken through `waker`; returns the seat and the account kept there.
+    pub(crate) fn take_seat(&self, waker: Waker) -> Result<(usize, [Credit; 2]), NoSeat> {
         let mut board = self.board.lock();
         let seats = board.wakers.len();
         let free = board.wakers.iter().position(Option::is_none).ok_or(NoSeat { seats })?;
         board.wakers[free] = Some(waker);
-        Ok(free)
+        Ok((free, board.credits[free]))
     }
 
-    /// Makes a seat available to another core.
-    pub(crate) fn free_seat(&self, seat: usize) {
-        self.board.lock().wakers[seat] = None;
+    /// Makes a seat available to another core, with the account of the one that leaves: or else
+    /// whoever comes and goes would draw a quantum ahead each time.
+    pub(crate) fn free_seat(&self, seat: usize, credits: [Credit; 2]) {
+        let mut board = self.board.lock();
+        (board.wakers[seat], board.credits[seat]) = (None, credits);
     }
 
     /// Returns the level at `now`, `i64::MAX` without a limit.

@@ -65,7 +65,7 @@ impl Credit {
 
     /// Leaves at most a quantum of debt: at a new rate an old one could take days to pay back.
     pub(crate) fn forgive(&mut self, quantum: u64) {
-        self.balance = self.balance.max(-(quantum as i64));
+        self.balance = self.balance.max(0_i64.saturating_sub_unsigned(quantum));
     }
 
     /// Returns what a draw from `level` may take, of which `reserved` bytes are others' shares.

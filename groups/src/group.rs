@@ -121,8 +121,8 @@ impl Group {
     /// # Errors
     /// [`NoSeat`] if all are taken: build the group with more.
     pub fn shard(&self, now: Time, waker: Waker) -> Result<GroupShard, NoSeat> {
-        let seat = self.shared.take_seat(waker)?;
-        Ok(GroupShard::new(Arc::clone(&self.shared), seat, now))
+        let (seat, credits) = self.shared.take_seat(waker)?;
+        Ok(GroupShard::new(Arc::clone(&self.shared), seat, credits, now))
     }
 
     /// Returns the current config.

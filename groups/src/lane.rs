@@ -48,16 +48,24 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    pub(crate) fn new(direction: Direction, plan: Option<Plan>, now: Time) -> Self {
+    /// Makes the lane of a core that takes over `credit` with its seat.
+    pub(crate) fn new(
+        direction: Direction,
+        plan: Option<Plan>,
+        mut credit: Credit,
+        now: Time,
+    ) -> Self {
+        let quantum = plan.map_or(u64::MAX, |plan| plan.quantum(1));
+        credit.forgive(quantum);
         Self {
             direction,
             plan,
             lease: 0,
             lent: 0,
             in_flight: 0,
-            quantum: plan.map_or(u64::MAX, |plan| plan.quantum(1)),
+            quantum,
             weight: 0,
-            credit: Credit::default(),
+            credit,
             queue: Queue::new(direction),
             seen: now,
             fresh_until: plan.map_or(Time::MAX, Plan::fresh_until),
@@ -261,13 +269,15 @@ impl Lane {
         self.report_lease(desk);
     }
 
-    /// Leaves W and gives everything back, unsettled grants as used up: the core is going.
-    pub(crate) fn close(&mut self, desk: Desk<'_>) {
+    /// Leaves W and gives everything back, unsettled grants as used up: the core is going. Returns
+    /// its account.
+    pub(crate) fn close(&mut self, desk: Desk<'_>) -> Credit {
         self.publish(desk, 0);
         self.next_rebalance = None;
         desk.word.land(std::mem::take(&mut self.in_flight), 0);
         self.refund(desk, self.lease);
         self.report_lease(desk);
+        self.credit
     }
 
     /// Takes over a new config version; the lease, drawn under the old one, goes back first.

@@ -16,6 +16,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
 use crate::board::Shared;
+use crate::credit::Credit;
 use crate::grant::{Grant, ShardState, Source};
 use crate::group::{Group, ServiceOrder};
 use crate::lane::Lane;
@@ -58,14 +59,16 @@ pub struct GroupShard {
 }
 
 impl GroupShard {
-    pub(crate) fn new(shared: Arc<Shared>, seat: usize, now: Time) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, seat: usize, credits: [Credit; 2], now: Time) -> Self {
         let snapshot = shared.snapshot();
         let seed = shared.id.as_u64().wrapping_mul(SEED_STRIDE) ^ seat as u64;
         let random = match shared.order {
             ServiceOrder::RoundRobin => None,
             ServiceOrder::RandomEachTick => Some(SmallRng::seed_from_u64(seed)),
         };
-        let lanes = Direction::ALL.map(|dir| Lane::new(dir, snapshot.plans[dir.index()], now));
+        let lane =
+            |dir: Direction| Lane::new(dir, snapshot.plans[dir.index()], credits[dir.index()], now);
+        let lanes = Direction::ALL.map(lane);
         Self {
             seat,
             version: snapshot.version,
@@ -437,10 +440,9 @@ impl GroupShard {
 
 impl Drop for GroupShard {
     fn drop(&mut self) {
-        for dir in Direction::ALL {
-            self.lanes[dir.index()].close(self.shared.desk(self.seat, dir));
-        }
-        self.shared.free_seat(self.seat);
+        let credits = Direction::ALL
+            .map(|dir| self.lanes[dir.index()].close(self.shared.desk(self.seat, dir)));
+        self.shared.free_seat(self.seat, credits);
     }
 }
 

@@ -119,6 +119,20 @@ fn a_core_that_leaves_and_rejoins_still_owes_what_it_overdrew() {
 }
 
 #[test]
+fn who_comes_and_goes_pays_what_the_last_on_its_seat_overdrew() {
+    let group = fast().build(ms(0)).unwrap();
+    let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
+    exhaust(&mut one, a, ms(0));
+    assert_eq!(exhaust(&mut two, b, ms(10)), 10_000);
+    for (at, moved) in [(10, 0), (11, 0), (12, 10_000)] {
+        drop(two);
+        let (mut next, c) = core(&group, 1);
+        assert_eq!(exhaust(&mut next, c, ms(at)), moved, "at {at} ms");
+        two = next;
+    }
+}
+
+#[test]
 fn a_core_that_parks_owes_only_what_it_moved() {
     let group = fast().build(ms(0)).unwrap();
     let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
