@@ -10,10 +10,10 @@ use std::sync::mpsc::{self, Sender};
 use std::thread;
 
 use rig::log::{Log, bytes};
-use rig::{ANY, Echo, Server, pattern, read_exactly, receive, round_trip};
+use rig::{ANY, Echo, Server, eventually, pattern, read_exactly, receive, round_trip};
 use sluicegate::{
-    BevId, BevMut, Context, Direction, Event, Group, Handler, ListenOptions, MeteredOperation,
-    NoSeat, Rate, Runtime, Shutdown, Suspend, Time, TokenBucketConfig,
+    BevId, BevMut, Context, Core, Direction, Event, Group, Handler, ListenOptions,
+    MeteredOperation, NoSeat, Rate, Runtime, Shutdown, Suspend, Time, TokenBucketConfig,
 };
 
 fn per_second(bytes: u64, burst: u64) -> TokenBucketConfig {
@@ -51,6 +51,28 @@ impl Handler for Source {
         input.drain(usize::MAX);
         output.add(&pattern(self.0));
     }
+}
+
+/// Keeps a core from ever going to sleep.
+fn keep_awake(core: &mut Core) {
+    core.submit_to(0, keep_awake).expect("there is a first core");
+}
+
+#[test]
+fn a_core_that_never_sleeps_claims_no_share_for_members_without_work() {
+    const BYTES: usize = 100_000;
+    let group = Group::new(per_second(1_000_000, 20_000)).expect("valid");
+    let members = group.clone();
+    let server = Server::start(1, move |conn| {
+        conn.join(&members).expect("a seat");
+        Source(BYTES)
+    });
+    server.on_core(0, keep_awake);
+    let mut client = server.connect();
+    client.write_all(b"?").expect("the server reads");
+    assert!(read_exactly(&mut client, BYTES) == pattern(BYTES), "the bytes changed");
+    assert!(group.stats().seats[0].waits > 0, "the member never had to wait");
+    eventually("its share lapses", || group.stats().weight == [0, 0]);
 }
 
 #[test]
@@ -251,7 +273,7 @@ fn beyond_its_seats_a_group_refuses_until_a_core_has_left() {
     assert_eq!(group.totals().0, 2 * 26);
 
     drop(here);
-    rig::eventually("the first core has left", || server.handle.stats()[0].connections == 0);
+    eventually("the first core has left", || server.handle.stats()[0].connections == 0);
     let mut again = rig::connect(second);
     round_trip(&mut again, b"now there is one");
     assert_eq!(receive(&joins), Ok(()));
@@ -269,7 +291,7 @@ fn waiting_member(group: &Group, much: usize) -> (Server, TcpStream, BevId) {
     let mut client = server.connect();
     client.write_all(b"?").expect("the server reads");
     let id = receive(&ids);
-    rig::eventually("it waits for tokens", || {
+    eventually("it waits for tokens", || {
         server.on_core(0, move |core| {
             let conn = core.get(id).expect("it is open");
             conn.suspended(Direction::Write).contains(Suspend::GROUP_LIMIT)
@@ -327,7 +349,7 @@ fn a_group_disbanded_while_members_wait_on_three_cores_lets_all_of_them_go() {
         server.on_core(id.core(), move |core| what(&mut core.get(id).expect("it is open")))
     };
     for &(_, id) in &clients {
-        rig::eventually("it waits for tokens", || {
+        eventually("it waits for tokens", || {
             look(id, |conn| conn.suspended(Direction::Read).contains(Suspend::GROUP_LIMIT))
         });
         assert!(look(id, |conn| conn.group().is_some()));

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use core_buf::Membership;
 use groups::{GroupId, GroupShard, NoSeat, ShardState, Time};
@@ -42,6 +43,8 @@ pub(crate) struct Shards {
     touched: Vec<u32>,
     due: Vec<u32>,
     holding: Vec<u32>,
+    /// When those that hold something were last looked at all together.
+    held_at: Time,
 }
 
 impl Shards {
@@ -209,6 +212,23 @@ impl Shards {
             }
         }
         self.touched = touched;
+        if now.saturating_since(self.held_at) >= HELD_UNSEEN_MAX {
+            self.held_at = now;
+            self.release(now);
+        }
+    }
+
+    /// Lets shares lapse that nobody here waits for: a core that is always busy does not park, and
+    /// a group without work is not touched.
+    fn release(&mut self, now: Time) {
+        let mut holding = std::mem::take(&mut self.holding);
+        holding.retain(|&index| {
+            let Some(entry) = self.entry(index) else { return false };
+            entry.shard.handle_deadline(now);
+            entry.holds_lease = entry.shard.holds_lease();
+            entry.holds_lease
+        });
+        self.holding = holding;
     }
 }
 
@@ -261,3 +281,6 @@ impl Core {
         self.shards.leave(membership, &mut self.wheel);
     }
 }
+
+/// How long a busy core may hold what its idle members left of a share; as long as a rebalance.
+const HELD_UNSEEN_MAX: Duration = Duration::from_millis(10);
