@@ -201,6 +201,12 @@ pub const SCENARIOS: &[Scenario] = &[
         ..BASE
     },
     Scenario {
+        name: "interleaved",
+        purpose: "operations take 20 us, and other cores run theirs meanwhile",
+        operation: us(20),
+        ..BASE
+    },
+    Scenario {
         name: "skew",
         purpose: "999 members on one core, one on each of the others",
         rate: 50_000_000,
