@@ -271,7 +271,8 @@ pub const SCENARIOS: &[Scenario] = &[
         turns: Turns::First(Pace::About(ms(1)), Pace::About(us(200))),
         activity: Activity::Spells,
         stall: ms(5),
-        bars: Bars { utilisation: 0.0, waits: false, ..LIVED },
+        // There is work for a third to a half of what the rate brings.
+        bars: Bars { utilisation: 0.3, waits: false, ..LIVED },
         ..BASE
     },
     Scenario {
