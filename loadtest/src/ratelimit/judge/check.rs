@@ -37,9 +37,10 @@ impl Check {
         Self { name, value, least, most, pass, inconclusive: false }
     }
 
-    /// The same check of a figure that a busy machine spoils; `noisy` says that it was busy.
-    pub(crate) fn timing(self, noisy: bool) -> Self {
-        Self { inconclusive: noisy && !self.pass, ..self }
+    /// The same check of a figure that a busy machine spoils; `spoiled` says that it did. Of
+    /// several reasons one is enough.
+    pub(crate) fn timing(self, spoiled: bool) -> Self {
+        Self { inconclusive: (self.inconclusive || spoiled) && !self.pass, ..self }
     }
 
     /// Whether it speaks against what was checked.
