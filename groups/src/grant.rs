@@ -9,8 +9,8 @@ use crate::time::{Direction, Time};
 /// afterwards.
 ///
 /// A grant that is dropped instead occupies its part of the core's lease until the shard is
-/// dropped: never too much moves, but too little.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// dropped: never too much moves, but too little. It cannot be copied, so none is settled twice.
+#[derive(Debug, PartialEq, Eq)]
 #[must_use = "a grant that is not settled takes its bytes from everyone"]
 pub struct Grant {
     /// The most bytes the operation may move.

@@ -48,7 +48,8 @@ fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
     let mut moved = 0;
     while let Some(grant) = shard.request(member, READ, 1 << 20, || now) {
         moved += grant.bytes;
-        shard.settle(member, grant, grant.bytes, true);
+        let bytes = grant.bytes;
+        shard.settle(member, grant, bytes, true);
     }
     moved
 }
@@ -266,7 +267,8 @@ fn bytes_in_flight_cannot_come_back_into_a_bucket_that_refilled_meanwhile() {
     slow.settle(waiting, grant, 0, false);
     while let Some((_, member, grant)) = fast.poll_grant(READ, || ms(100)) {
         moved += grant.bytes;
-        fast.settle(member, grant, grant.bytes, true);
+        let bytes = grant.bytes;
+        fast.settle(member, grant, bytes, true);
     }
     assert!(moved <= 3000, "{moved} bytes at one instant");
 }
@@ -297,7 +299,8 @@ fn newcomers_go_behind_those_who_wait() {
     let order: Vec<u64> = (0..2)
         .map(|_| {
             let (token, member, grant) = shard.poll_grant(READ, || ms(50)).unwrap();
-            shard.settle(member, grant, grant.bytes, false);
+            let bytes = grant.bytes;
+            shard.settle(member, grant, bytes, false);
             token
         })
         .collect();
@@ -346,7 +349,8 @@ fn the_allowance_foretells_what_a_request_grants() {
         match shard.request(member, READ, want, || now) {
             Some(grant) => {
                 assert_eq!(grant.bytes, foretold, "{want} at {now:?}");
-                shard.settle(member, grant, grant.bytes, false);
+                let bytes = grant.bytes;
+                shard.settle(member, grant, bytes, false);
             }
             None => {
                 assert_eq!(foretold, 0, "{want} at {now:?}");

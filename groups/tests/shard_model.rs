@@ -256,13 +256,14 @@ impl World {
         pending: bool,
     ) -> Result<(), TestCaseError> {
         let before = self.level();
+        let (granted, leased) = (grant.bytes, grant.drawn_at().is_none());
         self.cores[core].shard().settle(member, grant, used, pending);
-        if grant.drawn_at().is_none() {
+        if leased {
             self.charge(used);
         }
-        let (gained, unused) = (self.level() - before, (grant.bytes - used) as i64);
+        let (gained, unused) = (self.level() - before, (granted - used) as i64);
         prop_assert!(gained >= 0 && gained <= unused, "settling {unused} unused gave {gained}");
-        if grant.drawn_at().is_none() {
+        if leased {
             prop_assert_eq!(gained, 0, "a lease takes back what it lent");
         }
         Ok(())

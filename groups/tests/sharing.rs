@@ -36,7 +36,8 @@ fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
     let mut moved = 0;
     while let Some(grant) = shard.request(member, READ, u64::MAX, || now) {
         moved += grant.bytes;
-        shard.settle(member, grant, grant.bytes, true);
+        let bytes = grant.bytes;
+        shard.settle(member, grant, bytes, true);
     }
     moved
 }
@@ -223,7 +224,8 @@ fn assert_exact_deadline(shard: &mut GroupShard) -> Time {
     let before = Time::from_nanos(due.as_nanos() - 1);
     assert_eq!(shard.poll_grant(READ, || before), None, "before {due:?}");
     let (_, member, grant) = shard.poll_grant(READ, || due).expect("the deadline was promised");
-    shard.settle(member, grant, grant.bytes, false);
+    let bytes = grant.bytes;
+    shard.settle(member, grant, bytes, false);
     due
 }
 

@@ -55,7 +55,8 @@ fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
     let mut moved = 0;
     while let Some(grant) = shard.request(member, READ, u64::MAX, || now) {
         moved += grant.bytes;
-        shard.settle(member, grant, grant.bytes, true);
+        let bytes = grant.bytes;
+        shard.settle(member, grant, bytes, true);
     }
     shard.cancel(member, READ);
     shard.park();

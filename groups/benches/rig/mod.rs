@@ -232,7 +232,8 @@ impl Core {
     /// Moves all there is, until the member waits.
     fn exhaust(&mut self) {
         while let Some(grant) = self.shard.request(self.member, DIR, u64::MAX, || self.now) {
-            self.shard.settle(self.member, grant, grant.bytes, true);
+            let bytes = grant.bytes;
+            self.shard.settle(self.member, grant, bytes, true);
         }
     }
 
@@ -241,7 +242,8 @@ impl Core {
         let mut resumed = 0;
         self.shard.handle_deadline(self.now);
         while let Some((_, member, grant)) = self.shard.poll_grant(DIR, || self.now) {
-            self.shard.settle(member, grant, grant.bytes, true);
+            let bytes = grant.bytes;
+            self.shard.settle(member, grant, bytes, true);
             resumed += 1;
         }
         black_box(self.shard.poll_deadline());
