@@ -225,8 +225,8 @@ impl Shared {
             None => Plan::first(config, limit, terms, now, self.pool.word(dir).consumed()),
             Some(old) => {
                 let stepped = config.tick().is_some();
-                let start = old.clock.successor_start(now, config.period_ns(), stepped);
-                Plan::new(config, limit, terms, start, old.clock.at(now))
+                let clock = old.clock.successor(now, limit.rate(), config.period_ns(), stepped);
+                Plan::new(limit, terms, clock)
             }
         }
         .map(Some)

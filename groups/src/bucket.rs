@@ -46,7 +46,8 @@ impl TokenBucket {
 
     /// Replaces the config; levels are clipped to the new burst, never raised.
     ///
-    /// A tick of unchanged length keeps its beat. A direction that had no limit starts anew.
+    /// The tick or byte under way goes on; a tick ends once its new length is over. A direction
+    /// that had no limit, or a limit of the other form, starts anew.
     pub fn set_config(&mut self, now: Time, config: &TokenBucketConfig) {
         for direction in Direction::ALL {
             let slot = &mut self.levels[direction.index()];
@@ -112,9 +113,10 @@ impl Level {
         let (period_ns, stepped) = (config.period_ns(), config.tick().is_some());
         // A clock that stepped back must not produce the same bytes a second time.
         let now = before.map_or(now, |level| level.settled.max(now));
-        let start =
-            before.map_or(now, |level| level.clock.successor_start(now, period_ns, stepped));
-        let clock = ByteClock::new(start, 0, limit.rate(), period_ns, stepped);
+        let clock = match before {
+            None => ByteClock::new(now, 0, limit.rate(), period_ns, stepped),
+            Some(level) => level.clock.successor(now, limit.rate(), period_ns, stepped),
+        };
         let burst = limit.burst() as i64;
         let quantum = clock.bytes_in(QUANTUM_SPAN).clamp(QUANTUM_MIN, QUANTUM_MAX) as i64;
         let (fill, worthwhile) = match stepped {
@@ -243,16 +245,21 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_tick_keeps_its_beat_and_a_changed_one_starts_anew() {
+    fn a_begun_tick_goes_on_whatever_its_length_becomes() {
         let mut bucket = TokenBucket::new(ms(0), &ticking(300, 1200));
         bucket.charge(READ, 300);
         bucket.set_config(ms(150), &ticking(100, 1200));
         assert_eq!(bucket.available(ms(199), READ), 300, "the tick at 100 ms, at the old rate");
         assert_eq!(bucket.available(ms(200), READ), 400);
-        let other = TokenBucketConfig::new(10, 1200, 10, 1200, Some(Duration::from_millis(30)));
-        bucket.set_config(ms(250), &other.unwrap());
-        assert_eq!(bucket.available(ms(279), READ), 400);
-        assert_eq!(bucket.available(ms(280), READ), 410);
+        let other = |ms| {
+            TokenBucketConfig::new(10, 1200, 10, 1200, Some(Duration::from_millis(ms))).unwrap()
+        };
+        bucket.set_config(ms(220), &other(30));
+        assert_eq!(bucket.available(ms(229), READ), 400);
+        assert_eq!(bucket.available(ms(230), READ), 410);
+        bucket.set_config(ms(250), &other(15));
+        assert_eq!(bucket.available(ms(250), READ), 410, "a change by itself brings nothing");
+        assert_eq!(bucket.available(ms(251), READ), 420, "but its tick is over");
     }
 
     #[test]

@@ -95,15 +95,31 @@ impl ByteClock {
         if self.stepped { Duration::from_nanos(self.period_ns) } else { Duration::ZERO }
     }
 
-    /// Returns where a successor that begins at `now` has to start to keep this clock's beat:
-    /// at the last edge if it ticks alike, else at `now`; never before this clock's own start.
-    pub(crate) fn successor_start(&self, now: Time, period_ns: u64, stepped: bool) -> Time {
+    /// Returns the clock that takes over at `now`: this one, if it would produce alike.
+    ///
+    /// It reads the same there, and what was under way goes on: a tick has as much time behind it,
+    /// a byte as much of it, rounded down to a nanosecond. So however often a clock is replaced, it
+    /// comes to its next byte, and no rate brings more than in its own time. A tick that turns out
+    /// to be over ends after a nanosecond. Only between ticks and none a clock starts anew.
+    pub(crate) fn successor(&self, now: Time, rate: u64, period_ns: u64, stepped: bool) -> Self {
         let now = now.max(self.start);
-        if !(self.stepped && stepped && self.period_ns == period_ns) {
-            return now;
+        let fresh = Self::new(now, self.at(now), rate, period_ns, stepped);
+        if (fresh.rate, fresh.period_ns, stepped) == (self.rate, self.period_ns, self.stepped) {
+            return *self;
         }
-        let since_edge = now.saturating_since(self.start).as_nanos() as u64 % self.period_ns;
-        Time::from_nanos(now.as_nanos() - since_edge)
+        let elapsed_ns = now.saturating_since(self.start).as_nanos();
+        let (old_period, new_period) = (u128::from(self.period_ns), u128::from(fresh.period_ns));
+        let behind_ns = match (self.stepped, stepped) {
+            (true, true) => (elapsed_ns % old_period).min(new_period - 1),
+            (false, false) => {
+                let fraction = elapsed_ns * u128::from(self.rate) % old_period;
+                fraction * new_period / (old_period * u128::from(fresh.rate))
+            }
+            _ => 0,
+        };
+        // Less than a period; and there is no time before the origin.
+        let start = Time::from_nanos(now.as_nanos().saturating_sub(behind_ns as u64));
+        Self { start, ..fresh }
     }
 }
 
@@ -155,13 +171,31 @@ mod tests {
     }
 
     #[test]
-    fn a_successor_with_the_same_tick_keeps_the_beat() {
+    fn a_successor_that_produces_alike_is_the_same_clock() {
+        let smooth = ByteClock::new(at(7), 100, 3000, NANOS_PER_SECOND, false);
+        assert_eq!(smooth.successor(at(1 << 40), 3000, NANOS_PER_SECOND, false), smooth);
+        let ticking = ByteClock::new(at(7), 0, 30, 10, true);
+        assert_eq!(ticking.successor(at(29), 30, 10, true), ticking);
+    }
+
+    #[test]
+    fn a_tick_has_as_much_time_behind_it_after_a_change() {
         let clock = ByteClock::new(at(7), 0, 30, 10, true);
-        assert_eq!(clock.successor_start(at(29), 10, true), at(27));
-        assert_eq!(clock.successor_start(at(29), 11, true), at(29));
-        assert_eq!(clock.successor_start(at(29), 10, false), at(29));
-        assert_eq!(clock.successor_start(at(3), 10, true), at(7));
-        assert_eq!(clock.successor_start(at(3), 11, true), at(7));
+        for (now, tick, start) in [(29, 10, 27), (29, 15, 27), (36, 5, 32), (3, 10, 7), (3, 11, 7)]
+        {
+            let next = clock.successor(at(now), 20, tick, true);
+            assert_eq!(next, ByteClock::new(at(start), clock.at(at(now)), 20, tick, true), "{now}");
+        }
+    }
+
+    #[test]
+    fn a_byte_has_as_much_of_it_behind_it_after_a_change() {
+        let slow = ByteClock::new(at(0), 0, 1, NANOS_PER_SECOND, false);
+        let half = at(7 * NANOS_PER_SECOND / 2);
+        let fast = slow.successor(half, 1000, NANOS_PER_SECOND, false);
+        assert_eq!((fast.at(half), fast.reach(1, half)), (3, half + Duration::from_micros(500)));
+        let ticking = slow.successor(half, 10, 20, true);
+        assert_eq!(ticking, ByteClock::new(half, 3, 10, 20, true), "another form starts anew");
     }
 
     proptest! {
@@ -195,6 +229,30 @@ mod tests {
             prop_assume!(reached < Time::MAX);
             prop_assert!(clock.produced(reached) >= goal);
             prop_assert!(clock.produced(at(reached.as_nanos() - 1)) < goal);
+        }
+
+        /// Against the exact sum of what each rate brought in its time, in parts of a nanobyte.
+        #[test]
+        fn any_number_of_changes_brings_no_byte_too_many_and_loses_a_nanosecond_each(
+            origin in (1u64 << 33)..1 << 50,
+            changes in proptest::collection::vec((1u64..1 << 33, 1u64..1 << 32), 1..40),
+        ) {
+            let mut now = at(origin);
+            let mut clock = ByteClock::new(now, 0, 1, NANOS_PER_SECOND, false);
+            let (mut exact, mut lost, mut rate) = (0u128, 0u128, 1u64);
+            for (span, next) in changes {
+                now = now + Duration::from_nanos(span);
+                exact += u128::from(span) * u128::from(rate);
+                let before = clock.at(now);
+                let changed = clock.successor(now, next, NANOS_PER_SECOND, false);
+                prop_assert_eq!(changed.at(now), before);
+                lost += u128::from(if changed == clock { 0 } else { next });
+                (clock, rate) = (changed, next);
+                let most = exact / u128::from(NANOS_PER_SECOND);
+                let least = exact.saturating_sub(lost) / u128::from(NANOS_PER_SECOND);
+                let read = u128::from(clock.at(now));
+                prop_assert!(least <= read && read <= most, "{} not in {}..={}", read, least, most);
+            }
         }
     }
 }

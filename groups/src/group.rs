@@ -133,10 +133,10 @@ impl Group {
 
     /// Replaces the config: levels are clipped, never raised; no member is dropped.
     ///
-    /// A tick of unchanged length keeps its beat. Every core is woken, and adopts it within one
-    /// rebalance. Until all have, a window's burst is the larger of both and what was produced or
-    /// credited since the change: a core that is late may hold a larger lease than the new config
-    /// keeps room for.
+    /// The tick or byte under way goes on; a tick ends once its new length is over. Every core is
+    /// woken, and adopts it within one rebalance. Until all have, a window's burst is the larger of
+    /// both and what was produced or credited since the change: a core that is late may hold a
+    /// larger lease than the new config keeps room for.
     ///
     /// # Errors
     /// [`ConfigError::RebalanceTooLong`] if the group was built with an interval that the new

@@ -57,17 +57,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Derives the plan whose clock starts at `start` and reads `base` there.
-    pub(crate) fn new(
-        config: &TokenBucketConfig,
-        limit: Limit,
-        terms: Terms,
-        start: Time,
-        base: u64,
-    ) -> Result<Self, ConfigError> {
+    /// Derives the plan that goes by `clock`.
+    pub(crate) fn new(limit: Limit, terms: Terms, clock: ByteClock) -> Result<Self, ConfigError> {
         let (burst, min_share) = (limit.burst(), terms.min_share);
-        let clock =
-            ByteClock::new(start, base, limit.rate(), config.period_ns(), config.tick().is_some());
         let lease_max = (burst - clock.tick_bytes()) / (2 * terms.seats);
         let lease = if lease_max < min_share.max(1) {
             0
@@ -116,8 +108,11 @@ impl Plan {
         now: Time,
         consumed: u64,
     ) -> Result<Self, ConfigError> {
-        let plan = Self::new(config, limit, terms, now, consumed)?;
-        Self::new(config, limit, terms, now, consumed.wrapping_add(plan.first_fill()))
+        let (period_ns, stepped) = (config.period_ns(), config.tick().is_some());
+        let clock = |base| ByteClock::new(now, base, limit.rate(), period_ns, stepped);
+        let plan = Self::new(limit, terms, clock(consumed))?;
+        let base = consumed.wrapping_add(plan.first_fill());
+        Self::new(limit, terms, clock(base))
     }
 
     /// Returns until when the word can be read as this plan's version left it.
@@ -215,7 +210,7 @@ mod tests {
         let terms =
             Terms { seats, min_share, rebalance: Rebalance::Default, sharing: Sharing::ByWeight };
         let limit = config.limit(Direction::Read).unwrap();
-        Plan::new(config, limit, terms, Time::ZERO, 0).unwrap()
+        Plan::first(config, limit, terms, Time::ZERO, 0).unwrap()
     }
 
     fn ticking(rate: u64, burst: u64) -> TokenBucketConfig {
@@ -292,7 +287,7 @@ mod tests {
         let make = |us| {
             let rebalance = Rebalance::Every(Duration::from_micros(us));
             let terms = Terms { seats: 16, min_share: 64, rebalance, sharing: Sharing::ByWeight };
-            Plan::new(&config, limit, terms, Time::ZERO, 0).map(|plan| plan.interval)
+            Plan::first(&config, limit, terms, Time::ZERO, 0).map(|plan| plan.interval)
         };
         let (longest, shortest) = (Duration::from_millis(42), Duration::from_millis(1));
         assert_eq!(make(42_000), Ok(Some(longest)));

@@ -49,12 +49,15 @@ impl Model {
     }
 
     fn set_config(&mut self, config: &TokenBucketConfig) {
-        self.limit = config.limit(DIR).unwrap();
-        let tick = tick_ns(config);
-        if tick.is_none() || tick != self.tick {
-            self.phase = 0;
-        }
-        self.tick = tick;
+        let (limit, tick) = (config.limit(DIR).unwrap(), tick_ns(config));
+        self.phase = match (self.tick, tick) {
+            (Some(_), Some(tick)) => self.phase.min(tick - 1),
+            (None, None) if limit.rate() == self.limit.rate() => self.phase,
+            // As much of a byte, in whole nanoseconds, of which there were only so many.
+            (None, None) => (self.phase / limit.rate()).min(self.now) * limit.rate(),
+            _ => 0,
+        };
+        (self.limit, self.tick) = (limit, tick);
         self.level = self.level.min(self.limit.burst() as i64);
     }
 }

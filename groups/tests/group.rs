@@ -152,14 +152,17 @@ fn a_config_set_at_an_earlier_reading_produces_no_byte_twice() {
 }
 
 #[test]
-fn a_tick_of_unchanged_length_keeps_its_beat() {
+fn a_tick_under_way_goes_on_whatever_its_length_becomes() {
     let group = Group::new(ms(0), ticking(300, 30_000, 100)).unwrap();
     group.set_config(ms(150), ticking(500, 30_000, 100)).unwrap();
     assert_eq!(group.read_limit(ms(199)), 600);
     assert_eq!(group.read_limit(ms(200)), 1100);
-    group.set_config(ms(250), ticking(10, 30_000, 30)).unwrap();
-    assert_eq!(group.read_limit(ms(279)), 1100);
-    assert_eq!(group.read_limit(ms(280)), 1110);
+    group.set_config(ms(220), ticking(10, 30_000, 30)).unwrap();
+    assert_eq!(group.read_limit(ms(229)), 1100);
+    assert_eq!(group.read_limit(ms(230)), 1110);
+    group.set_config(ms(250), ticking(10, 30_000, 15)).unwrap();
+    assert_eq!(group.read_limit(ms(250)), 1110, "a change by itself brings nothing");
+    assert_eq!(group.read_limit(ms(251)), 1120, "but its tick is over");
 }
 
 #[test]

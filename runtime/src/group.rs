@@ -62,8 +62,8 @@ impl Group {
     /// Replaces the configuration while bytes flow: no member is dropped and no level raised.
     ///
     /// Every core has it within one rebalance. Until then a window's burst is the larger of both
-    /// and what was produced or credited since the change. A tick of unchanged length keeps its
-    /// beat; one that changes begins anew.
+    /// and what was produced or credited since the change. The tick or byte under way goes on; a
+    /// tick ends once its new length is over.
     ///
     /// # Errors
     /// As for building, and after [`disband`](Self::disband); the old configuration then stays.

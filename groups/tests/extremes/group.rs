@@ -261,7 +261,7 @@ impl World {
             Command::SetMinShare(share) => {
                 self.release(0, false);
                 self.group.set_min_share(now, share).unwrap();
-                // A clock without a tick begins anew, with a whole byte.
+                // Other leases and another depth: a new version, though its clock goes on.
                 self.ideal.set_config(self.ideal.config.clone());
             }
             Command::Refresh => {

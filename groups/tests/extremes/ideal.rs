@@ -10,7 +10,7 @@ use crate::DIR;
 /// An ideal bucket: what may still move, by sums that cannot overflow.
 pub(crate) struct Ideal {
     pub(crate) now: u64,
-    /// Where the clock of this config began.
+    /// Since when the clock of this config runs, or could have.
     origin: u64,
     pub(crate) config: TokenBucketConfig,
     pub(crate) tokens: i128,
@@ -65,10 +65,18 @@ impl Ideal {
     }
 
     pub(crate) fn set_config(&mut self, config: TokenBucketConfig) {
-        self.origin = match (self.config.tick(), config.tick()) {
-            (Some(before), Some(after)) if before == after => self.origin,
-            _ => self.now,
+        let rate = |config: &TokenBucketConfig| config.limit(DIR).unwrap().rate().into();
+        let (before, after): (u128, u128) = (rate(&self.config), rate(&config));
+        let age = u128::from(self.now - self.origin);
+        // What of a tick or a byte is under way goes on, as far as whole nanoseconds can tell.
+        let behind = match (self.config.tick(), config.tick()) {
+            (Some(old), Some(new)) if old == new && before == after => age,
+            (Some(old), Some(new)) => (age % old.as_nanos()).min(new.as_nanos() - 1),
+            (None, None) if before == after => age,
+            (None, None) => age * before % 1_000_000_000 / after,
+            _ => 0,
         };
+        self.origin = self.now.saturating_sub(behind as u64);
         self.brim = self.brim.max(burst(&config));
         self.settled = false;
         self.config = config;
