@@ -95,6 +95,16 @@ impl ByteClock {
         if self.stepped { Duration::from_nanos(self.period_ns) } else { Duration::ZERO }
     }
 
+    /// Returns when the second half of the tick around `now` begins, which may be past; `now`
+    /// itself where there is no tick.
+    pub(crate) fn half_tick(&self, now: Time) -> Time {
+        if !self.stepped {
+            return now;
+        }
+        let edge_ns = self.periods(now).saturating_mul(self.period_ns);
+        self.start + Duration::from_nanos(edge_ns.saturating_add(self.period_ns / 2))
+    }
+
     /// Returns the clock that takes over at `now`: this one, if it would produce alike.
     ///
     /// It reads the same there, and what was under way goes on: a tick has as much time behind it,
@@ -168,6 +178,16 @@ mod tests {
         }
         assert_eq!(clock.reach(1, at(20)), at(27));
         assert_eq!(clock.reach(31, at(20)), at(37));
+    }
+
+    #[test]
+    fn the_second_half_of_a_tick_begins_in_its_middle() {
+        let clock = ByteClock::new(at(7), 100, 30, 10, true);
+        for (ns, half) in [(0, 12), (7, 12), (16, 12), (17, 22), (26, 22)] {
+            assert_eq!(clock.half_tick(at(ns)), at(half), "at {ns}");
+        }
+        assert_eq!(clock.half_tick(Time::MAX).as_nanos() / 10, u64::MAX / 10);
+        assert_eq!(ByteClock::new(at(7), 100, 30, 10, false).half_tick(at(16)), at(16));
     }
 
     #[test]

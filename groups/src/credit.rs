@@ -8,6 +8,8 @@
 //! (`Plan::credit_max`); no credit is gained while idle; remainders are carried, so the slowest
 //! rate loses none.
 
+use crate::plan::Reserve;
+
 /// A core's part of the group's backlogged weight.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
@@ -68,13 +70,13 @@ impl Credit {
         self.balance = self.balance.max(0_i64.saturating_sub_unsigned(quantum));
     }
 
-    /// Returns what a draw from `level` may take, of which `reserved` bytes are others' shares.
-    pub(crate) fn allowance(&self, level: i64, reserved: u64, quantum: u64) -> Allowance {
+    /// Returns what a draw from `level` may take where `reserve` is kept for others.
+    pub(crate) fn allowance(&self, level: i64, reserve: Reserve, quantum: u64) -> Allowance {
         let level = u64::try_from(level).unwrap_or(0);
-        let surplus = level.saturating_sub(reserved);
+        let surplus = level.saturating_sub(reserve.bytes);
         let most = match u64::try_from(self.balance) {
             Ok(credit) => credit.max(quantum).saturating_add(surplus),
-            Err(_) if surplus >= quantum => surplus,
+            Err(_) if surplus >= reserve.least => surplus,
             Err(_) => 0,
         };
         Allowance { surplus, most: most.min(level) }
@@ -127,6 +129,7 @@ mod tests {
     use super::*;
 
     const THIRD: Share = Share { own: 1, all: 3 };
+    const RESERVE: Reserve = Reserve { bytes: 1000, least: 10 };
 
     #[test]
     fn shares_follow_weight_and_remainders_are_kept() {
@@ -159,12 +162,12 @@ mod tests {
     #[test]
     fn credit_goes_one_quantum_negative_and_then_waits_for_its_share() {
         let mut credit = Credit::default();
-        assert_eq!(credit.allowance(500, 1000, 10), Allowance { surplus: 0, most: 10 });
+        assert_eq!(credit.allowance(500, RESERVE, 10), Allowance { surplus: 0, most: 10 });
         credit.spend(10, 0);
-        assert_eq!(credit.allowance(500, 1000, 10).most, 0);
+        assert_eq!(credit.allowance(500, RESERVE, 10).most, 0);
         assert_eq!(credit.solvent_at(THIRD), 30);
         credit.settle(30, THIRD, 1010);
-        assert_eq!(credit.allowance(500, 1000, 10).most, 10);
+        assert_eq!(credit.allowance(500, RESERVE, 10).most, 10);
     }
 
     #[test]
@@ -204,11 +207,18 @@ mod tests {
     fn what_nobody_claims_is_free_even_to_a_debtor() {
         let mut credit = Credit::default();
         credit.spend(10, 0);
-        assert_eq!(credit.allowance(1009, 1000, 10).most, 0, "less than a quantum is not worth it");
-        let allowed = credit.allowance(1010, 1000, 10);
+        assert_eq!(
+            credit.allowance(1009, RESERVE, 10).most,
+            0,
+            "less than a quantum is not worth it"
+        );
+        let allowed = credit.allowance(1010, RESERVE, 10);
         assert_eq!(allowed, Allowance { surplus: 10, most: 10 });
         credit.spend(10, allowed.surplus);
         assert_eq!(credit.balance, -10);
+        let late = Reserve { bytes: 1000, least: 1 };
+        assert_eq!(credit.allowance(1001, late, 10), Allowance { surplus: 1, most: 1 });
+        assert_eq!(credit.allowance(1000, late, 10).most, 0);
     }
 
     #[test]

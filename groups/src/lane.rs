@@ -184,24 +184,29 @@ impl Lane {
         // Borrowed, as a copy of the plan would cost as much as the draw.
         let Some(plan) = &self.plan else { return true };
         let g = plan.clock.at(self.seen);
-        if plan.can_spill() {
-            short = plan.worthwhile(desk.word.level(g, plan.depth), short);
-        }
-        let room = match plan.lease {
-            0 => short,
-            most => most.saturating_sub(self.lease + self.lent),
-        };
         let alone = plan.sharing != Sharing::ByWeight || share.all == self.weight.max(1);
         if alone {
             self.credit.reset(g);
         } else {
             self.credit.settle(g, share, plan.credit_max(share, self.quantum));
         }
+        let late = plan.has_tick() && !alone && plan.is_late(self.seen);
+        if plan.has_tick() {
+            let level = desk.word.level(g, plan.depth);
+            short = plan.worthwhile(level, short);
+            if late {
+                short = self.crumb(plan, level, short);
+            }
+        }
+        let room = match plan.lease {
+            0 => short,
+            most => most.saturating_sub(self.lease + self.lent),
+        };
         let (credit, quantum, mut surplus) = (self.credit, self.quantum, 0);
         let policy = |level| {
             let mut most = u64::try_from(level).unwrap_or(0);
             if !alone {
-                let allowance = credit.allowance(level, plan.reserved(quantum), quantum);
+                let allowance = credit.allowance(level, plan.reserve(quantum, late), quantum);
                 (surplus, most) = (allowance.surplus, allowance.most);
             }
             let take = most.min(room);
@@ -221,6 +226,14 @@ impl Lane {
         add(&desk.tally.draws, 1);
         self.report_lease(desk);
         true
+    }
+
+    /// Returns how much of `short` is worth drawing late in a tick: what is left over then is
+    /// lost with the next one, however little it is.
+    fn crumb(&self, plan: &Plan, level: i64, short: u64) -> u64 {
+        let reserve = plan.reserve(self.quantum, true);
+        let allowance = self.credit.allowance(level, reserve, self.quantum);
+        if allowance.surplus >= reserve.least { short.min(allowance.most) } else { short }
     }
 
     /// Publishes a first weight, `claim` or what waits if that is more: from here on this core has
@@ -344,7 +357,15 @@ impl Lane {
                 bytes = bytes.min(away(desk.word.consumed().wrapping_add(free)));
             }
         }
-        let served = plan.clock.reach(bytes.max(0), self.seen);
+        let mut served = plan.clock.reach(bytes.max(0), self.seen);
+        if share.all > self.weight
+            && let Some(kept) = plan.reserved_late(self.quantum)
+        {
+            // What the next tick would push out of the bucket is free in the half before it.
+            let spills = away(desk.word.consumed().wrapping_add(kept + 1));
+            let in_tick = plan.clock.reach(spills.max(0), self.seen).max(self.seen);
+            served = served.min(plan.clock.half_tick(in_tick));
+        }
         Some(self.next_rebalance.map_or(served, |due| due.min(served)))
     }
 

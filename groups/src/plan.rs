@@ -5,7 +5,8 @@
 //!
 //! With burst B, rate R, P seats and r = one tick's worth (0 without a tick):
 //! lease L = clamp(R * 1 ms, min_share, (B - r) / 2P), or 0 where that is too little to hold;
-//! depth b = B - P * L; share window X = min(b / 2R, 50 ms), at least one tick.
+//! depth b = B - P * L; share window X = min(b / 2R, 50 ms), at least one tick;
+//! but what the next tick would push out of the bucket is kept for half a tick only.
 //! Invariants: b + P * L = B; b >= r; quantum <= L where L > 0, <= B where L = 0, always >= 1.
 
 use std::time::Duration;
@@ -34,6 +35,15 @@ pub(crate) enum Sharing {
     /// Whoever draws first has what is there: for comparison only.
     #[cfg(feature = "testing")]
     Greedy,
+}
+
+/// What is kept for those whose share it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reserve {
+    /// The level up to which it is kept.
+    pub(crate) bytes: u64,
+    /// The least beyond it that is worth moving for a core that has used its own share up.
+    pub(crate) least: u64,
 }
 
 /// The constants of one direction in one config version.
@@ -166,6 +176,29 @@ impl Plan {
         if self.has_tick() { self.window_bytes + quantum } else { self.window_bytes.max(quantum) }
     }
 
+    /// Returns what of that is still kept in the second half of a tick: no more than the next tick
+    /// leaves in the bucket. `None` where it leaves everything.
+    pub(crate) fn reserved_late(&self, quantum: u64) -> Option<u64> {
+        if !self.has_tick() {
+            return None;
+        }
+        let left = self.depth - self.clock.tick_bytes();
+        (left < self.reserved(quantum)).then_some(left)
+    }
+
+    /// Says whether `now` lies in the second half of its tick.
+    pub(crate) fn is_late(&self, now: Time) -> bool {
+        now >= self.clock.half_tick(now)
+    }
+
+    /// Returns what a contended draw has to leave to others.
+    pub(crate) fn reserve(&self, quantum: u64, late: bool) -> Reserve {
+        match self.reserved_late(quantum) {
+            Some(bytes) if late => Reserve { bytes, least: 1 },
+            _ => Reserve { bytes: self.reserved(quantum), least: quantum },
+        }
+    }
+
     /// Returns what is worth waking up for even if the member in front wants less.
     pub(crate) fn wake_bytes(&self) -> u64 {
         self.clock.bytes_in(QUANTUM_SPAN_MIN)
@@ -260,6 +293,20 @@ mod tests {
         let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
         assert_eq!((fast.reserved(1000), fast.reserved(500_000)), (420_000, 500_000));
         assert_eq!(plan(&ticking(3000, 12_000), 16, 64).reserved(64), 3064);
+    }
+
+    #[test]
+    fn late_in_a_tick_no_more_is_kept_than_the_next_one_leaves() {
+        let (early, late) = (Time::from_nanos(149_999_999), Time::from_nanos(150_000_000));
+        for (burst, kept) in [(3000, 0), (4500, 1500), (6063, 3063), (6064, 3064), (9000, 3064)] {
+            let ticks = plan(&ticking(3000, burst), 1000, 64);
+            let at = |now| ticks.reserve(64, ticks.is_late(now));
+            assert_eq!(at(early), Reserve { bytes: 3064, least: 64 }, "{burst}");
+            let least = if burst < 6064 { 1 } else { 64 };
+            assert_eq!(at(late), Reserve { bytes: kept, least }, "{burst}");
+        }
+        let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
+        assert_eq!(fast.reserved_late(1000), None);
     }
 
     #[test]

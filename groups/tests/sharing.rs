@@ -42,6 +42,17 @@ fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
     moved
 }
 
+/// Moves all that waiting members may at `now`.
+fn serve(shard: &mut GroupShard, now: Time) -> u64 {
+    let mut moved = 0;
+    while let Some((_, member, grant)) = shard.poll_grant(READ, || now) {
+        let bytes = grant.bytes;
+        moved += bytes;
+        shard.settle(member, grant, bytes, true);
+    }
+    moved
+}
+
 /// A core with one of two members left waiting and half its lease of 10,000 in hand, at 50 ms.
 fn half_served(group: &Group) -> GroupShard {
     let (mut shard, first) = core(group, 1);
@@ -225,7 +236,7 @@ fn assert_exact_deadline(shard: &mut GroupShard) -> Time {
     assert_eq!(shard.poll_grant(READ, || before), None, "before {due:?}");
     let (_, member, grant) = shard.poll_grant(READ, || due).expect("the deadline was promised");
     let bytes = grant.bytes;
-    shard.settle(member, grant, bytes, false);
+    shard.settle(member, grant, bytes, true);
     due
 }
 
@@ -240,11 +251,36 @@ fn a_debtor_is_served_as_soon_as_others_leave_enough_unclaimed() {
 }
 
 #[test]
-fn a_debtor_waits_for_its_share_where_the_bucket_cannot_hold_more_than_is_reserved() {
+fn a_debtor_is_served_late_in_a_tick_where_the_next_would_be_lost() {
     let group = tight().rebalance(Rebalance::Never).build(ms(0)).unwrap();
     let ((mut crowd, a), (mut two, b)) = (core(&group, 99), core(&group, 1));
     exhaust(&mut crowd, a, ms(0));
     assert_eq!(exhaust(&mut two, b, ms(1000)), 64);
-    // A hundredth of 3,000 bytes a tick: 64 bytes take three of them.
-    assert_eq!(assert_exact_deadline(&mut two), ms(1300));
+    // Its own share would take three ticks. The bucket holds one: half of each is for the others.
+    assert_eq!(assert_exact_deadline(&mut two), ms(1050));
+    assert_eq!(serve(&mut crowd, ms(1100)), 3000);
+    assert_eq!(assert_exact_deadline(&mut two), ms(1250), "nothing is left of the tick between");
+}
+
+#[test]
+fn a_core_that_stops_does_not_take_its_share_of_the_ticks_with_it() {
+    for burst in [3000, 4500] {
+        let tick = Some(Duration::from_millis(100));
+        let config = TokenBucketConfig::new(3000, burst, 3000, burst, tick).unwrap();
+        let group = Group::builder(config).seats(2).build(ms(0)).unwrap();
+        let ((mut stopped, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
+        exhaust(&mut stopped, a, ms(0));
+        exhaust(&mut two, b, ms(0));
+        for tick in 1..10 {
+            let early = serve(&mut two, ms(100 * tick));
+            let late = serve(&mut two, ms(100 * tick + 50));
+            let most = 1500 + 64 + burst - 3000;
+            assert!(early <= most, "{early} in tick {tick}: the other may come yet");
+            let full = tick > 2;
+            assert!(
+                !full || early + late > 3000 - 64,
+                "{early} + {late} of tick {tick} at {burst}"
+            );
+        }
+    }
 }
