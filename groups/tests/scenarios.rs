@@ -45,6 +45,12 @@ fn sixty_four_and_a_hundred_and_twenty_eight_cores_share_evenly() {
 }
 
 #[test]
+fn what_rare_turns_lose_at_first_counts_no_more_on_a_hundred_and_twenty_eight_cores() {
+    let verdict = run("stall", Size { seed: 8, ..size(128) }, None);
+    assert!(verdict.passes(), "{:?}: {verdict:#?}", verdict.failed());
+}
+
+#[test]
 fn every_mutant_is_caught_by_the_check_named_for_it() {
     for cores in [2, 8] {
         for mutant in Mutant::ALL {

@@ -73,7 +73,7 @@ impl Scenario {
         }
         sim.forget();
         let before = sim.group.stats();
-        let span = SPAN.max(round.mul_f64(self.bars.rounds));
+        let span = SPAN.max(round.mul_f64(self.rounds(sim.cores().count())));
         self.activity.run(&mut sim, span, size.seed.wrapping_add(1));
         Figures::read(&sim, rate, span, &before).judge(self.name, self.bars)
     }
@@ -83,6 +83,12 @@ impl Scenario {
         let weight: u64 = sim.members().map(|member| u64::from(member.weight)).sum();
         let quantum = sim.group.quantum(super::core::DIR, weight);
         Duration::from_secs_f64(weight as f64 * quantum as f64 / self.rate as f64)
+    }
+
+    /// How many rounds are measured on so many cores.
+    fn rounds(&self, cores: usize) -> f64 {
+        let share = if self.bars.even { cores as f64 / CORES_EVEN } else { 1.0 };
+        self.bars.rounds * share.max(1.0)
     }
 
     fn config(&self, rate: u64, burst: u64) -> TokenBucketConfig {
@@ -132,6 +138,13 @@ const WARMUP_ROUNDS: f64 = 2.0;
 const SPAN: Duration = Duration::from_secs(1);
 /// A group has at least so many seats, as by default.
 const SEATS_LEAST: usize = 16;
+
+/// So many cores share evenly within the quanta that the bars ask for.
+///
+/// As a group fills up, its cores' credits spread out below nothing, half a quantum for each on
+/// average. Until they have, bytes are gone before the core that turns most rarely looks, and what
+/// its credit cannot hold meanwhile it loses: once, whatever the span, but the more cores the more.
+const CORES_EVEN: f64 = 64.0;
 
 /// Members whose shares are compared get 110 quanta.
 const EVEN: Bars =
