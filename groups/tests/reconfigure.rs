@@ -3,15 +3,13 @@
 //! Each change keeps what it can of the byte, or the tick, that was under way. No group or
 //! connection may move less because somebody sets its limit again, or more.
 
-use std::num::NonZeroU32;
-use std::task::Waker;
+mod seat;
+
 use std::time::Duration;
 
-use sluicegate_groups::{
-    Direction, Group, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig,
-};
+use seat::READ;
+use sluicegate_groups::{Group, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig};
 
-const READ: Direction = Direction::Read;
 const SECOND: u64 = 1_000_000_000;
 
 fn smooth(rate: &str) -> TokenBucketConfig {
@@ -49,13 +47,8 @@ impl Limited for (Group, GroupShard, MemberId) {
 
     fn exhaust(&mut self, now: Time) -> u64 {
         let (_, shard, member) = self;
-        let mut moved = 0;
         // A byte at a time, so that none is left for being less than a quantum.
-        while let Some(grant) = shard.request(*member, READ, 1, || now) {
-            moved += grant.bytes;
-            let bytes = grant.bytes;
-            shard.settle(*member, grant, bytes, true);
-        }
+        let moved = seat::exhaust(shard, *member, 1, now);
         shard.cancel(*member, READ);
         moved
     }
@@ -63,8 +56,7 @@ impl Limited for (Group, GroupShard, MemberId) {
 
 fn both(config: &TokenBucketConfig) -> [(&'static str, Box<dyn Limited>); 2] {
     let group = Group::builder(config.clone()).min_share(1).build(Time::ZERO).unwrap();
-    let mut shard = group.shard(Time::ZERO, Waker::noop().clone()).unwrap();
-    let member = shard.join(0, NonZeroU32::MIN);
+    let (shard, member) = seat::take(&group, Time::ZERO, 1);
     let own = TokenBucket::new(Time::ZERO, config);
     [("group", Box::new((group, shard, member))), ("own limit", Box::new(own))]
 }

@@ -1,14 +1,14 @@
 //! Two cores step by step: queues, shares, debts and deadlines at exact instants.
 
+mod seat;
+
 use std::num::NonZeroU32;
-use std::task::Waker;
 use std::time::Duration;
 
+use seat::READ;
 use sluicegate_groups::{
-    Direction, Group, GroupBuilder, GroupShard, MemberId, Rebalance, Time, TokenBucketConfig,
+    Group, GroupBuilder, GroupShard, MemberId, Rebalance, Time, TokenBucketConfig,
 };
-
-const READ: Direction = Direction::Read;
 
 fn ms(ms: u64) -> Time {
     Time::from_nanos(ms * 1_000_000)
@@ -26,20 +26,11 @@ fn tight() -> GroupBuilder {
 }
 
 fn core(group: &Group, weight: u32) -> (GroupShard, MemberId) {
-    let mut shard = group.shard(ms(0), Waker::noop().clone()).unwrap();
-    let member = shard.join(0, NonZeroU32::new(weight).unwrap());
-    (shard, member)
+    seat::take(group, ms(0), weight)
 }
 
-/// Moves all a core's member may at `now`, until it waits.
 fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
-    let mut moved = 0;
-    while let Some(grant) = shard.request(member, READ, u64::MAX, || now) {
-        moved += grant.bytes;
-        let bytes = grant.bytes;
-        shard.settle(member, grant, bytes, true);
-    }
-    moved
+    seat::exhaust(shard, member, u64::MAX, now)
 }
 
 /// Moves all that waiting members may at `now`.

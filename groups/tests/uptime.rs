@@ -4,15 +4,14 @@
 //! lies between two uses of a group, and whoever looked at it meanwhile, it must then hold what it
 //! can save up: not less, which would freeze it for weeks, and not more.
 
+mod seat;
+
 use std::num::NonZeroU32;
-use std::task::Waker;
 use std::time::Duration;
 
-use sluicegate_groups::{
-    Direction, Group, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig,
-};
+use seat::READ;
+use sluicegate_groups::{Group, GroupShard, MemberId, Time, TokenBucket, TokenBucketConfig};
 
-const READ: Direction = Direction::Read;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const FIRST: Time = Time::from_nanos(DAY.as_nanos() as u64);
 const RATES: [&str; 5] = ["1B/s", "1MB/s", "10GB/s", "100GB/s", "1TiB/s"];
@@ -45,19 +44,12 @@ fn ticking(rate: &str) -> TokenBucketConfig {
 }
 
 fn seat(group: &Group, now: Time) -> (GroupShard, MemberId) {
-    let mut shard = group.shard(now, Waker::noop().clone()).unwrap();
-    let member = shard.join(0, NonZeroU32::MIN);
-    (shard, member)
+    seat::take(group, now, 1)
 }
 
 /// Moves all that a lone member can at one instant, and leaves nobody waiting.
 fn exhaust(shard: &mut GroupShard, member: MemberId, now: Time) -> u64 {
-    let mut moved = 0;
-    while let Some(grant) = shard.request(member, READ, u64::MAX, || now) {
-        moved += grant.bytes;
-        let bytes = grant.bytes;
-        shard.settle(member, grant, bytes, true);
-    }
+    let moved = seat::exhaust(shard, member, u64::MAX, now);
     shard.cancel(member, READ);
     shard.park();
     moved
