@@ -278,8 +278,7 @@ impl Lane {
             self.publish(desk, 0);
             self.next_rebalance = None;
         }
-        self.refund(desk, self.lease);
-        self.report_lease(desk);
+        self.surrender(desk);
     }
 
     /// Leaves W and gives everything back, unsettled grants as used up: the core is going. Returns
@@ -288,14 +287,13 @@ impl Lane {
         self.publish(desk, 0);
         self.next_rebalance = None;
         desk.word.land(std::mem::take(&mut self.in_flight), 0);
-        self.refund(desk, self.lease);
-        self.report_lease(desk);
+        self.surrender(desk);
         self.credit
     }
 
     /// Takes over a new config version; the lease, drawn under the old one, goes back first.
     pub(crate) fn adopt(&mut self, desk: Desk<'_>, plan: Option<Plan>) {
-        self.refund(desk, self.lease);
+        self.surrender(desk);
         self.plan = plan;
         self.fresh_until = plan.map_or(Time::MAX, Plan::fresh_until);
         self.tick_number = None;
@@ -367,6 +365,14 @@ impl Lane {
             served = served.min(plan.clock.half_tick(in_tick));
         }
         Some(self.next_rebalance.map_or(served, |due| due.min(served)))
+    }
+
+    /// Refunds all of the lease; what is left of it is reported even if that was nothing before.
+    fn surrender(&mut self, desk: Desk<'_>) {
+        match self.lease {
+            0 => self.report_lease(desk),
+            bytes => self.refund_some(desk, bytes),
+        }
     }
 
     /// Refunds `bytes` of the lease: they leave it before they reach the word.
