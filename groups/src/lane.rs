@@ -335,6 +335,9 @@ impl Lane {
         let Some(plan) = self.plan else { return Some(Time::ZERO) };
         // Waiting up to 100 us longer than the member in front needs serves several at one wake-up.
         let worthwhile = turn.least.max(plan.wake_bytes().min(self.grant_max()));
+        if self.is_in_its_own_way(plan, turn.least) {
+            return Some(self.next_rebalance.unwrap_or(Time::MAX));
+        }
         let short = worthwhile.saturating_sub(self.lease);
         let here = plan.clock.at(self.seen);
         // All three are distances from the reading `here`; how far, not how long.
@@ -365,6 +368,15 @@ impl Lane {
             served = served.min(plan.clock.half_tick(in_tick));
         }
         Some(self.next_rebalance.map_or(served, |due| due.min(served)))
+    }
+
+    /// Says whether no draw can bring a lease of `least` before this core settles what it granted.
+    fn is_in_its_own_way(&self, plan: Plan, least: u64) -> bool {
+        let (granted, most) = match plan.lease {
+            0 => (self.in_flight, plan.depth),
+            lease => (self.lent, lease),
+        };
+        granted > 0 && self.lease < least && granted.saturating_add(least) > most
     }
 
     /// Refunds all of the lease; what is left of it is reported even if that was nothing before.

@@ -216,7 +216,9 @@ impl GroupShard {
     /// [`poll_grant`](Self::poll_grant) next, or `None` while nobody waits.
     ///
     /// Computed from the shared words as they are: ask after the turn's last grant. An instant
-    /// that has passed means now.
+    /// that has passed means now. While a grant of this core that was not settled is all that the
+    /// first in the queue waits for, it is the next rebalance, or the end of time: ask again after
+    /// settling.
     #[must_use]
     pub fn poll_deadline(&self) -> Option<Time> {
         let of = |dir: Direction| {

@@ -59,6 +59,28 @@ fn half_served(group: &Group) -> GroupShard {
     shard
 }
 
+/// A group that draws for each operation: a burst of a quantum for each of two.
+fn bare() -> GroupBuilder {
+    let config = TokenBucketConfig::per_second("1MB/s".parse().unwrap()).with_burst(2000).unwrap();
+    Group::builder(config).seats(2).min_share(1500)
+}
+
+#[test]
+fn a_member_in_the_way_of_another_of_its_core_makes_it_wait_and_not_spin() {
+    for (group, quantum) in [(fast(), 10_000), (bare(), 1500)] {
+        let group = group.build(ms(0)).unwrap();
+        let (mut shard, first) = core(&group, 1);
+        let second = shard.join(1, NonZeroU32::MIN);
+        let grant = shard.request(first, READ, quantum, || ms(0)).unwrap();
+        assert_eq!(grant.bytes, quantum);
+        assert_eq!(shard.request(second, READ, quantum, || ms(50)), None, "all is lent");
+        assert!(shard.poll_deadline() > Some(ms(50)), "the grant is still under way then");
+        shard.settle(first, grant, quantum, false);
+        assert!(shard.poll_deadline() <= Some(ms(50)), "now it is there");
+        assert!(shard.poll_grant(READ, || ms(50)).is_some());
+    }
+}
+
 #[test]
 fn a_lease_in_hand_is_for_those_who_wait_not_for_newcomers() {
     let group = fast().build(ms(0)).unwrap();
