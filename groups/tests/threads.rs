@@ -58,8 +58,8 @@ fn sit(group: &Group, clock: &Clock) -> (GroupShard, Vec<MemberId>) {
     (shard, members)
 }
 
-/// Runs one core and returns what it moved.
-fn run_core(group: &Group, clock: &Clock, seed: u64) -> Vec<Moved> {
+/// Runs one core, with `between` between some operations; returns what it moved.
+fn run_core(group: &Group, clock: &Clock, between: impl Fn(), seed: u64) -> Vec<Moved> {
     let mut dice = Dice(seed);
     let mut log = Vec::new();
     let (mut shard, mut members) = sit(group, clock);
@@ -83,6 +83,7 @@ fn run_core(group: &Group, clock: &Clock, seed: u64) -> Vec<Moved> {
             8..=11 => shard.park(),
             12 | 13 => shard.handle_deadline(clock.now()),
             14 => shard.rebalance(clock.now()),
+            16 => between(),
             15 if operation % 16 == 0 => {
                 drop(shard);
                 (shard, members) = sit(group, clock);
@@ -93,21 +94,19 @@ fn run_core(group: &Group, clock: &Clock, seed: u64) -> Vec<Moved> {
     log
 }
 
-/// Runs all cores at once, with `beside` next to them; returns what they moved.
-fn run(group: &Group, clock: &Clock, beside: impl FnOnce() + Send) -> Vec<Moved> {
-    let start = Barrier::new(THREADS as usize + 1);
+/// Runs all cores at once, each with `between` at times; returns what they moved.
+fn run(group: &Group, clock: &Clock, between: impl Fn() + Sync) -> Vec<Moved> {
+    let (start, between) = (Barrier::new(THREADS as usize), &between);
     thread::scope(|scope| {
         let cores: Vec<_> = (1..=THREADS)
             .map(|seed| {
                 let start = &start;
                 scope.spawn(move || {
                     start.wait();
-                    run_core(group, clock, seed * 0x9e37_79b9)
+                    run_core(group, clock, between, seed * 0x9e37_79b9)
                 })
             })
             .collect();
-        start.wait();
-        beside();
         cores.into_iter().flat_map(|core| core.join().unwrap()).collect()
     })
 }
@@ -168,13 +167,13 @@ fn every_byte_is_accounted_for() {
     let group = Group::new(Time::ZERO, smooth(100_000_000, 1 << 45)).unwrap();
     let clock = Clock::default();
     let fill = group.write_limit(Time::ZERO);
-    let debits = 500;
+    let debits = AtomicU64::new(0);
     let log = run(&group, &clock, || {
-        for _ in 0..debits {
-            group.decrement(clock.now(), DIR, 700).unwrap();
-            group.decrement(clock.now(), DIR, -300).unwrap();
-        }
+        group.decrement(clock.now(), DIR, 700).unwrap();
+        group.decrement(clock.now(), DIR, -300).unwrap();
+        debits.fetch_add(1, Ordering::Relaxed);
     });
+    let debits = debits.into_inner() as i64;
     let moved: u64 = log.iter().map(|moved| moved.bytes).sum();
     let now = clock.now();
     let produced = now.as_nanos() / 10;
@@ -187,17 +186,22 @@ fn every_byte_is_accounted_for() {
 
 #[test]
 fn changing_the_config_all_the_time_keeps_the_larger_bound() {
-    let (slow, fast) = (smooth(50_000_000, 200_000), smooth(100_000_000, 1_000_000));
-    let group = Group::new(Time::ZERO, slow.clone()).unwrap();
-    let clock = Clock::default();
-    let log = run(&group, &clock, || {
-        for round in 0..300 {
-            let config = if round % 2 == 0 { &fast } else { &slow };
+    let fast = smooth(100_000_000, 1_000_000);
+    // Where only the burst changes, nothing that a change gives away hides behind the larger rate.
+    for small in [smooth(50_000_000, 200_000), smooth(100_000_000, 200_000)] {
+        // As many seats as cores, so that all that is kept for leases can be held.
+        let seats = THREADS as usize;
+        let group = Group::builder(small.clone()).seats(seats).build(Time::ZERO).unwrap();
+        let clock = Clock::default();
+        let round = AtomicU64::new(0);
+        let log = run(&group, &clock, || {
+            let even = round.fetch_add(1, Ordering::Relaxed).is_multiple_of(2);
+            let config = if even { &fast } else { &small };
             group.set_config(clock.now(), config.clone()).unwrap();
-        }
-    });
-    // A core on the old version may hold a lease of it besides what the new one hands out.
-    let leases = 16 * 100_000;
-    assert_bound(&log, 1_000_000 + leases, |from, to| ((to - from) / 10) + 1);
-    assert_eq!(group.stats().weight, [0, 0]);
+        });
+        // The larger bound is the fast one's; what a core holds of the small one comes on top.
+        let leases = THREADS * (200_000 / (2 * THREADS));
+        assert_bound(&log, 1_000_000 + leases, |from, to| ((to - from) / 10) + 1);
+        assert_eq!(group.stats().weight, [0, 0]);
+    }
 }
