@@ -31,6 +31,8 @@ pub(super) enum Turns {
     All(Pace),
     /// The first core by itself, the others alike.
     First(Pace, Pace),
+    /// Every other core, from the first on, and those between.
+    Alternate(Pace, Pace),
 }
 
 /// Who has work, and when.
@@ -70,6 +72,8 @@ impl Turns {
             Self::All(pace) => pace,
             Self::First(first, _) if index == 0 => first,
             Self::First(_, others) => others,
+            Self::Alternate(even, _) if index.is_multiple_of(2) => even,
+            Self::Alternate(_, odd) => odd,
         }
     }
 }

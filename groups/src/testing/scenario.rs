@@ -14,7 +14,7 @@ use super::verdict::{Bars, Figures, Verdict};
 use crate::config::TokenBucketConfig;
 use crate::group::{Group, Rebalance};
 use crate::rate::Rate;
-use crate::time::Time;
+use crate::time::{NANOS_PER_SECOND, Time};
 
 /// How large a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct Scenario {
     rate: u64,
     /// 0: the default for the rate.
     burst: u64,
+    /// Zero: bytes appear continuously.
+    tick: Duration,
     crowd: Crowd,
     turns: Turns,
     activity: Activity,
@@ -63,8 +65,9 @@ impl Scenario {
         let mut sim = self.build(size, mutant);
         let rate = self.rate as f64;
         self.activity.begin(&mut sim);
-        let round = self.round(&sim);
-        let warmup = self.warmup.max(round.mul_f64(WARMUP_ROUNDS));
+        let weight = sim.members().map(|member| u64::from(member.weight)).sum();
+        let round = sim.ideal_round(weight, rate);
+        let warmup = sim.whole_ticks(self.warmup.max(round.mul_f64(WARMUP_ROUNDS)));
         self.activity.run(&mut sim, warmup, size.seed);
         if self.activity == Activity::Late {
             for index in sim.seated() {
@@ -73,16 +76,9 @@ impl Scenario {
         }
         sim.forget();
         let before = sim.group.stats();
-        let span = SPAN.max(round.mul_f64(self.rounds(sim.cores().count())));
+        let span = sim.whole_ticks(SPAN.max(round.mul_f64(self.rounds(sim.cores().count()))));
         self.activity.run(&mut sim, span, size.seed.wrapping_add(1));
         Figures::read(&sim, rate, span, &before).judge(self.name, self.bars)
-    }
-
-    /// How long a round over everybody takes.
-    fn round(&self, sim: &Simulator) -> Duration {
-        let weight: u64 = sim.members().map(|member| u64::from(member.weight)).sum();
-        let quantum = sim.group.quantum(super::core::DIR, weight);
-        Duration::from_secs_f64(weight as f64 * quantum as f64 / self.rate as f64)
     }
 
     /// How many rounds are measured on so many cores.
@@ -92,6 +88,12 @@ impl Scenario {
     }
 
     fn config(&self, rate: u64, burst: u64) -> TokenBucketConfig {
+        if !self.tick.is_zero() {
+            let each = u128::from(rate) * self.tick.as_nanos() / u128::from(NANOS_PER_SECOND);
+            let each = u64::try_from(each).expect("the scenarios' rates are in range");
+            let config = TokenBucketConfig::new(each, burst, each, burst, Some(self.tick));
+            return config.expect("the scenarios' ticks are in range");
+        }
         let rate = Rate::bytes_per_second(rate).expect("the scenarios' rates are in range");
         let config = TokenBucketConfig::per_second(rate);
         if burst == 0 {
@@ -109,7 +111,7 @@ impl Scenario {
             _ => honest.clone(),
         };
         let cores = match (self.crowd, self.turns) {
-            (Crowd::Each(_) | Crowd::Asked, Turns::All(_)) => size.cores,
+            (Crowd::Each(_) | Crowd::Asked, Turns::All(_) | Turns::Alternate(..)) => size.cores,
             _ => size.cores.max(2),
         };
         let spare = usize::from(self.activity == Activity::Reseating);
@@ -157,6 +159,7 @@ const BASE: Scenario = Scenario {
     purpose: "as many members on every core, turning about every millisecond",
     rate: 125_000_000,
     burst: 2_500_000,
+    tick: Duration::ZERO,
     crowd: Crowd::Each(16),
     turns: Turns::All(Pace::About(Duration::from_millis(1))),
     activity: Activity::Always,
@@ -166,6 +169,12 @@ const BASE: Scenario = Scenario {
     warmup: Duration::from_millis(500),
     bars: EVEN,
 };
+
+/// What a tick of 100 ms brings at the base's rate.
+const PER_TICK: u64 = 12_500_000;
+
+const TICKS: Scenario =
+    Scenario { tick: ms(100), turns: Turns::Alternate(Pace::Deadline, Pace::About(ms(1))), ..BASE };
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -296,6 +305,26 @@ pub const SCENARIOS: &[Scenario] = &[
         crowd: Crowd::Each(3),
         turns: Turns::First(Pace::Every(ms(4)), Pace::About(us(200))),
         ..BASE
+    },
+    Scenario {
+        name: "ticks",
+        purpose: "bytes come every 100 ms, every other core sleeps and the others turn",
+        burst: 4 * PER_TICK,
+        ..TICKS
+    },
+    Scenario {
+        name: "ticks-brim",
+        purpose: "the same where nothing can be saved from tick to tick",
+        burst: PER_TICK,
+        ..TICKS
+    },
+    Scenario {
+        name: "ticks-away",
+        purpose: "nothing can be saved, and one core with work turns every 5 s",
+        burst: PER_TICK,
+        turns: Turns::First(Pace::Every(ms(5000)), Pace::About(ms(1))),
+        bars: Bars { even: false, waits: false, rounds: 60.0, ..EVEN },
+        ..TICKS
     },
     Scenario {
         name: "crawl",

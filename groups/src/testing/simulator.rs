@@ -230,6 +230,19 @@ impl Simulator {
         if most > 0.0 { least / most } else { 0.0 }
     }
 
+    /// Returns how long a round over members of `weight` in all takes at `rate` bytes a second.
+    pub(super) fn ideal_round(&self, weight: u64, rate: f64) -> Duration {
+        let bytes = weight as f64 * self.group.quantum(DIR, weight) as f64;
+        self.whole_ticks(Duration::from_secs_f64(bytes / rate))
+    }
+
+    /// Returns `span`, lengthened to whole ticks where there are any.
+    pub(super) fn whole_ticks(&self, span: Duration) -> Duration {
+        let Some(tick) = self.group.config().tick() else { return span };
+        let ticks = span.as_nanos().div_ceil(tick.as_nanos());
+        tick * u32::try_from(ticks).expect("no more ticks than a run can go through")
+    }
+
     fn wake(&mut self, index: usize) {
         if self.due[index] > self.now {
             let asleep = self.cores[index].as_ref().is_some_and(Core::is_asleep);

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use super::bound::Bound;
-use super::core::DIR;
 use super::simulator::Simulator;
 use crate::stats::GroupStats;
 
@@ -29,7 +28,7 @@ pub struct Figures {
     pub jain: f64,
     /// The longest a busy member waited for its next bytes.
     pub longest_wait: Duration,
-    /// How long a round over all members takes at their quantum.
+    /// How long a round over all members takes at their quantum; whole ticks where there are any.
     pub round: Duration,
     /// The longest time in which no byte of anybody moved.
     pub longest_pause: Duration,
@@ -125,8 +124,7 @@ impl Figures {
             (least, most) = (least.min(share), most.max(share));
             (sum, squares) = (sum + share, squares + share * share);
         }
-        let (quantum, after) = (sim.group.quantum(DIR, weight), sim.group.stats());
-        let round = Duration::from_secs_f64(weight as f64 * quantum as f64 / rate);
+        let (round, after) = (sim.ideal_round(weight, rate), sim.group.stats());
         Self {
             cores: sim.cores().count(),
             members: sim.members().count(),
