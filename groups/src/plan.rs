@@ -172,8 +172,15 @@ impl Plan {
     /// A tick comes at once, on top of what the last one left; less than a quantum of that is no
     /// sign that anybody failed to claim it. Were it free, whoever draws first at each tick would
     /// have it always, and whoever draws last would pay for it.
+    ///
+    /// Nor is a level that has room for a quantum each: where a quantum takes longer than X, that
+    /// is as much as cores whose turns have come may be waiting to draw.
     pub(crate) fn reserved(&self, quantum: u64) -> u64 {
-        if self.has_tick() { self.window_bytes + quantum } else { self.window_bytes.max(quantum) }
+        if self.has_tick() {
+            return self.window_bytes + quantum;
+        }
+        let each = quantum.saturating_mul(self.seats).min(self.depth / 2);
+        self.window_bytes.max(each).max(quantum)
     }
 
     /// Returns what of that is still kept in the second half of a tick: no more than the next tick
@@ -293,6 +300,8 @@ mod tests {
         let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
         assert_eq!((fast.reserved(1000), fast.reserved(500_000)), (420_000, 500_000));
         assert_eq!(plan(&ticking(3000, 12_000), 16, 64).reserved(64), 3064);
+        let slow = plan(&TokenBucketConfig::per_second("1kB/s".parse().unwrap()), 16, 64);
+        assert_eq!((slow.window_bytes, slow.reserved(64)), (50, 16 * 64), "a quantum for each");
     }
 
     #[test]

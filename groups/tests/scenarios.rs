@@ -51,6 +51,14 @@ fn what_rare_turns_lose_at_first_counts_no_more_on_a_hundred_and_twenty_eight_co
 }
 
 #[test]
+fn where_a_quantum_takes_longer_than_shares_are_kept_every_core_has_its_turn() {
+    for seed in [3, 7, 9] {
+        let verdict = run("crawl", Size { seed, ..size(8) }, None);
+        assert!(verdict.passes(), "{:?}, seed {seed}: {verdict:#?}", verdict.failed());
+    }
+}
+
+#[test]
 fn every_mutant_is_caught_by_the_check_named_for_it() {
     for cores in [2, 8] {
         for mutant in Mutant::ALL {

@@ -212,7 +212,7 @@ pub const SCENARIOS: &[Scenario] = &[
         burst: 0,
         turns: Turns::First(Pace::Every(ms(50)), Pace::About(us(200))),
         // What it cannot claim first fills the window, and is free to the others from then on.
-        warmup: ms(5000),
+        warmup: ms(10_000),
         bars: LIVED,
         ..BASE
     },
@@ -293,8 +293,8 @@ pub const SCENARIOS: &[Scenario] = &[
         turns: Turns::First(Pace::About(ms(1)), Pace::About(us(200))),
         activity: Activity::Spells,
         stall: ms(5),
-        // There is work for a third to a half of what the rate brings.
-        bars: Bars { utilisation: 0.3, waits: false, ..LIVED },
+        // There is work for a quarter to a half of what the rate brings.
+        bars: Bars { utilisation: 0.25, waits: false, ..LIVED },
         ..BASE
     },
     Scenario {
