@@ -5,8 +5,9 @@
 //! by one core.
 //!
 //! Invariants, at constant W and once settled: -Q <= balance <= what the plan lets it save up
-//! (`Plan::credit_max`); no credit is gained while idle; remainders are carried, so the slowest
-//! rate loses none.
+//! (`Plan::credit_max`), and balance >= 0 where the bucket is deep enough to hold a quantum for
+//! each core; no credit is gained while idle; remainders are carried, so the slowest rate loses
+//! none.
 
 use crate::plan::Reserve;
 
@@ -70,14 +71,17 @@ impl Credit {
         self.balance = self.balance.max(0_i64.saturating_sub_unsigned(quantum));
     }
 
-    /// Returns what a draw from `level` may take where `reserve` is kept for others.
-    pub(crate) fn allowance(&self, level: i64, reserve: Reserve, quantum: u64) -> Allowance {
+    /// Returns what a draw of `short` or more may take from `level` where `reserve` is kept for
+    /// others.
+    pub(crate) fn allowance(&self, level: i64, reserve: Reserve, short: u64) -> Allowance {
         let level = u64::try_from(level).unwrap_or(0);
         let surplus = level.saturating_sub(reserve.bytes);
         let most = match u64::try_from(self.balance) {
-            Ok(credit) => credit.max(quantum).saturating_add(surplus),
-            Err(_) if surplus >= reserve.least => surplus,
-            Err(_) => 0,
+            Ok(credit) if credit >= reserve.stake.min(short) => {
+                credit.max(short).saturating_add(surplus)
+            }
+            _ if surplus >= reserve.least => surplus,
+            _ => 0,
         };
         Allowance { surplus, most: most.min(level) }
     }
@@ -92,27 +96,14 @@ impl Credit {
         self.balance = self.balance.saturating_add_unsigned(bytes);
     }
 
-    /// Returns the reading at which the balance will be zero or more.
-    pub(crate) fn solvent_at(&self, share: Share) -> u64 {
-        let debt = u128::from(self.balance.min(0).unsigned_abs()) * u128::from(share.all);
+    /// Returns the reading at which the balance will be `credit` or more.
+    pub(crate) fn reaches(&self, share: Share, credit: u64) -> u64 {
+        let missing = (credit as i64).saturating_sub(self.balance).max(0).unsigned_abs();
+        let missing = u128::from(missing) * u128::from(share.all);
         let carried = u128::from(self.carried(share));
-        let produced = debt.saturating_sub(carried).div_ceil(share.own.into());
+        let produced = missing.saturating_sub(carried).div_ceil(share.own.into());
         // Not beyond what a difference of readings can say: further ahead would read as past.
-        self.settled.wrapping_add(produced.min(SOLVENT_MAX) as u64)
-    }
-
-    /// Returns about how many bytes cores with more credit draw before this one's turn comes.
-    ///
-    /// Credits of cores that wait lie evenly within a quantum of nothing, so this is a quantum for
-    /// each of those above, found by solving for the instant at which level and credit, both
-    /// growing, allow it. Only for when to look again: if all woke as soon as the bucket held a
-    /// quantum, all but one would find it drawn.
-    pub(crate) fn ahead(&self, share: Share, quantum: u64) -> u64 {
-        let quantum = quantum as i64;
-        let missing = quantum.saturating_sub(self.balance).clamp(0, 2 * quantum);
-        let others = u128::from(share.all - share.own);
-        let ahead = missing as u128 * others / (3 * u128::from(share.own));
-        u64::try_from(ahead).unwrap_or(u64::MAX)
+        self.settled.wrapping_add(produced.min(REACHES_MAX) as u64)
     }
 
     /// Returns the remainder in parts of `share.all`; one left from a larger W is less than a byte.
@@ -121,15 +112,15 @@ impl Credit {
     }
 }
 
-/// The furthest ahead that a debt is said to be paid: decades even at the largest rate.
-const SOLVENT_MAX: u128 = 1 << 62;
+/// The furthest ahead that credit is foretold: decades even at the largest rate.
+const REACHES_MAX: u128 = 1 << 62;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const THIRD: Share = Share { own: 1, all: 3 };
-    const RESERVE: Reserve = Reserve { bytes: 1000, least: 10 };
+    const RESERVE: Reserve = Reserve { stake: 10, bytes: 1000, least: 10 };
 
     #[test]
     fn shares_follow_weight_and_remainders_are_kept() {
@@ -160,14 +151,26 @@ mod tests {
     }
 
     #[test]
-    fn credit_goes_one_quantum_negative_and_then_waits_for_its_share() {
+    fn a_share_is_earned_before_it_is_drawn() {
         let mut credit = Credit::default();
-        assert_eq!(credit.allowance(500, RESERVE, 10), Allowance { surplus: 0, most: 10 });
-        credit.spend(10, 0);
         assert_eq!(credit.allowance(500, RESERVE, 10).most, 0);
-        assert_eq!(credit.solvent_at(THIRD), 30);
+        assert_eq!(credit.reaches(THIRD, 10), 30);
+        credit.settle(29, THIRD, 1010);
+        assert_eq!(credit.allowance(500, RESERVE, 10).most, 0);
+        assert_eq!(credit.allowance(500, RESERVE, 9), Allowance { surplus: 0, most: 9 });
         credit.settle(30, THIRD, 1010);
-        assert_eq!(credit.allowance(500, RESERVE, 10).most, 10);
+        assert_eq!(credit.allowance(500, RESERVE, 10), Allowance { surplus: 0, most: 10 });
+        assert_eq!(credit.allowance(7, RESERVE, 10).most, 7, "what there is");
+    }
+
+    #[test]
+    fn where_the_bucket_holds_no_whole_quanta_a_part_of_one_is_earned_and_the_rest_owed() {
+        let mut credit = Credit::default();
+        let shallow = Reserve { stake: 4, ..RESERVE };
+        credit.settle(12, THIRD, 1010);
+        assert_eq!(credit.allowance(500, shallow, 10), Allowance { surplus: 0, most: 10 });
+        credit.spend(10, 0);
+        assert_eq!((credit.balance, credit.reaches(THIRD, 4)), (-6, 12 + 30));
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
         let mut credit = Credit::default();
         credit.spend(1, 0);
         credit.settle(8, many, 1010);
-        let solvent = credit.solvent_at(few);
+        let solvent = credit.reaches(few, 0);
         assert!(solvent > 8, "the remainder is not worth a byte of the smaller whole");
         credit.settle(solvent, few, 1010);
         assert_eq!(credit.balance, 0);
@@ -187,7 +190,7 @@ mod tests {
         for bits in 0..50 {
             let mut credit = Credit::default();
             credit.spend(1 << bits, 0);
-            let distance = credit.solvent_at(Share { own: 1, all: (1 << 32) - 1 }) as i64;
+            let distance = credit.reaches(Share { own: 1, all: (1 << 32) - 1 }, 0) as i64;
             assert!(distance > 0, "a debt of 2^{bits} bytes: {distance}");
         }
     }
@@ -216,23 +219,9 @@ mod tests {
         assert_eq!(allowed, Allowance { surplus: 10, most: 10 });
         credit.spend(10, allowed.surplus);
         assert_eq!(credit.balance, -10);
-        let late = Reserve { bytes: 1000, least: 1 };
+        let late = Reserve { least: 1, ..RESERVE };
         assert_eq!(credit.allowance(1001, late, 10), Allowance { surplus: 1, most: 1 });
         assert_eq!(credit.allowance(1000, late, 10).most, 0);
-    }
-
-    #[test]
-    fn the_less_credit_the_more_others_draw_before() {
-        let mut credit = Credit::default();
-        assert_eq!(credit.ahead(THIRD, 30), 20, "a third of a quantum for each of two others");
-        credit.spend(30, 0);
-        assert_eq!(credit.ahead(THIRD, 30), 40);
-        credit.spend(30, 0);
-        assert_eq!(credit.ahead(THIRD, 30), 40, "debts beyond a quantum wait to be paid first");
-        credit.give_back(90);
-        assert_eq!(credit.ahead(THIRD, 30), 0, "a quantum in hand: nobody comes first");
-        let alone = Share { own: 3, all: 3 };
-        assert_eq!(Credit::default().ahead(alone, 30), 0);
     }
 
     #[test]

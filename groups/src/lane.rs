@@ -195,7 +195,7 @@ impl Lane {
             let level = desk.word.level(g, plan.depth);
             short = plan.worthwhile(level, short);
             if late {
-                short = self.crumb(plan, level, short);
+                short = self.crumb(desk, plan, level, short);
             }
         }
         let room = match plan.lease {
@@ -206,7 +206,7 @@ impl Lane {
         let policy = |level| {
             let mut most = u64::try_from(level).unwrap_or(0);
             if !alone {
-                let allowance = credit.allowance(level, plan.reserve(quantum, late), quantum);
+                let allowance = credit.allowance(level, plan.reserve(share, quantum, late), short);
                 (surplus, most) = (allowance.surplus, allowance.most);
             }
             let take = most.min(room);
@@ -230,9 +230,9 @@ impl Lane {
 
     /// Returns how much of `short` is worth drawing late in a tick: what is left over then is
     /// lost with the next one, however little it is.
-    fn crumb(&self, plan: &Plan, level: i64, short: u64) -> u64 {
-        let reserve = plan.reserve(self.quantum, true);
-        let allowance = self.credit.allowance(level, reserve, self.quantum);
+    fn crumb(&self, desk: Desk<'_>, plan: &Plan, level: i64, short: u64) -> u64 {
+        let reserve = plan.reserve(self.share(desk), self.quantum, true);
+        let allowance = self.credit.allowance(level, reserve, short);
         if allowance.surplus >= reserve.least { short.min(allowance.most) } else { short }
     }
 
@@ -346,16 +346,15 @@ impl Lane {
         let share = self.share(desk);
         let mut bytes = filled;
         if share.all > self.weight {
-            // Others with more credit draw first: waking for what they take would be in vain. But
-            // nobody sleeps on while a full bucket runs over.
-            let room = plan.depth.saturating_sub(short).min(plan.depth / 2);
-            let ahead = self.credit.ahead(share, self.quantum).min(room);
-            let reached = filled.saturating_add_unsigned(ahead);
-            bytes = reached.max(away(self.credit.solvent_at(share)));
-            // What nobody claims comes first, if the depth can hold that much.
-            let free = plan.reserved(self.quantum) + self.quantum.max(short);
+            let holds = |level: u64| away(desk.word.consumed().wrapping_add(level));
+            let reserve = plan.reserve(share, self.quantum, false);
+            let least = turn.least.saturating_sub(self.lease);
+            // The share comes first where the bucket holds more than that ...
+            bytes = filled.max(away(self.credit.reaches(share, reserve.stake.min(least))));
+            // ... and what nobody claims, if the depth can hold that much.
+            let free = reserve.bytes + self.quantum.max(short);
             if free <= plan.depth {
-                bytes = bytes.min(away(desk.word.consumed().wrapping_add(free)));
+                bytes = bytes.min(holds(free));
             }
         }
         let mut served = plan.clock.reach(bytes.max(0), self.seen);

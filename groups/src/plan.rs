@@ -37,10 +37,12 @@ pub(crate) enum Sharing {
     Greedy,
 }
 
-/// What is kept for those whose share it is.
+/// What a contended draw has to leave to others, and when it may take anything at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reserve {
-    /// The level up to which it is kept.
+    /// The credit a core has to have saved up before it draws a quantum.
+    pub(crate) stake: u64,
+    /// The level up to which bytes are kept for those whose share they are.
     pub(crate) bytes: u64,
     /// The least beyond it that is worth moving for a core that has used its own share up.
     pub(crate) least: u64,
@@ -199,11 +201,20 @@ impl Plan {
     }
 
     /// Returns what a contended draw has to leave to others.
-    pub(crate) fn reserve(&self, quantum: u64, late: bool) -> Reserve {
-        match self.reserved_late(quantum) {
-            Some(bytes) if late => Reserve { bytes, least: 1 },
-            _ => Reserve { bytes: self.reserved(quantum), least: quantum },
-        }
+    ///
+    /// The stake is a whole quantum, unless the bucket is too small to hold as much for each. So
+    /// what cores have not drawn yet lies in the bucket, half a quantum for each on average, and
+    /// whoever has the credit finds the bytes. If they drew first and earned afterwards, whoever
+    /// comes last would find the bucket empty, and all would wake up for each quantum in it.
+    pub(crate) fn reserve(&self, share: Share, quantum: u64, late: bool) -> Reserve {
+        let cores = (share.all - share.own).saturating_add(1).min(self.seats);
+        let fits = quantum.saturating_mul(cores) <= self.depth / STAKED_PART;
+        let stake = if fits { quantum } else { self.depth / STAKED_PART / cores };
+        let (bytes, least) = match self.reserved_late(quantum) {
+            Some(bytes) if late => (bytes, 1),
+            _ => (self.reserved(quantum), quantum),
+        };
+        Reserve { stake, bytes, least }
     }
 
     /// Returns what is worth waking up for even if the member in front wants less.
@@ -234,6 +245,8 @@ const LEASE_SPAN: Duration = Duration::from_millis(1);
 const WINDOW_MAX: Duration = Duration::from_millis(50);
 /// Rebalancing more often than this costs more than it levels.
 const INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// At most this part of the bucket is for stakes.
+const STAKED_PART: u64 = 4;
 /// One round of all waiting members takes about this long, ...
 const QUANTUM_SPAN: Duration = Duration::from_millis(1);
 /// ... unless operations would come faster than one in this time, ...
@@ -309,10 +322,14 @@ mod tests {
         let (early, late) = (Time::from_nanos(149_999_999), Time::from_nanos(150_000_000));
         for (burst, kept) in [(3000, 0), (4500, 1500), (6063, 3063), (6064, 3064), (9000, 3064)] {
             let ticks = plan(&ticking(3000, burst), 1000, 64);
-            let at = |now| ticks.reserve(64, ticks.is_late(now));
-            assert_eq!(at(early), Reserve { bytes: 3064, least: 64 }, "{burst}");
+            let share = Share { own: 1, all: 2 };
+            let at = |now| {
+                let reserve = ticks.reserve(share, 64, ticks.is_late(now));
+                (reserve.bytes, reserve.least)
+            };
+            assert_eq!(at(early), (3064, 64), "{burst}");
             let least = if burst < 6064 { 1 } else { 64 };
-            assert_eq!(at(late), Reserve { bytes: kept, least }, "{burst}");
+            assert_eq!(at(late), (kept, least), "{burst}");
         }
         let fast = plan(&TokenBucketConfig::per_second("10MB/s".parse().unwrap()), 16, 64);
         assert_eq!(fast.reserved_late(1000), None);

@@ -130,43 +130,41 @@ fn a_rebalance_gives_back_what_waiting_members_cannot_use() {
 }
 
 #[test]
-fn a_core_that_leaves_and_rejoins_still_owes_what_it_overdrew() {
+fn a_core_that_comes_waits_until_it_has_earned_what_it_draws() {
     let group = fast().build(ms(0)).unwrap();
     let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
     exhaust(&mut one, a, ms(0));
-    assert_eq!(exhaust(&mut two, b, ms(10)), 10_000, "a quantum beyond its credit of nothing");
-    two.cancel(b, READ);
-    two.park();
     assert_eq!(exhaust(&mut two, b, ms(10)), 0);
-    two.cancel(b, READ);
-    two.park();
-    assert_eq!(exhaust(&mut two, b, ms(12)), 10_000, "half of 2 ms, its share, paid the debt");
+    assert_eq!(assert_exact_deadline(&mut two), ms(12), "10,000 bytes are half of 2 ms");
+}
+
+#[test]
+fn a_small_operation_waits_for_its_own_size_only() {
+    let group = fast().build(ms(0)).unwrap();
+    let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
+    exhaust(&mut one, a, ms(0));
+    assert_eq!(two.request(b, READ, 100, || ms(10)), None);
+    assert_eq!(assert_exact_deadline(&mut two), Time::from_nanos(10_020_000));
 }
 
 #[test]
 fn who_comes_and_goes_pays_what_the_last_on_its_seat_overdrew() {
-    let group = fast().build(ms(0)).unwrap();
+    let shallow = |us: u64| Time::from_nanos(us * 1000);
+    // A depth of 20,000 and a quantum of 10,000: a core stakes 2500 and owes the rest.
+    let config = TokenBucketConfig::per_second("10MB/s".parse().unwrap());
+    let config = config.with_burst(40_000).unwrap();
+    let group = Group::builder(config).seats(2).build(ms(0)).unwrap();
     let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
     exhaust(&mut one, a, ms(0));
-    assert_eq!(exhaust(&mut two, b, ms(10)), 10_000);
-    for (at, moved) in [(10, 0), (11, 0), (12, 10_000)] {
+    assert_eq!(exhaust(&mut two, b, shallow(500)), 0);
+    assert_eq!(serve(&mut two, shallow(1000)), 10_000, "earned 2500");
+    for (at, moved) in [(1500, 0), (2000, 0), (2500, 0)] {
         drop(two);
         let (mut next, c) = core(&group, 1);
-        assert_eq!(exhaust(&mut next, c, ms(at)), moved, "at {at} ms");
+        assert_eq!(exhaust(&mut next, c, shallow(at)), moved, "at {at} us");
         two = next;
     }
-}
-
-#[test]
-fn a_core_that_parks_owes_only_what_it_moved() {
-    let group = fast().build(ms(0)).unwrap();
-    let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
-    exhaust(&mut one, a, ms(0));
-    for at in 10..20 {
-        let grant = two.request(b, READ, 100, || ms(at)).expect("its share is 5,000 bytes a ms");
-        two.settle(b, grant, 100, false);
-        two.park();
-    }
+    assert_eq!(serve(&mut two, shallow(2900)), 0, "2000 of 10,000 bytes are still to be earned");
 }
 
 #[test]
@@ -242,7 +240,7 @@ fn bytes_in_flight_end_with_their_core() {
     assert_eq!(exhaust(&mut two, b, ms(100)), 3000);
 }
 
-/// Checks that a core in debt is served at its deadline and not a nanosecond before.
+/// Checks that a core that waits is served at its deadline and not a nanosecond before.
 fn assert_exact_deadline(shard: &mut GroupShard) -> Time {
     let due = shard.poll_deadline().unwrap();
     let before = Time::from_nanos(due.as_nanos() - 1);
@@ -254,21 +252,21 @@ fn assert_exact_deadline(shard: &mut GroupShard) -> Time {
 }
 
 #[test]
-fn a_debtor_is_served_as_soon_as_others_leave_enough_unclaimed() {
+fn a_core_is_served_as_soon_as_others_leave_enough_unclaimed() {
     let group = fast().rebalance(Rebalance::Never).build(ms(0)).unwrap();
     let ((mut crowd, a), (mut two, b)) = (core(&group, 99), core(&group, 1));
     exhaust(&mut crowd, a, ms(0));
-    assert_eq!(exhaust(&mut two, b, ms(1)), 10_000);
+    assert_eq!(exhaust(&mut two, b, ms(1)), 0);
     // Its own share would take 100 ms. 490,000 bytes are reserved; a quantum more is free.
-    assert_eq!(assert_exact_deadline(&mut two), ms(51));
+    assert_eq!(assert_exact_deadline(&mut two), ms(50));
 }
 
 #[test]
-fn a_debtor_is_served_late_in_a_tick_where_the_next_would_be_lost() {
+fn a_core_is_served_late_in_a_tick_where_the_next_would_be_lost() {
     let group = tight().rebalance(Rebalance::Never).build(ms(0)).unwrap();
     let ((mut crowd, a), (mut two, b)) = (core(&group, 99), core(&group, 1));
     exhaust(&mut crowd, a, ms(0));
-    assert_eq!(exhaust(&mut two, b, ms(1000)), 64);
+    assert_eq!(exhaust(&mut two, b, ms(1000)), 0);
     // Its own share would take three ticks. The bucket holds one: half of each is for the others.
     assert_eq!(assert_exact_deadline(&mut two), ms(1050));
     assert_eq!(serve(&mut crowd, ms(1100)), 3000);
