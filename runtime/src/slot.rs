@@ -22,12 +22,22 @@ use crate::timer::TimerKey;
 /// Slots in one page.
 const PAGE: usize = 64;
 
-/// One connection.
+/// What a bufferevent moves its bytes through.
+#[derive(Debug)]
+pub(crate) enum Transport {
+    /// A socket of the driver, under the slot's key.
+    Socket {
+        /// The address at the other end.
+        peer: SocketAddr,
+    },
+}
+
+/// One bufferevent.
 pub(crate) struct Stream {
     pub(crate) bev: Bufferevent,
     /// `None` while it is being called.
     pub(crate) handler: Option<Box<dyn Handler>>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) transport: Transport,
     /// The listener it came from, which counts it.
     pub(crate) listener: Option<Key>,
     /// The one timer of the stream, and when it fires: at its deadline or before.
@@ -232,7 +242,7 @@ mod tests {
         Occupant::Stream(Box::new(Stream {
             bev: Bufferevent::connected(Time::ZERO),
             handler: None,
-            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            transport: Transport::Socket { peer: SocketAddr::from(([127, 0, 0, 1], 1)) },
             listener: None,
             timer: None,
             read_turn: 0,

@@ -119,6 +119,15 @@ impl Bufferevent {
         stream
     }
 
+    /// A stream without a socket, as an end of a pair: what it writes another one reads.
+    ///
+    /// The largest single operation is unlimited unless set, as no system call has to be bounded.
+    /// Nothing waits at first, so it is writable and not readable.
+    pub fn in_memory(now: Time) -> Self {
+        let marks = Watermarks::in_memory();
+        Self { marks, ready: Readiness::WRITABLE, ..Self::connected(now) }
+    }
+
     // ---- what the world did ----
 
     /// Remembers a readiness event. A hang-up is something to read: how the stream ended.
@@ -173,11 +182,7 @@ impl Bufferevent {
                 if count < asked && !self.ready.contains(Readiness::HANG_UP) {
                     self.ready.remove(Readiness::READABLE);
                 }
-                if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
-                    self.pending.read();
-                }
-                self.deadlines.restart(now, Direction::Read);
-                self.update_marks();
+                self.note_arrival(now);
             }
             ReadOutcome::WouldBlock => self.ready -= Readiness::READABLE | Readiness::HANG_UP,
             ReadOutcome::Interrupted => {}
@@ -204,13 +209,7 @@ impl Bufferevent {
                 if count < asked {
                     self.ready.remove(Readiness::WRITABLE);
                 }
-                if count > 0 {
-                    self.deadlines.restart(now, Direction::Write);
-                    if self.life == Life::Open && self.marks.output_is_due(self.output.len()) {
-                        self.pending.write();
-                    }
-                }
-                self.update_marks();
+                self.note_departure(now, count);
             }
             WriteOutcome::WouldBlock => self.ready.remove(Readiness::WRITABLE),
             WriteOutcome::Interrupted => {}
@@ -225,6 +224,28 @@ impl Bufferevent {
         }
         self.finish_flushing();
         self.update_deadlines(now);
+    }
+
+    /// Reads in memory: takes the first `count` bytes that wait on `wire`.
+    ///
+    /// Stays readable while more waits there.
+    pub fn read_wire(&mut self, now: Time, wire: &mut Buffer, count: usize) -> usize {
+        let moved = wire.move_to(&mut self.input, count);
+        self.ready.set(Readiness::READABLE, !wire.is_empty());
+        if moved > 0 {
+            self.note_arrival(now);
+        }
+        self.update_deadlines(now);
+        moved
+    }
+
+    /// Writes in memory: puts the first `count` bytes of the output on `wire`.
+    pub fn write_wire(&mut self, now: Time, wire: &mut Buffer, count: usize) -> usize {
+        let moved = self.output.move_to(wire, count);
+        self.note_departure(now, moved);
+        self.finish_flushing();
+        self.update_deadlines(now);
+        moved
     }
 
     /// A callback ran, or somebody else touched the buffers: looks at marks and deadlines again.
@@ -334,6 +355,26 @@ impl Bufferevent {
     }
 
     // ---- private ----
+
+    /// Bytes have come into the input.
+    fn note_arrival(&mut self, now: Time) {
+        if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
+            self.pending.read();
+        }
+        self.deadlines.restart(now, Direction::Read);
+        self.update_marks();
+    }
+
+    /// `count` bytes have left the output.
+    fn note_departure(&mut self, now: Time, count: usize) {
+        if count > 0 {
+            self.deadlines.restart(now, Direction::Write);
+            if self.life == Life::Open && self.marks.output_is_due(self.output.len()) {
+                self.pending.write();
+            }
+        }
+        self.update_marks();
+    }
 
     /// Makes an event pending, unless the application has closed the stream.
     fn trigger(&mut self, flags: EventFlags, error: Option<io::Error>) {

@@ -29,6 +29,8 @@ pub(super) struct Watermarks {
     write_low: usize,
     max_output: usize,
     max_single: [usize; 2],
+    /// What `max_single` is unless set.
+    default_single: usize,
 }
 
 impl Default for Watermarks {
@@ -39,11 +41,18 @@ impl Default for Watermarks {
             write_low: 0,
             max_output: DEFAULT_MAX_OUTPUT,
             max_single: [DEFAULT_MAX_SINGLE; 2],
+            default_single: DEFAULT_MAX_SINGLE,
         }
     }
 }
 
 impl Watermarks {
+    /// The marks of a stream in memory: one operation moves what there is.
+    pub(super) fn in_memory() -> Self {
+        let all = isize::MAX as usize;
+        Self { max_single: [all; 2], default_single: all, ..Self::default() }
+    }
+
     /// Whether the read callback is due: at the low mark, or when no more would come.
     pub(super) fn input_is_due(&self, input_len: usize) -> bool {
         input_len >= self.read_low || self.input_is_full(input_len)
@@ -97,11 +106,12 @@ impl Bufferevent {
     /// Sets the largest single read or write.
     ///
     /// # Units
-    /// Bytes, above 64 KiB without effect on reads, as one [`Landing`](crate::Landing) lends no
-    /// more; 0 or more than `isize::MAX` restores the default, [`DEFAULT_MAX_SINGLE`].
+    /// Bytes, above 64 KiB without effect on reads from a socket, as one
+    /// [`Landing`](crate::Landing) lends no more; 0 or more than `isize::MAX` restores the default,
+    /// which is [`DEFAULT_MAX_SINGLE`] and [in memory](Self::in_memory) `isize::MAX`.
     pub fn set_max_single(&mut self, direction: Direction, bytes: usize) {
         let fits = bytes != 0 && isize::try_from(bytes).is_ok();
-        let bytes = if fits { bytes } else { DEFAULT_MAX_SINGLE };
+        let bytes = if fits { bytes } else { self.marks.default_single };
         self.marks.max_single[direction.index()] = bytes;
     }
 

@@ -15,7 +15,7 @@ use crate::context::{Input, Output};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::reactor::Core;
-use crate::slot::Stream;
+use crate::slot::{Stream, Transport};
 
 mod limit;
 
@@ -43,9 +43,11 @@ impl<'a> BevMut<'a> {
         self.core.id(self.key)
     }
 
-    /// The address of the peer.
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.look().peer
+    /// The address of the peer; `None` where there is no socket.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        match self.look().transport {
+            Transport::Socket { peer } => Some(peer),
+        }
     }
 
     /// The core it lives on: a factory connects onwards, sets timers or listens by it.

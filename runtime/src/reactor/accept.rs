@@ -18,7 +18,7 @@ use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::ListenOptions;
 use crate::listener::ListenerId;
-use crate::slot::{Listener, Occupant};
+use crate::slot::{Listener, Occupant, Transport};
 
 /// How long accepting rests when no descriptor or memory is left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -112,7 +112,8 @@ impl Core {
         entry.live += 1;
         let factory = entry.factory.clone();
         self.stats.accepted += 1;
-        self.occupy(key, Bufferevent::connected(self.now), None, peer, Some(listener));
+        let transport = Transport::Socket { peer };
+        self.occupy(key, Bufferevent::connected(self.now), None, transport, Some(listener));
         let made = catch_unwind(AssertUnwindSafe(|| factory(&mut BevMut::new(self, key))));
         if made.is_err() {
             self.count_panic(self.id(key));

@@ -44,7 +44,7 @@ use crate::id::{BevId, Key};
 use crate::listen::ListenOptions;
 use crate::listener::{Listener, ListenerId};
 use crate::observer::Observer;
-use crate::slot::{Occupant, Slots};
+use crate::slot::{Occupant, Slots, Transport};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
 
@@ -201,7 +201,7 @@ impl Core {
             return Err(Error::Connect { addr: to, source: error });
         }
         let bev = Bufferevent::connecting(self.now);
-        self.occupy(key, bev, Some(Box::new(handler)), to, None);
+        self.occupy(key, bev, Some(Box::new(handler)), Transport::Socket { peer: to }, None);
         Ok(self.id(key))
     }
 

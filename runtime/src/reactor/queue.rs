@@ -7,14 +7,12 @@
 //! Invariants: a slot in a queue has that queue's flag; a slot given up may still stand in a queue,
 //! which costs whoever got it since an empty look and nothing more.
 
-use std::net::SocketAddr;
-
 use core_buf::Bufferevent;
 
 use super::{Core, Timer};
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::slot::{Occupant, Stream};
+use crate::slot::{Occupant, Stream, Transport};
 
 /// Writes of one stream in a turn; what is left goes on in the next, after the others.
 pub(super) const WRITES_PER_TURN: u32 = 4;
@@ -85,14 +83,14 @@ impl Core {
         key: Key,
         bev: Bufferevent,
         handler: Option<Box<dyn Handler>>,
-        peer: SocketAddr,
+        transport: Transport,
         listener: Option<Key>,
     ) {
         let read_turn = self.turn.wrapping_sub(1);
         let stream = Stream {
             bev,
             handler,
-            peer,
+            transport,
             listener,
             timer: None,
             read_turn,
