@@ -119,10 +119,10 @@ impl Pair {
             }
             Op::Reserve(b, n, m) => {
                 let bytes = self.fresh(n.min(m));
-                let space = self.buffers[b].reserve(n);
-                assert_eq!(space.len(), n);
-                space[..bytes.len()].copy_from_slice(&bytes);
-                self.buffers[b].commit(bytes.len());
+                let mut room = self.buffers[b].reserve(n).expect("within the limit");
+                assert_eq!(room.first().len(), n);
+                room.first()[..bytes.len()].copy_from_slice(&bytes);
+                room.commit(bytes.len());
                 self.models[b].extend(bytes);
             }
             Op::Land(b, n, m) => {

@@ -4,8 +4,7 @@
 //! hold none or one. The list for the others comes from the thread's free list and goes back there
 //! when the chain runs empty.
 //!
-//! Invariants: without a first segment there are no others. Only the last segment may be empty,
-//! between a buffer's `reserve` and what follows it.
+//! Invariants: without a first segment there are no others.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -24,9 +23,8 @@ impl Chain {
         Self { first: None, rest: VecDeque::new() }
     }
 
-    /// Puts a segment at the end, in place of an empty last one. O(1), amortised.
+    /// Puts a segment at the end. O(1), amortised.
     pub(super) fn push_back(&mut self, segment: Segment) {
-        self.drop_empty_back();
         if self.first.is_none() {
             self.first = Some(segment);
             return;
@@ -55,13 +53,6 @@ impl Chain {
         }
     }
 
-    /// Drops the last segment if it holds no bytes. O(1).
-    pub(super) fn drop_empty_back(&mut self) {
-        if self.back().is_some_and(Segment::is_empty) && self.rest.pop_back().is_none() {
-            self.clear();
-        }
-    }
-
     pub(super) fn front_mut(&mut self) -> Option<&mut Segment> {
         self.first.as_mut()
     }
@@ -80,6 +71,10 @@ impl Chain {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
         self.first.iter().chain(&self.rest)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Segment> {
+        self.first.iter_mut().chain(&mut self.rest)
     }
 
     pub(super) fn count(&self) -> usize {
@@ -106,8 +101,8 @@ mod tests {
     use super::super::block::Block;
     use super::*;
 
-    fn segment() -> Segment {
-        Segment::owned(Block::with_room(1), 1)
+    fn segment(len: usize) -> Segment {
+        Segment::owned(Block::with_room(len), len)
     }
 
     #[test]
@@ -115,9 +110,9 @@ mod tests {
         while pool::take_list().capacity() > 0 {}
         pool::give_list(VecDeque::with_capacity(50));
         let mut chain = Chain::new();
-        chain.push_back(segment());
+        chain.push_back(segment(1));
         assert_eq!(chain.rest.capacity(), 0);
-        chain.push_back(segment());
+        chain.push_back(segment(1));
         assert!(chain.rest.capacity() >= 50, "the kept list is used");
         chain.pop_front();
         assert!(chain.rest.capacity() >= 50, "not yet empty");

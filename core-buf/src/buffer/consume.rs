@@ -82,7 +82,7 @@ impl Buffer {
         count
     }
 
-    /// Forgets everything and gives all memory back, a reservation too. O(segments).
+    /// Forgets everything and gives all memory back. O(segments).
     pub fn clear(&mut self) {
         self.chain.clear();
         self.len = 0;

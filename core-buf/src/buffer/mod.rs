@@ -4,12 +4,11 @@
 //! block they fill too little of, and never writes to memory it shares. Has no lock: one owner at a
 //! time, `Send`, and everything it holds goes where it goes.
 //!
-//! This file makes buffers and fills them; `consume.rs` takes bytes out, `view.rs` looks at them,
-//! `landing.rs` brings bytes in from a read. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are
-//! the storeys below, in that order.
+//! This file makes buffers and fills them; `reservation.rs` and `landing.rs` lend the room of
+//! reads, `consume.rs` takes bytes out, `view.rs` looks at them. `chain.rs`, `segment.rs`,
+//! `block.rs` and `pool.rs` are the storeys below, in that order.
 //!
-//! Invariants: `len` is the sum of the segments' lengths; a buffer of no bytes holds no segment,
-//! but for one reserved and not yet committed.
+//! Invariants: `len` is the sum of the segments' lengths; no segment is empty.
 //! Source: libevent 2.1.12 `evbuffer` (buffer.c). Differs: no locks or callbacks, memory is reused
 //! through a list per thread, and the room of a read is lent by the core, not by each connection.
 
@@ -18,6 +17,7 @@ mod chain;
 mod consume;
 mod landing;
 mod pool;
+mod reservation;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -29,6 +29,7 @@ use std::sync::Arc;
 use self::block::Block;
 use self::chain::Chain;
 pub use self::landing::Landing;
+pub use self::reservation::{Reservation, ReserveError};
 use self::segment::Segment;
 
 /// A queue of bytes: added at the end, consumed at the front, moved between buffers by segment.
@@ -38,7 +39,7 @@ use self::segment::Segment;
 /// single segment owns that segment's memory alone. What is consumed is given back to the free
 /// list of the current thread, 4 MiB at most, so a steady flow asks the allocator for nothing.
 /// Memory held is at most about eight times the bytes, plus one block: thin contents move to
-/// smaller ones. (Shared memory is kept whole, and a reservation is as large as was asked.)
+/// smaller ones. (Shared memory is kept whole.)
 ///
 /// # Examples
 /// ```
@@ -123,11 +124,9 @@ impl Buffer {
     ///
     /// O(1) into an empty buffer, else O(segments of `other`). Segments move as they are; only the
     /// bytes of a block no more than an eighth full are copied, so that many small appends do not
-    /// hold a block each. A reservation in either buffer ends.
+    /// hold a block each.
     pub fn append(&mut self, other: &mut Self) {
-        other.chain.drop_empty_back();
         if self.is_empty() {
-            self.chain.clear();
             std::mem::swap(self, other);
             return;
         }
@@ -135,55 +134,6 @@ impl Buffer {
             self.attach(segment);
         }
         other.len = 0;
-    }
-
-    /// Lends `count` bytes of room behind the last byte, to be filled and then committed.
-    ///
-    /// The room is one piece; what it holds is unspecified. It comes from the last segment if that
-    /// has enough, else from a new block: of up to 64 KiB through the free list, beyond that from
-    /// the allocator, and zeroed. Reserving again, or adding, replaces the reservation.
-    ///
-    /// # Examples
-    /// ```
-    /// # use sluicegate_core_buf::Buffer;
-    /// let mut buffer = Buffer::new();
-    /// buffer.reserve(100)[..3].copy_from_slice(b"abc");
-    /// buffer.commit(3);
-    /// assert_eq!(buffer, *b"abc");
-    /// ```
-    #[expect(clippy::missing_panics_doc, reason = "there is a last segment once one was added")]
-    pub fn reserve(&mut self, count: usize) -> &mut [u8] {
-        if count == 0 {
-            return &mut [];
-        }
-        if self.chain.back().is_none_or(|last| last.tail_room() < count) {
-            let room = count.max(self.len.min(GROWTH_BYTES));
-            self.chain.push_back(Segment::owned(Block::with_room(room), 0));
-        }
-        let last = self
-            .chain
-            .back_mut()
-            .expect("a segment with the room was there or has just been added");
-        &mut last.tail_mut()[..count]
-    }
-
-    /// Makes the first `count` bytes of the room last reserved part of the buffer. O(1).
-    ///
-    /// Committing 0 gives the reservation up.
-    ///
-    /// # Panics
-    /// If `count` exceeds the room behind the last byte, which is never less than was reserved.
-    pub fn commit(&mut self, count: usize) {
-        if count == 0 {
-            self.chain.drop_empty_back();
-            return;
-        }
-        let room = self.chain.back().map_or(0, Segment::tail_room);
-        assert!(count <= room, "{count} bytes committed where {room} are reserved");
-        if let Some(last) = self.chain.back_mut() {
-            last.extend(count);
-            self.len += count;
-        }
     }
 
     /// The number of bytes in the buffer. O(1).

@@ -79,6 +79,9 @@ fn allocate(bytes: usize) -> Box<[u8]> {
 /// the next one, and a thread's spare memory is spread over few lists.
 pub(super) const CLASS_BYTES: [usize; 4] = [1 << 10, 4 << 10, 16 << 10, 64 << 10];
 
+/// The largest block that is reused.
+pub(super) const MAX_CLASS_BYTES: usize = CLASS_BYTES[CLASS_BYTES.len() - 1];
+
 /// Most bytes a thread keeps of each class, so 4 MiB in all. Each class has its own bound: one
 /// shared bound would let a burst of large blocks send every small one to the allocator for good.
 pub(super) const FREE_BYTES_PER_CLASS: usize = 1 << 20;

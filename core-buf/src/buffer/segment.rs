@@ -95,10 +95,6 @@ impl Segment {
         self.end - self.start
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.memory {
             Memory::Owned(block) => &block[self.start..self.end],
@@ -205,7 +201,7 @@ mod tests {
     fn slowly_consumed_block_is_left_for_smaller_ones() {
         let mut segment = Segment::owned(Block::with_room(65_536), 65_536);
         let mut seen = vec![segment.memory_bytes()];
-        while !segment.is_empty() {
+        while segment.len() > 0 {
             segment.advance(1);
             seen.push(segment.memory_bytes());
         }

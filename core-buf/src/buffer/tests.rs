@@ -149,53 +149,6 @@ fn long_buffer_of_short_additions_has_few_segments() {
 }
 
 #[test]
-fn uncommitted_reservation_is_not_seen_and_given_up_by_what_follows() {
-    let mut buffer = Buffer::new();
-    buffer.reserve(100);
-    assert_eq!((buffer.len(), buffer.first(), buffer.slices().count()), (0, &[][..], 0));
-    buffer.commit(0);
-    assert_eq!(buffer.segment_count(), 0);
-
-    buffer.reserve(100);
-    buffer.add_shared(shared(3));
-    assert_eq!(buffer.segment_count(), 1);
-    buffer.reserve(100);
-    buffer.append(&mut Buffer::from(&[1; 5_000]));
-    assert_eq!(buffer.segment_count(), 2);
-
-    let mut other = Buffer::from(&[1; 1024]);
-    other.reserve(100);
-    buffer.append(&mut other);
-    assert_eq!((buffer.segment_count(), other.segment_count()), (3, 0));
-
-    let (mut from, mut to) = (Buffer::from(&[1; 1024]), Buffer::new());
-    from.reserve(100);
-    to.reserve(100);
-    to.append(&mut from);
-    assert_eq!((to.segment_count(), from.segment_count()), (1, 0));
-}
-
-#[test]
-fn reservation_uses_tail_room_and_may_exceed_every_class() {
-    let mut buffer = Buffer::from(b"abc");
-    assert_eq!(buffer.reserve(1021).len(), 1021);
-    buffer.commit(1021);
-    assert_eq!(buffer.segment_count(), 1);
-    assert_eq!(buffer.reserve(200_000).len(), 200_000);
-    buffer.commit(200_000);
-    assert_eq!((buffer.len(), buffer.segment_count()), (201_024, 2));
-    assert!(buffer.reserve(0).is_empty());
-}
-
-#[test]
-#[should_panic(expected = "1025 bytes committed where 1024 are reserved")]
-fn committing_past_the_block_is_refused() {
-    let mut buffer = Buffer::new();
-    buffer.reserve(10);
-    buffer.commit(1025);
-}
-
-#[test]
 fn equality_ignores_how_bytes_are_cut() {
     let mut cut = Buffer::new();
     cut.add_shared(shared(5));

@@ -1,7 +1,7 @@
 //! Looking at a buffer's bytes without taking them: by segment, by copy, or for one `writev`.
 //!
 //! Owns nothing of its own; a part of `Buffer`. Never changes the buffer and never allocates, but
-//! for `to_vec`. No view shows an empty segment.
+//! for `to_vec`.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -25,7 +25,7 @@ impl Buffer {
     /// assert!(buffer.slices().flatten().eq(b"abc"));
     /// ```
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
-        self.chain.iter().map(Segment::bytes).filter(|bytes| !bytes.is_empty())
+        self.chain.iter().map(Segment::bytes)
     }
 
     /// Fills `out` with slices of the first `limit` bytes for one vectored write; returns how many
