@@ -29,10 +29,16 @@ impl Chain {
             self.first = Some(segment);
             return;
         }
-        if self.rest.capacity() == 0 {
-            self.rest = pool::take_list();
-        }
+        self.take_list_for_rest();
         self.rest.push_back(segment);
+    }
+
+    /// Puts a segment at the front. O(1), amortised.
+    pub(super) fn push_front(&mut self, segment: Segment) {
+        if let Some(second) = self.first.replace(segment) {
+            self.take_list_for_rest();
+            self.rest.push_front(second);
+        }
     }
 
     /// Takes the first segment off. O(1).
@@ -42,6 +48,14 @@ impl Chain {
             self.give_list_back();
         }
         segment
+    }
+
+    /// Takes the last segment off. O(1).
+    pub(super) fn pop_back(&mut self) -> Option<Segment> {
+        self.rest.pop_back().or_else(|| {
+            self.give_list_back();
+            self.first.take()
+        })
     }
 
     /// Drops every segment. O(segments).
@@ -69,7 +83,7 @@ impl Chain {
         self.rest.back().or(self.first.as_ref())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Segment> + Clone {
         self.first.iter().chain(&self.rest)
     }
 
@@ -79,6 +93,12 @@ impl Chain {
 
     pub(super) fn count(&self) -> usize {
         usize::from(self.first.is_some()) + self.rest.len()
+    }
+
+    fn take_list_for_rest(&mut self) {
+        if self.rest.capacity() == 0 {
+            self.rest = pool::take_list();
+        }
     }
 
     /// Most chains never had a list, and find that out in one compare.
@@ -119,5 +139,22 @@ mod tests {
         chain.pop_front();
         assert_eq!((chain.rest.capacity(), chain.count()), (0, 0));
         assert!(pool::take_list().capacity() >= 50, "the list came back");
+    }
+
+    #[test]
+    fn segments_keep_their_order_at_either_end() {
+        let lengths = |chain: &Chain| chain.iter().map(Segment::len).collect::<Vec<_>>();
+        let mut chain = Chain::new();
+        for len in [3, 2, 1] {
+            chain.push_front(segment(len));
+        }
+        chain.push_back(segment(4));
+        assert_eq!(lengths(&chain), [1, 2, 3, 4]);
+        for (len, left) in [(4, 3), (3, 2), (2, 1), (1, 0)] {
+            assert_eq!(chain.pop_back().map(|segment| segment.len()), Some(len));
+            assert_eq!(chain.count(), left);
+        }
+        assert!(chain.pop_back().is_none());
+        assert_eq!(chain.rest.capacity(), 0, "an emptied chain keeps no list");
     }
 }

@@ -1,4 +1,4 @@
-//! A buffer: a queue of bytes in segments, filled at the end and consumed at the front.
+//! A buffer: a queue of bytes in segments, filled at either end and consumed at the front.
 //!
 //! Owns its segments and their total length. Never copies bytes once they are in, except out of a
 //! block they fill too little of, and never writes to memory it shares. Has no lock: one owner at a
@@ -26,13 +26,12 @@ mod view;
 use std::ops::Range;
 use std::sync::Arc;
 
-use self::block::Block;
 use self::chain::Chain;
 pub use self::landing::Landing;
 pub use self::reservation::{Reservation, ReserveError};
 use self::segment::Segment;
 
-/// A queue of bytes: added at the end, consumed at the front, moved between buffers by segment.
+/// A queue of bytes: added at either end, consumed at the front, moved between buffers by segment.
 ///
 /// # Shape
 /// `Send`, one owner at a time. An empty buffer is 80 bytes and owns nothing else; one with a
@@ -78,8 +77,7 @@ impl Buffer {
         }
         let held = self.len - left.len();
         while !left.is_empty() {
-            let room = left.len().max(held).min(GROWTH_BYTES);
-            let mut segment = Segment::owned(Block::with_room(room), 0);
+            let mut segment = Segment::with_tail_room(left.len().max(held).min(GROWTH_BYTES));
             left = &left[segment.fill(left)..];
             self.chain.push_back(segment);
         }
@@ -136,6 +134,48 @@ impl Buffer {
         other.len = 0;
     }
 
+    /// Adds a copy of `bytes` at the front.
+    ///
+    /// Fills the head room of the first segment first: there is some once bytes were drained or
+    /// prepended. O(`bytes`); memory shared with others is left alone.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sluicegate_core_buf::Buffer;
+    /// let mut message = Buffer::from(b"payload");
+    /// let length = u16::try_from(message.len())?;
+    /// message.prepend(&length.to_be_bytes());
+    /// assert_eq!(message, *b"\0\x07payload");
+    /// # Ok::<_, std::num::TryFromIntError>(())
+    /// ```
+    pub fn prepend(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        let mut left = bytes;
+        if let Some(first) = self.chain.front_mut() {
+            left = &left[..left.len() - first.fill_front(left)];
+        }
+        while !left.is_empty() {
+            let mut segment = Segment::with_head_room(left.len().min(GROWTH_BYTES));
+            left = &left[..left.len() - segment.fill_front(left)];
+            self.chain.push_front(segment);
+        }
+    }
+
+    /// Moves everything in `other` to the front of this buffer and leaves `other` empty.
+    ///
+    /// O(1) into an empty buffer, else O(segments of `other`), with the same copies as
+    /// [`append`](Self::append).
+    pub fn prepend_buffer(&mut self, other: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, other);
+            return;
+        }
+        while let Some(segment) = other.chain.pop_back() {
+            self.attach_front(segment);
+        }
+        other.len = 0;
+    }
+
     /// The number of bytes in the buffer. O(1).
     #[must_use]
     pub const fn len(&self) -> usize {
@@ -156,11 +196,21 @@ impl Buffer {
 
     /// Puts a segment at the end, or a copy of its bytes where they are few for their block.
     fn attach(&mut self, segment: Segment) {
-        if segment.is_thin() {
-            self.add(segment.bytes());
+        if let Some(bytes) = segment.thin_bytes() {
+            self.add(bytes);
         } else {
             self.len += segment.len();
             self.chain.push_back(segment);
+        }
+    }
+
+    /// Puts a segment at the front, or a copy of its bytes where they are few for their block.
+    fn attach_front(&mut self, segment: Segment) {
+        if let Some(bytes) = segment.thin_bytes() {
+            self.prepend(bytes);
+        } else {
+            self.len += segment.len();
+            self.chain.push_front(segment);
         }
     }
 }

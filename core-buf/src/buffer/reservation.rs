@@ -12,7 +12,6 @@
 
 use thiserror::Error;
 
-use super::block::Block;
 use super::chain::Chain;
 use super::segment::Segment;
 use super::{Buffer, GROWTH_BYTES, pool};
@@ -84,7 +83,7 @@ impl Buffer {
         let mut room = Reservation::new(self, count, if fits { count } else { 0 })?;
         if !fits {
             let bytes = count.max(room.buffer.len.min(GROWTH_BYTES));
-            room.fresh.push_back(Segment::owned(Block::with_room(bytes), 0));
+            room.fresh.push_back(Segment::with_tail_room(bytes));
         }
         Ok(room)
     }
@@ -101,9 +100,9 @@ impl Buffer {
         let mut room = Reservation::new(self, count, in_tail)?;
         let mut left = count - in_tail;
         while left > 0 {
-            let block = Block::with_room(left.min(pool::MAX_CLASS_BYTES));
-            left -= left.min(block.len());
-            room.fresh.push_back(Segment::owned(block, 0));
+            let segment = Segment::with_tail_room(left.min(pool::MAX_CLASS_BYTES));
+            left -= left.min(segment.tail_room());
+            room.fresh.push_back(segment);
         }
         Ok(room)
     }

@@ -3,7 +3,8 @@
 //! Owns a block, or a count on memory that others read too, and the range of it that belongs to
 //! the buffer. Never writes into shared memory, and never into the part of a block that is in use.
 //!
-//! Invariants: `start <= end <= memory length`. A block's bytes behind `end` are tail room.
+//! Invariants: `start <= end <= memory length`. A block's bytes behind `end` are tail room, those
+//! before `start` head room.
 
 use std::mem;
 use std::ops::Range;
@@ -32,6 +33,18 @@ impl Segment {
         Self { memory: Memory::Owned(block), start: 0, end: len }
     }
 
+    /// A segment of no bytes yet, all room, of which at least `room` bytes.
+    pub(super) fn with_tail_room(room: usize) -> Self {
+        Self::owned(Block::with_room(room), 0)
+    }
+
+    /// A segment of no bytes yet, all head room, of which at least `room` bytes.
+    pub(super) fn with_head_room(room: usize) -> Self {
+        let block = Block::with_room(room);
+        let end = block.len();
+        Self { memory: Memory::Owned(block), start: end, end }
+    }
+
     /// A segment that reads `range` of memory kept alive by others as well.
     pub(super) fn shared(bytes: Arc<[u8]>, range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end <= bytes.len());
@@ -52,6 +65,16 @@ impl Segment {
         let count = bytes.len().min(tail.len());
         tail[..count].copy_from_slice(&bytes[..count]);
         self.end += count;
+        count
+    }
+
+    /// Copies as much of the end of `bytes` as the head room holds; returns how much that was.
+    pub(super) fn fill_front(&mut self, bytes: &[u8]) -> usize {
+        let Memory::Owned(block) = &mut self.memory else { return 0 };
+        let count = bytes.len().min(self.start);
+        let start = self.start - count;
+        block[start..self.start].copy_from_slice(&bytes[bytes.len() - count..]);
+        self.start = start;
         count
     }
 
@@ -118,11 +141,13 @@ impl Segment {
         }
     }
 
-    /// Whether the segment holds so little of its block that copying it elsewhere pays.
-    pub(super) fn is_thin(&self) -> bool {
+    /// The bytes, if they fill so little of a block that copying them elsewhere pays.
+    pub(super) fn thin_bytes(&self) -> Option<&[u8]> {
         match &self.memory {
-            Memory::Owned(block) => self.len() <= thin_limit(block),
-            Memory::Shared(_) => false,
+            Memory::Owned(block) if self.len() <= thin_limit(block) => {
+                Some(&block[self.start..self.end])
+            }
+            _ => None,
         }
     }
 
@@ -131,14 +156,14 @@ impl Segment {
     fn slim(&mut self) {
         if let Memory::Owned(block) = &self.memory
             && block.len() > pool::CLASS_BYTES[0]
-            && self.is_thin()
+            && let Some(bytes) = self.thin_bytes()
         {
-            *self = Self::copied(self.bytes());
+            *self = Self::copied(bytes);
         }
     }
 
     fn copied(bytes: &[u8]) -> Self {
-        let mut segment = Self::owned(Block::with_room(bytes.len()), 0);
+        let mut segment = Self::with_tail_room(bytes.len());
         segment.fill(bytes);
         segment
     }
@@ -168,7 +193,7 @@ mod tests {
 
     #[test]
     fn fill_stops_at_the_end_of_the_block() {
-        let mut segment = Segment::owned(Block::with_room(1024), 0);
+        let mut segment = Segment::with_tail_room(1024);
         assert_eq!(segment.fill(&[1; 1000]), 1000);
         assert_eq!(segment.fill(&[2; 1000]), 24);
         assert_eq!(segment.tail_room(), 0);
@@ -176,10 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn fill_front_takes_the_end_of_what_does_not_fit() {
+        let mut segment = Segment::with_head_room(1024);
+        assert_eq!((segment.tail_room(), segment.len()), (0, 0));
+        assert_eq!(segment.fill_front(&[1; 1000]), 1000);
+        let bytes: Vec<u8> = (0..100).collect();
+        assert_eq!(segment.fill_front(&bytes), 24);
+        assert_eq!(segment.fill_front(&bytes), 0);
+        assert_eq!((segment.len(), &segment.bytes()[..24]), (1024, &bytes[76..]));
+    }
+
+    #[test]
     fn shared_segment_has_no_room_and_is_never_thin() {
         let mut segment = Segment::shared(Arc::from(&b"abcdef"[..]), 2..3);
-        assert_eq!(segment.fill(b"x"), 0);
-        assert!(!segment.is_thin());
+        assert_eq!((segment.fill(b"x"), segment.fill_front(b"x")), (0, 0));
+        assert!(segment.thin_bytes().is_none());
         assert_eq!(segment.bytes(), b"c");
     }
 

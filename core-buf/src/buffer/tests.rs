@@ -162,3 +162,66 @@ fn equality_ignores_how_bytes_are_cut() {
 fn debug_output_shows_sizes_not_contents() {
     assert_eq!(format!("{:?}", Buffer::from(b"secret")), "Buffer { len: 6, segments: 1 }");
 }
+
+#[test]
+fn prepending_uses_the_room_that_draining_left() {
+    let mut buffer = Buffer::from(&[1; 1000]);
+    let address = buffer.first().as_ptr();
+    buffer.drain(100);
+    buffer.prepend(&[2; 100]);
+    assert_eq!((buffer.first().as_ptr(), buffer.segment_count()), (address, 1));
+    for _ in 0..1024 {
+        buffer.prepend(b"x");
+    }
+    assert_eq!((buffer.len(), buffer.segment_count()), (2024, 2), "one block for many bytes");
+}
+
+#[test]
+fn prepending_before_shared_memory_leaves_it_unchanged() {
+    let bytes = shared(10);
+    let mut buffer = Buffer::new();
+    buffer.add_shared_range(Arc::clone(&bytes), 5..10);
+    buffer.prepend(b"xyz");
+    assert_eq!(bytes, shared(10));
+    assert_eq!(buffer, [b'x', b'y', b'z', 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn buffers_prepended_one_by_one_share_blocks() {
+    let mut buffer = Buffer::new();
+    for _ in 0..10_000 {
+        buffer.prepend_buffer(&mut Buffer::from(b"0123456789"));
+    }
+    assert_eq!(buffer.len(), 100_000);
+    assert!(memory_bytes(&buffer) <= 120_000, "{} bytes held", memory_bytes(&buffer));
+}
+
+#[test]
+fn pulling_up_what_lies_together_moves_nothing() {
+    let mut buffer = Buffer::from(&[1; 1000]);
+    let address = buffer.first().as_ptr();
+    assert_eq!(buffer.pull_up(1000).map(<[u8]>::as_ptr), Some(address));
+    assert_eq!(buffer.pull_up(0), Some(&[][..]));
+}
+
+#[test]
+fn pulling_up_fills_the_first_block_before_it_takes_another() {
+    let mut buffer = Buffer::from(&[1; 1000]);
+    let address = buffer.first().as_ptr();
+    buffer.add_shared(shared(100));
+    assert_eq!(buffer.pull_up(1024).map(<[u8]>::as_ptr), Some(address));
+    assert_eq!((buffer.len(), buffer.segment_count(), buffer.first().len()), (1100, 2, 1024));
+    assert_ne!(buffer.pull_up(1025).map(<[u8]>::as_ptr), Some(address));
+    assert_eq!((buffer.len(), buffer.segment_count(), buffer.first().len()), (1100, 2, 1025));
+}
+
+#[test]
+fn more_than_one_piece_may_hold_is_not_pulled_up() {
+    let mut buffer = Buffer::new();
+    let bytes = shared(1 << 20);
+    for _ in 0..1025 {
+        buffer.add_shared(Arc::clone(&bytes));
+    }
+    assert_eq!(buffer.pull_up(Buffer::MAX_EXTENT + 1), None);
+    assert_eq!((buffer.len(), buffer.segment_count()), (1025 << 20, 1025));
+}

@@ -1,10 +1,11 @@
 //! Looking at a buffer's bytes without taking them: by segment, by copy, or for one `writev`.
 //!
-//! Owns nothing of its own; a part of `Buffer`. Never changes the buffer and never allocates, but
-//! for `to_vec`.
+//! Owns nothing of its own; a part of `Buffer`. Never changes which bytes there are. Nothing here
+//! allocates but `pull_up`, where bytes must be brought together, and `to_vec`.
 
 use std::fmt;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use super::Buffer;
 use super::segment::Segment;
@@ -24,8 +25,77 @@ impl Buffer {
     /// let buffer = Buffer::from(b"abc");
     /// assert!(buffer.slices().flatten().eq(b"abc"));
     /// ```
-    pub fn slices(&self) -> impl Iterator<Item = &[u8]> {
+    pub fn slices(&self) -> impl Iterator<Item = &[u8]> + Clone {
         self.chain.iter().map(Segment::bytes)
+    }
+
+    /// The bytes of `range` where they lie, one slice a segment, none of them empty.
+    ///
+    /// Fewer if the buffer ends first. The first and the last slice are cut to the range, so how
+    /// many slices there are is what a vectored write of it needs. O(segments up to the end).
+    ///
+    /// # Examples
+    /// ```
+    /// # use sluicegate_core_buf::Buffer;
+    /// let mut buffer = Buffer::from(b"abc");
+    /// buffer.add_shared(b"defg"[..].into());
+    /// let slices: Vec<_> = buffer.peek(1..5).collect();
+    /// assert_eq!(slices, [b"bc", b"de"]);
+    /// ```
+    pub fn peek(&self, range: Range<usize>) -> impl Iterator<Item = &[u8]> + Clone {
+        let mut skip = range.start;
+        let rest = self.slices().filter_map(move |bytes| {
+            let rest = bytes.get(skip..).filter(|rest| !rest.is_empty());
+            skip -= if rest.is_some() { skip } else { bytes.len() };
+            rest
+        });
+        cut(rest, range.len())
+    }
+
+    /// Brings the first `count` bytes together in one piece and shows them; `None` if there are
+    /// fewer, or `count` exceeds [`Buffer::MAX_EXTENT`].
+    ///
+    /// Costs nothing where they lie together already. Else copies them: those behind the first
+    /// segment into its block if that has the room, else all into a new one.
+    ///
+    /// # Examples
+    /// ```
+    /// # use sluicegate_core_buf::Buffer;
+    /// let mut input = Buffer::from(b"\0\x05he");
+    /// input.add_shared(b"llo"[..].into());
+    /// let Some(&[0, length]) = input.pull_up(2) else { panic!("a header") };
+    /// input.drain(2);
+    /// assert_eq!(input.pull_up(length.into()), Some(&b"hello"[..]));
+    /// assert_eq!(input.pull_up(6), None, "not yet there");
+    /// ```
+    pub fn pull_up(&mut self, count: usize) -> Option<&[u8]> {
+        if self.first().len() < count {
+            if count > self.len || count > Self::MAX_EXTENT {
+                return None;
+            }
+            self.gather(count);
+        }
+        self.first().get(..count)
+    }
+
+    /// Makes the first segment one that holds the first `count` bytes; there are as many.
+    fn gather(&mut self, count: usize) {
+        let fits = |first: &Segment| first.tail_room() >= count - first.len();
+        let first =
+            if self.chain.front().is_some_and(fits) { self.chain.pop_front() } else { None };
+        let mut whole = first.unwrap_or_else(|| Segment::with_tail_room(count));
+        while whole.len() < count
+            && let Some(next) = self.chain.front_mut()
+        {
+            let bytes = next.bytes();
+            let copied = whole.fill(&bytes[..bytes.len().min(count - whole.len())]);
+            if copied == bytes.len() {
+                self.chain.pop_front();
+            } else {
+                next.advance(copied);
+            }
+        }
+        self.chain.push_front(whole);
     }
 
     /// Fills `out` with slices of the first `limit` bytes for one vectored write; returns how many
@@ -49,14 +119,9 @@ impl Buffer {
     /// # std::io::Result::Ok(())
     /// ```
     pub fn io_slices<'a>(&'a self, limit: usize, out: &mut [IoSlice<'a>]) -> usize {
-        let (mut left, mut count) = (limit, 0);
-        for (slot, bytes) in out.iter_mut().zip(self.slices()) {
-            if left == 0 {
-                break;
-            }
-            let bytes = &bytes[..bytes.len().min(left)];
+        let mut count = 0;
+        for (slot, bytes) in out.iter_mut().zip(cut(self.slices(), limit)) {
             *slot = IoSlice::new(bytes);
-            left -= bytes.len();
             count += 1;
         }
         count
@@ -68,20 +133,10 @@ impl Buffer {
     /// Fills `out` unless the buffer ends first; 0 from an offset at or past the end. O(segments
     /// skipped + bytes copied).
     pub fn copy_out(&self, offset: usize, out: &mut [u8]) -> usize {
-        let (mut skip, mut count) = (offset, 0);
-        for bytes in self.slices() {
-            if count == out.len() {
-                break;
-            }
-            if skip >= bytes.len() {
-                skip -= bytes.len();
-                continue;
-            }
-            let bytes = &bytes[skip..];
-            skip = 0;
-            let part = bytes.len().min(out.len() - count);
-            out[count..count + part].copy_from_slice(&bytes[..part]);
-            count += part;
+        let mut count = 0;
+        for bytes in self.peek(offset..offset.saturating_add(out.len())) {
+            out[count..count + bytes.len()].copy_from_slice(bytes);
+            count += bytes.len();
         }
         count
     }
@@ -93,6 +148,19 @@ impl Buffer {
         self.slices().for_each(|slice| bytes.extend_from_slice(slice));
         bytes
     }
+}
+
+/// Those of the slices that hold the first `limit` bytes, the last of them cut.
+fn cut<'a>(
+    slices: impl Iterator<Item = &'a [u8]> + Clone,
+    limit: usize,
+) -> impl Iterator<Item = &'a [u8]> + Clone {
+    let mut left = limit;
+    slices.map_while(move |bytes| {
+        let bytes = &bytes[..bytes.len().min(left)];
+        left -= bytes.len();
+        (!bytes.is_empty()).then_some(bytes)
+    })
 }
 
 impl<T: AsRef<[u8]> + ?Sized> From<&T> for Buffer {

@@ -1,0 +1,25 @@
+//! Buffers against plain byte vectors, under random operations on several at once.
+//!
+//! What is run and compared is `model.rs`, which the fuzz target of the same name shares; here the
+//! operations come from a seed and a failing list is shrunk.
+
+use proptest::prelude::*;
+
+mod model;
+mod operation;
+
+use operation::{OPERATION_BYTES, Operation};
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn buffers_agree_with_byte_vectors(
+        operations in prop::collection::vec(
+            any::<[u8; OPERATION_BYTES]>().prop_map(Operation::decode),
+            1..80,
+        )
+    ) {
+        model::run(&operations);
+    }
+}
