@@ -5,8 +5,8 @@
 //! time, `Send`, and everything it holds goes where it goes.
 //!
 //! This file makes buffers and fills them; `reservation.rs` and `landing.rs` lend the room of
-//! reads, `consume.rs` takes bytes out, `view.rs` looks at them. `chain.rs`, `segment.rs`,
-//! `block.rs` and `pool.rs` are the storeys below, in that order.
+//! reads, `consume.rs` takes bytes out, `view.rs` looks at them, `search.rs` finds them.
+//! `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are the storeys below, in that order.
 //!
 //! Invariants: `len` is the sum of the segments' lengths; no segment is empty.
 //! Source: libevent 2.1.12 `evbuffer` (buffer.c). Differs: no locks or callbacks, memory is reused
@@ -18,6 +18,7 @@ mod consume;
 mod landing;
 mod pool;
 mod reservation;
+mod search;
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use self::chain::Chain;
 pub use self::landing::Landing;
 pub use self::reservation::{Reservation, ReserveError};
+pub use self::search::Eol;
 use self::segment::Segment;
 
 /// A queue of bytes: added at either end, consumed at the front, moved between buffers by segment.

@@ -5,13 +5,19 @@
 
 use std::io::IoSlice;
 use std::mem;
+use std::ops::Range;
 
-use sluicegate_core_buf::{Buffer, Landing};
+use sluicegate_core_buf::{Buffer, Eol, Landing};
 
 use crate::operation::{BUFFERS, Kind, Operation};
 
 /// Most bytes a model may hold; what would add to more is left out.
 const MAX_BYTES: usize = 1 << 20;
+
+/// Few different bytes, so that there is something to find.
+const ALPHABET: &[u8; 16] = b"\r\n\r\n\0abcdefghijk";
+
+const EOLS: [Eol; 5] = [Eol::Any, Eol::Crlf, Eol::CrlfStrict, Eol::Lf, Eol::Nul];
 
 /// Applies operations to buffers that begin empty.
 pub(crate) fn run(operations: &[Operation]) {
@@ -35,7 +41,7 @@ impl Pair {
     fn fresh(&mut self, count: usize) -> Vec<u8> {
         let bytes = (0..count).map(|_| {
             self.produced = self.produced.wrapping_add(1);
-            (self.produced.wrapping_mul(2_654_435_761) >> 24) as u8
+            ALPHABET[(self.produced.wrapping_mul(2_654_435_761) >> 28) as usize]
         });
         bytes.collect()
     }
@@ -52,6 +58,8 @@ impl Pair {
             Kind::Append | Kind::PrependBuffer | Kind::MoveTo => self.carry(kind, at, to, n),
             Kind::Drain | Kind::Remove | Kind::Clear => self.consume(kind, at, n),
             Kind::PullUp | Kind::Peek | Kind::CopyOut | Kind::IoSlices => self.view(kind, at, n, m),
+            Kind::Search => self.search(at, n, m),
+            Kind::SearchEol | Kind::ReadLine => self.find_line(kind, at, n, EOLS[m % 5]),
         }
     }
 
@@ -165,6 +173,38 @@ impl Pair {
         }
     }
 
+    /// Looks for bytes that are there, and behind them for the same with a change.
+    fn search(&self, at: usize, n: usize, m: usize) {
+        let (buffer, model) = (&self.buffers[at], &self.models[at]);
+        let start = n.min(model.len());
+        let mut needle = model[start..(start + m % 9).min(model.len())].to_vec();
+        for range in [0..model.len(), start / 2..start + needle.len(), start + 1..usize::MAX] {
+            let found = buffer.search_range(&needle, range.clone());
+            assert_eq!(
+                found,
+                naive_search(model, &needle, range.clone()),
+                "{needle:?} in {range:?}"
+            );
+            needle.extend(model.get(start / 3));
+        }
+        assert_eq!(buffer.search(&needle), naive_search(model, &needle, 0..model.len()));
+    }
+
+    fn find_line(&mut self, kind: Kind, at: usize, from: usize, eol: Eol) {
+        let (buffer, model) = (&mut self.buffers[at], &mut self.models[at]);
+        if kind == Kind::SearchEol {
+            assert_eq!(buffer.search_eol(from, eol), naive_eol(model, from, eol), "{eol:?}");
+            return;
+        }
+        let line = buffer.read_line(eol);
+        let expected = naive_eol(model, 0, eol).map(|end| {
+            let mut line: Vec<u8> = model.drain(..end.end).collect();
+            line.truncate(end.start);
+            line
+        });
+        assert_eq!(line, expected, "{eol:?}");
+    }
+
     fn check(&self) {
         for (buffer, model) in self.buffers.iter().zip(&self.models) {
             assert_eq!(buffer.len(), model.len());
@@ -176,4 +216,24 @@ impl Pair {
             assert_eq!(buffer.first().is_empty(), model.is_empty());
         }
     }
+}
+
+fn naive_search(bytes: &[u8], needle: &[u8], range: Range<usize>) -> Option<usize> {
+    let end = range.end.min(bytes.len());
+    (range.start..=end).find(|&at| at + needle.len() <= end && bytes[at..].starts_with(needle))
+}
+
+fn naive_eol(bytes: &[u8], from: usize, eol: Eol) -> Option<Range<usize>> {
+    let run = |at: usize| bytes[at..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
+    (from..bytes.len()).find_map(|at| {
+        let rest = &bytes[at..];
+        let length = match eol {
+            Eol::Any => run(at),
+            Eol::Crlf if rest.starts_with(b"\r\n") => 2,
+            Eol::Crlf | Eol::Lf => usize::from(rest[0] == b'\n'),
+            Eol::CrlfStrict => 2 * usize::from(rest.starts_with(b"\r\n")),
+            Eol::Nul => usize::from(rest[0] == 0),
+        };
+        (length > 0).then(|| at..at + length)
+    })
 }

@@ -29,7 +29,7 @@ macro_rules! kinds {
 
 kinds! {
     Add, Drain, Append, MoveTo, Land, AddShared, Prepend, PrependBuffer, PullUp, Peek, Remove,
-    CopyOut, IoSlices, Reserve, ReserveExtents, Clear,
+    CopyOut, IoSlices, Reserve, ReserveExtents, Clear, Search, SearchEol, ReadLine,
 }
 
 impl Operation {
