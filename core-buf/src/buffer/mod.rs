@@ -15,6 +15,7 @@
 mod block;
 mod chain;
 mod consume;
+mod io;
 mod landing;
 mod pool;
 mod reservation;
