@@ -14,6 +14,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `bytes` | [`Buffer`] takes `bytes::Bytes` by reference |
 //! | `testing` | the module `testing`: a simulated link and a rig to drive bufferevents over it |
 //!
 //! What is absent: sockets, threads, clocks, user callbacks, unsafe code.

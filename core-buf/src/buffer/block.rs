@@ -29,6 +29,12 @@ impl Drop for Block {
     }
 }
 
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl Deref for Block {
     type Target = [u8];
 

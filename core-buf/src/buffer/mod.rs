@@ -4,9 +4,11 @@
 //! block they fill too little of, and never writes to memory it shares. Has no lock: one owner at a
 //! time, `Send`, and everything it holds goes where it goes.
 //!
-//! This file makes buffers and fills them; `reservation.rs` and `landing.rs` lend the room of
-//! reads, `consume.rs` takes bytes out, `view.rs` looks at them, `search.rs` finds them.
-//! `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are the storeys below, in that order.
+//! This file makes buffers and fills them with copies and from each other, `share.rs` by
+//! reference; `reservation.rs` and `landing.rs` lend the room of reads. `consume.rs` takes bytes
+//! out, `view.rs` looks at them, `search.rs` finds them; `io.rs` is the standard library's view of
+//! all that. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are the storeys below, in that
+//! order.
 //!
 //! Invariants: `len` is the sum of the segments' lengths; no segment is empty.
 //! Source: libevent 2.1.12 `evbuffer` (buffer.c). Differs: no locks or callbacks, memory is reused
@@ -21,12 +23,10 @@ mod pool;
 mod reservation;
 mod search;
 mod segment;
+mod share;
 #[cfg(test)]
 mod tests;
 mod view;
-
-use std::ops::Range;
-use std::sync::Arc;
 
 use self::chain::Chain;
 pub use self::landing::Landing;
@@ -83,41 +83,6 @@ impl Buffer {
             let mut segment = Segment::with_tail_room(left.len().max(held).min(GROWTH_BYTES));
             left = &left[segment.fill(left)..];
             self.chain.push_back(segment);
-        }
-    }
-
-    /// Adds `bytes` at the end by reference: O(1), nothing is copied.
-    ///
-    /// The count on `bytes` is given up when the last of them is consumed. The same memory may be
-    /// in any number of buffers, on any core.
-    ///
-    /// # Examples
-    /// ```
-    /// # use sluicegate_core_buf::Buffer;
-    /// use std::sync::Arc;
-    ///
-    /// let page: Arc<[u8]> = Arc::from(&b"the same page for everyone"[..]);
-    /// let mut output = Buffer::new();
-    /// output.add_shared(Arc::clone(&page));
-    /// assert_eq!(output.first().as_ptr(), page.as_ptr());
-    /// ```
-    pub fn add_shared(&mut self, bytes: Arc<[u8]>) {
-        let all = 0..bytes.len();
-        self.add_shared_range(bytes, all);
-    }
-
-    /// Adds the bytes of `bytes` inside `range` at the end by reference: O(1), nothing is copied.
-    ///
-    /// # Panics
-    /// If `range` does not lie inside `bytes`.
-    pub fn add_shared_range(&mut self, bytes: Arc<[u8]>, range: Range<usize>) {
-        assert!(
-            range.start <= range.end && range.end <= bytes.len(),
-            "range {range:?} does not lie inside {} shared bytes",
-            bytes.len()
-        );
-        if !range.is_empty() {
-            self.attach(Segment::shared(bytes, range));
         }
     }
 

@@ -6,6 +6,7 @@
 //! Invariants: `start <= end <= memory length`. A block's bytes behind `end` are tail room, those
 //! before `start` head room.
 
+use std::fmt;
 use std::mem;
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,18 +14,21 @@ use std::sync::Arc;
 use super::block::Block;
 use super::pool;
 
-#[derive(Debug)]
 pub(super) struct Segment {
     memory: Memory,
     start: usize,
     end: usize,
 }
 
-#[derive(Debug)]
 enum Memory {
     Owned(Block),
     Shared(Arc<[u8]>),
+    /// Shared memory of any type; costs a call for each look.
+    Lent(Arc<Owner>),
 }
+
+/// Whatever keeps bytes: its clean-up is its `Drop`.
+pub(super) type Owner = dyn AsRef<[u8]> + Send + Sync;
 
 impl Segment {
     /// A segment of the first `len` bytes of a block; the rest is tail room.
@@ -51,11 +55,16 @@ impl Segment {
         Self { memory: Memory::Shared(bytes), start: range.start, end: range.end }
     }
 
+    /// A segment of all the bytes of an owner, of which there are `len`.
+    pub(super) fn lent(owner: Arc<Owner>, len: usize) -> Self {
+        Self { memory: Memory::Lent(owner), start: 0, end: len }
+    }
+
     /// The room behind the bytes; none in shared memory.
     pub(super) fn tail_mut(&mut self) -> &mut [u8] {
         match &mut self.memory {
             Memory::Owned(block) => &mut block[self.end..],
-            Memory::Shared(_) => &mut [],
+            _ => &mut [],
         }
     }
 
@@ -98,8 +107,7 @@ impl Segment {
     pub(super) fn split_front(&mut self, count: usize) -> Self {
         debug_assert!(count <= self.len());
         let middle = self.start + count;
-        let front = match &mut self.memory {
-            Memory::Shared(bytes) => Self::shared(Arc::clone(bytes), self.start..middle),
+        let front = match &self.memory {
             Memory::Owned(block) if count <= self.end - middle => {
                 Self::copied(&block[self.start..middle])
             }
@@ -109,9 +117,29 @@ impl Segment {
                 front.end = middle;
                 return front;
             }
+            Memory::Shared(_) | Memory::Lent(_) => {
+                let mut front = self.share();
+                front.end = middle;
+                front
+            }
         };
         self.advance(count);
         front
+    }
+
+    /// A second segment of the same bytes. A block becomes shared memory for it, and so loses its
+    /// room; it goes back to the free list with its last segment.
+    pub(super) fn share(&mut self) -> Self {
+        let memory = match &mut self.memory {
+            Memory::Owned(block) => {
+                let owner: Arc<Owner> = Arc::new(mem::take(block));
+                self.memory = Memory::Lent(Arc::clone(&owner));
+                Memory::Lent(owner)
+            }
+            Memory::Shared(bytes) => Memory::Shared(Arc::clone(bytes)),
+            Memory::Lent(owner) => Memory::Lent(Arc::clone(owner)),
+        };
+        Self { memory, start: self.start, end: self.end }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -119,16 +147,18 @@ impl Segment {
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
-        match &self.memory {
-            Memory::Owned(block) => &block[self.start..self.end],
-            Memory::Shared(bytes) => &bytes[self.start..self.end],
-        }
+        let memory: &[u8] = match &self.memory {
+            Memory::Owned(block) => block,
+            Memory::Shared(bytes) => bytes,
+            Memory::Lent(owner) => look(&**owner),
+        };
+        &memory[self.start..self.end]
     }
 
     pub(super) fn tail_room(&self) -> usize {
         match &self.memory {
             Memory::Owned(block) => block.len() - self.end,
-            Memory::Shared(_) => 0,
+            _ => 0,
         }
     }
 
@@ -138,6 +168,7 @@ impl Segment {
         match &self.memory {
             Memory::Owned(block) => block.len(),
             Memory::Shared(bytes) => bytes.len(),
+            Memory::Lent(owner) => (**owner).as_ref().len(),
         }
     }
 
@@ -167,6 +198,18 @@ impl Segment {
         segment.fill(bytes);
         segment
     }
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({} bytes)", self.len())
+    }
+}
+
+/// Asks an owner for its bytes; out of the way of the segments that need not ask.
+#[cold]
+fn look(owner: &Owner) -> &[u8] {
+    owner.as_ref()
 }
 
 /// The most bytes of a block that are copied out of it rather than handed on with it.

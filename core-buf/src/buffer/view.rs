@@ -133,8 +133,14 @@ impl Buffer {
     /// Fills `out` unless the buffer ends first; 0 from an offset at or past the end. O(segments
     /// skipped + bytes copied).
     pub fn copy_out(&self, offset: usize, out: &mut [u8]) -> usize {
+        let range = offset..offset.saturating_add(out.len());
+        // Most of what is wanted lies in the first segment.
+        if let Some(bytes) = self.first().get(range.clone()) {
+            out.copy_from_slice(bytes);
+            return out.len();
+        }
         let mut count = 0;
-        for bytes in self.peek(offset..offset.saturating_add(out.len())) {
+        for bytes in self.peek(range) {
             out[count..count + bytes.len()].copy_from_slice(bytes);
             count += bytes.len();
         }
