@@ -43,7 +43,7 @@ impl Bufferevent {
     /// Is closed at once; the output is discarded.
     pub fn close_now(&mut self) {
         if self.life != Life::Closed {
-            self.truncated = !self.output.is_empty();
+            self.truncated |= !self.output.is_empty();
         }
         self.life = Life::Closed;
         self.pending.clear();

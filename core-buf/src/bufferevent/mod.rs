@@ -215,7 +215,9 @@ impl Bufferevent {
             WriteOutcome::Interrupted => {}
             WriteOutcome::Failed(error) => {
                 // What nobody will take must not hold reading back: the peer may have answered
-                // before it stopped listening.
+                // before it stopped listening. Where a source failed it still listens, and must
+                // not take what it got for whole.
+                self.truncated |= !self.output.is_empty();
                 self.output.clear();
                 self.update_marks();
                 self.end(Direction::Write);

@@ -311,3 +311,22 @@ fn a_close_that_discards_output_is_a_truncation_and_one_that_wrote_it_is_not() {
     cut.handle_deadline(Time::from_nanos(9));
     assert!(cut.is_closed() && cut.is_truncated());
 }
+
+#[test]
+fn a_failed_write_truncates_however_the_stream_is_closed_then() {
+    let fail = |stream: &mut Bufferevent| {
+        let error = io::ErrorKind::PermissionDenied.into();
+        stream.handle_write(Time::ZERO, WriteOutcome::Failed(error), 3);
+    };
+    let mut open = Bufferevent::connected(Time::ZERO);
+    open.buffers().1.add(b"all");
+    fail(&mut open);
+    open.close(Time::from_nanos(9));
+    assert!(open.is_closed() && open.is_truncated());
+
+    let mut flushing = Bufferevent::connected(Time::ZERO);
+    flushing.buffers().1.add(b"all");
+    flushing.close(Time::from_nanos(9));
+    fail(&mut flushing);
+    assert!(flushing.is_closed() && flushing.is_truncated());
+}
