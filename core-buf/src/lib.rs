@@ -30,7 +30,9 @@ mod bufferevent;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub use buffer::{Buffer, Eol, Landing, Reservation, ReserveError};
+pub use buffer::{
+    Buffer, Eol, Landing, Reservation, ReserveError, Source, SourceError, SourceRange,
+};
 pub use bufferevent::{
     Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,
     Membership, Permit, ReadOutcome, Readiness, Suspend, WriteOutcome,

@@ -10,15 +10,21 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use super::Buffer;
 
 impl Read for Buffer {
-    /// Takes the first bytes out, as [`Buffer::remove`] does.
+    /// Takes the first bytes out, as [`Buffer::remove`] does, and those of a source unloaded.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        Ok(self.remove(out))
+        let Some(source) = self.front_source() else { return Ok(self.remove(out)) };
+        let count = source.read(out)?;
+        Ok(self.drain(count))
     }
 }
 
 impl BufRead for Buffer {
-    /// The first bytes that lie in one piece, without a copy; empty only if the buffer is.
+    /// The first bytes that lie in one piece, without a copy but from a source; empty only if the
+    /// buffer is.
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.front_source().is_some() {
+            self.load(SOURCE_PIECE_BYTES)?;
+        }
         Ok(self.first())
     }
 
@@ -51,6 +57,9 @@ impl fmt::Write for Buffer {
         Ok(())
     }
 }
+
+/// How much of a source is loaded for a reader of whom it is not known how much it wants.
+const SOURCE_PIECE_BYTES: usize = 16 << 10;
 
 #[cfg(test)]
 mod tests {

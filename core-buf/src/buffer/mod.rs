@@ -4,11 +4,11 @@
 //! block they fill too little of, and never writes to memory it shares. Has no lock: one owner at a
 //! time, `Send`, and everything it holds goes where it goes.
 //!
-//! This file makes buffers and fills them with copies and from each other, `share.rs` by
-//! reference; `reservation.rs` and `landing.rs` lend the room of reads. `consume.rs` takes bytes
-//! out, `view.rs` looks at them, `search.rs` finds them; `io.rs` is the standard library's view of
-//! all that. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are the storeys below, in that
-//! order.
+//! This file makes buffers and fills them with copies and from each other, `share.rs` by reference
+//! and `source.rs` without reading them; `reservation.rs` and `landing.rs` lend the room of reads.
+//! `consume.rs` takes bytes out, `view.rs` looks at them, `search.rs` finds them; `io.rs` is the
+//! standard library's view of all that. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are the
+//! storeys below, in that order.
 //!
 //! Invariants: `len` is the sum of the segments' lengths; no segment is empty.
 //! Source: libevent 2.1.12 `evbuffer` (buffer.c). Differs: no locks or callbacks, memory is reused
@@ -24,6 +24,7 @@ mod reservation;
 mod search;
 mod segment;
 mod share;
+mod source;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -33,6 +34,7 @@ pub use self::landing::Landing;
 pub use self::reservation::{Reservation, ReserveError};
 pub use self::search::Eol;
 use self::segment::Segment;
+pub use self::source::{Source, SourceError, SourceRange};
 
 /// A queue of bytes: added at either end, consumed at the front, moved between buffers by segment.
 ///
@@ -42,6 +44,11 @@ use self::segment::Segment;
 /// list of the current thread, 4 MiB at most, so a steady flow asks the allocator for nothing.
 /// Memory held is at most about eight times the bytes, plus one block: thin contents move to
 /// smaller ones. (Shared memory is kept whole.)
+///
+/// # Sources
+/// What was [added as a source](Self::add_source) counts and moves as all bytes do but is not in
+/// memory: whatever shows bytes ends where the first source begins. [`load`](Self::load) brings
+/// bytes in. Buffers that nobody adds a source to need no thought of this.
 ///
 /// # Examples
 /// ```

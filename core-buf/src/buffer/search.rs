@@ -30,7 +30,8 @@ pub enum Eol {
 impl Buffer {
     /// Finds where `needle` begins for the first time; an empty one is at 0.
     ///
-    /// O(bytes × `needle`) at worst, O(bytes) where its first byte is rare.
+    /// Looks at loaded bytes only. O(bytes × `needle`) at worst, O(bytes) where its first byte is
+    /// rare.
     ///
     /// # Examples
     /// ```
@@ -59,7 +60,7 @@ impl Buffer {
     #[must_use]
     pub fn search_range(&self, needle: &[u8], range: Range<usize>) -> Option<usize> {
         let Some(&head) = needle.first() else {
-            return (range.start <= range.end.min(self.len)).then_some(range.start);
+            return (range.start <= range.end.min(self.loaded())).then_some(range.start);
         };
         let mut base = range.start;
         let mut pieces = self.peek(range);
@@ -116,7 +117,7 @@ impl Buffer {
                 let end = self.position(start..self.len, |piece| {
                     piece.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))
                 });
-                Some(start..end.unwrap_or(self.len))
+                Some(start..end.unwrap_or_else(|| self.loaded()))
             }
         }
     }

@@ -1,10 +1,11 @@
-//! A segment: one contiguous run of a buffer's bytes, owned or shared.
+//! A segment: one contiguous run of a buffer's bytes, owned, shared or still to be read.
 //!
-//! Owns a block, or a count on memory that others read too, and the range of it that belongs to
-//! the buffer. Never writes into shared memory, and never into the part of a block that is in use.
+//! Owns a block, or a count on memory or on a source that others read too, and the range of it that
+//! belongs to the buffer. Never writes into shared memory, and never into the part of a block that
+//! is in use.
 //!
-//! Invariants: `start <= end <= memory length`. A block's bytes behind `end` are tail room, those
-//! before `start` head room.
+//! Invariants: `start <= end <= length of the backing`. A block's bytes behind `end` are tail room,
+//! those before `start` head room.
 
 use std::fmt;
 use std::mem;
@@ -13,18 +14,21 @@ use std::sync::Arc;
 
 use super::block::Block;
 use super::pool;
+use super::source::{Source, SourceRange};
 
 pub(super) struct Segment {
-    memory: Memory,
+    backing: Backing,
     start: usize,
     end: usize,
 }
 
-enum Memory {
+enum Backing {
     Owned(Block),
     Shared(Arc<[u8]>),
     /// Shared memory of any type; costs a call for each look.
     Lent(Arc<Owner>),
+    /// No memory: bytes to be read, `start` and `end` are positions there.
+    Source(Arc<dyn Source>),
 }
 
 /// Whatever keeps bytes: its clean-up is its `Drop`.
@@ -34,7 +38,7 @@ impl Segment {
     /// A segment of the first `len` bytes of a block; the rest is tail room.
     pub(super) fn owned(block: Block, len: usize) -> Self {
         debug_assert!(len <= block.len());
-        Self { memory: Memory::Owned(block), start: 0, end: len }
+        Self { backing: Backing::Owned(block), start: 0, end: len }
     }
 
     /// A segment of no bytes yet, all room, of which at least `room` bytes.
@@ -46,24 +50,29 @@ impl Segment {
     pub(super) fn with_head_room(room: usize) -> Self {
         let block = Block::with_room(room);
         let end = block.len();
-        Self { memory: Memory::Owned(block), start: end, end }
+        Self { backing: Backing::Owned(block), start: end, end }
     }
 
     /// A segment that reads `range` of memory kept alive by others as well.
     pub(super) fn shared(bytes: Arc<[u8]>, range: Range<usize>) -> Self {
         debug_assert!(range.start <= range.end && range.end <= bytes.len());
-        Self { memory: Memory::Shared(bytes), start: range.start, end: range.end }
+        Self { backing: Backing::Shared(bytes), start: range.start, end: range.end }
     }
 
     /// A segment of all the bytes of an owner, of which there are `len`.
     pub(super) fn lent(owner: Arc<Owner>, len: usize) -> Self {
-        Self { memory: Memory::Lent(owner), start: 0, end: len }
+        Self { backing: Backing::Lent(owner), start: 0, end: len }
+    }
+
+    /// A segment of the bytes of a source in `range`, without reading them.
+    pub(super) fn sourced(source: Arc<dyn Source>, range: Range<usize>) -> Self {
+        Self { backing: Backing::Source(source), start: range.start, end: range.end }
     }
 
     /// The room behind the bytes; none in shared memory.
     pub(super) fn tail_mut(&mut self) -> &mut [u8] {
-        match &mut self.memory {
-            Memory::Owned(block) => &mut block[self.end..],
+        match &mut self.backing {
+            Backing::Owned(block) => &mut block[self.end..],
             _ => &mut [],
         }
     }
@@ -79,7 +88,7 @@ impl Segment {
 
     /// Copies as much of the end of `bytes` as the head room holds; returns how much that was.
     pub(super) fn fill_front(&mut self, bytes: &[u8]) -> usize {
-        let Memory::Owned(block) = &mut self.memory else { return 0 };
+        let Backing::Owned(block) = &mut self.backing else { return 0 };
         let count = bytes.len().min(self.start);
         let start = self.start - count;
         block[start..self.start].copy_from_slice(&bytes[bytes.len() - count..]);
@@ -107,17 +116,17 @@ impl Segment {
     pub(super) fn split_front(&mut self, count: usize) -> Self {
         debug_assert!(count <= self.len());
         let middle = self.start + count;
-        let front = match &self.memory {
-            Memory::Owned(block) if count <= self.end - middle => {
+        let front = match &self.backing {
+            Backing::Owned(block) if count <= self.end - middle => {
                 Self::copied(&block[self.start..middle])
             }
-            Memory::Owned(block) => {
+            Backing::Owned(block) => {
                 let back = Self::copied(&block[middle..self.end]);
                 let mut front = mem::replace(self, back);
                 front.end = middle;
                 return front;
             }
-            Memory::Shared(_) | Memory::Lent(_) => {
+            _ => {
                 let mut front = self.share();
                 front.end = middle;
                 front
@@ -130,34 +139,53 @@ impl Segment {
     /// A second segment of the same bytes. A block becomes shared memory for it, and so loses its
     /// room; it goes back to the free list with its last segment.
     pub(super) fn share(&mut self) -> Self {
-        let memory = match &mut self.memory {
-            Memory::Owned(block) => {
+        let backing = match &mut self.backing {
+            Backing::Owned(block) => {
                 let owner: Arc<Owner> = Arc::new(mem::take(block));
-                self.memory = Memory::Lent(Arc::clone(&owner));
-                Memory::Lent(owner)
+                self.backing = Backing::Lent(Arc::clone(&owner));
+                Backing::Lent(owner)
             }
-            Memory::Shared(bytes) => Memory::Shared(Arc::clone(bytes)),
-            Memory::Lent(owner) => Memory::Lent(Arc::clone(owner)),
+            Backing::Shared(bytes) => Backing::Shared(Arc::clone(bytes)),
+            Backing::Lent(owner) => Backing::Lent(Arc::clone(owner)),
+            Backing::Source(source) => Backing::Source(Arc::clone(source)),
         };
-        Self { memory, start: self.start, end: self.end }
+        Self { backing, start: self.start, end: self.end }
     }
 
     pub(super) fn len(&self) -> usize {
         self.end - self.start
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        let memory: &[u8] = match &self.memory {
-            Memory::Owned(block) => block,
-            Memory::Shared(bytes) => bytes,
-            Memory::Lent(owner) => look(&**owner),
+    /// The bytes, unless they are still in a source.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        let memory: &[u8] = match &self.backing {
+            Backing::Owned(block) => block,
+            Backing::Shared(bytes) => bytes,
+            _ => self.lent_memory()?,
         };
-        &memory[self.start..self.end]
+        Some(&memory[self.start..self.end])
+    }
+
+    /// What an owner shows when asked; out of the way of the segments that need not ask.
+    #[cold]
+    fn lent_memory(&self) -> Option<&[u8]> {
+        match &self.backing {
+            Backing::Lent(owner) => Some((**owner).as_ref()),
+            _ => None,
+        }
+    }
+
+    /// Where the bytes are to be read, if they are still in a source.
+    pub(super) fn source(&self) -> Option<SourceRange<'_>> {
+        match &self.backing {
+            Backing::Source(source) => Some(SourceRange::new(&**source, self.start, self.end)),
+            _ => None,
+        }
     }
 
     pub(super) fn tail_room(&self) -> usize {
-        match &self.memory {
-            Memory::Owned(block) => block.len() - self.end,
+        match &self.backing {
+            Backing::Owned(block) => block.len() - self.end,
             _ => 0,
         }
     }
@@ -165,17 +193,17 @@ impl Segment {
     /// Bytes of memory the segment keeps alive.
     #[cfg(test)]
     pub(super) fn memory_bytes(&self) -> usize {
-        match &self.memory {
-            Memory::Owned(block) => block.len(),
-            Memory::Shared(bytes) => bytes.len(),
-            Memory::Lent(owner) => (**owner).as_ref().len(),
+        match &self.backing {
+            Backing::Owned(block) => block.len(),
+            Backing::Shared(bytes) => bytes.len(),
+            _ => self.lent_memory().map_or(0, <[u8]>::len),
         }
     }
 
     /// The bytes, if they fill so little of a block that copying them elsewhere pays.
     pub(super) fn thin_bytes(&self) -> Option<&[u8]> {
-        match &self.memory {
-            Memory::Owned(block) if self.len() <= thin_limit(block) => {
+        match &self.backing {
+            Backing::Owned(block) if self.len() <= thin_limit(block) => {
                 Some(&block[self.start..self.end])
             }
             _ => None,
@@ -185,7 +213,7 @@ impl Segment {
     /// Moves thin contents to a smaller block. A block shrinks to a quarter or less each time, so
     /// few bytes of it are copied however slowly it is consumed.
     fn slim(&mut self) {
-        if let Memory::Owned(block) = &self.memory
+        if let Backing::Owned(block) = &self.backing
             && block.len() > pool::CLASS_BYTES[0]
             && let Some(bytes) = self.thin_bytes()
         {
@@ -206,12 +234,6 @@ impl fmt::Debug for Segment {
     }
 }
 
-/// Asks an owner for its bytes; out of the way of the segments that need not ask.
-#[cold]
-fn look(owner: &Owner) -> &[u8] {
-    owner.as_ref()
-}
-
 /// The most bytes of a block that are copied out of it rather than handed on with it.
 pub(super) fn thin_limit(block: &Block) -> usize {
     block.len() / THIN_SHARE
@@ -228,6 +250,10 @@ const THIN_SHARE: usize = 8;
 mod tests {
     use super::*;
 
+    fn shown(segment: &Segment) -> &[u8] {
+        segment.bytes().expect("in memory")
+    }
+
     #[test]
     fn segment_is_five_words_and_option_adds_none() {
         assert_eq!(size_of::<Segment>(), 40);
@@ -240,7 +266,7 @@ mod tests {
         assert_eq!(segment.fill(&[1; 1000]), 1000);
         assert_eq!(segment.fill(&[2; 1000]), 24);
         assert_eq!(segment.tail_room(), 0);
-        assert_eq!(segment.bytes()[999..1002], [1, 2, 2]);
+        assert_eq!(shown(&segment)[999..1002], [1, 2, 2]);
     }
 
     #[test]
@@ -251,7 +277,7 @@ mod tests {
         let bytes: Vec<u8> = (0..100).collect();
         assert_eq!(segment.fill_front(&bytes), 24);
         assert_eq!(segment.fill_front(&bytes), 0);
-        assert_eq!((segment.len(), &segment.bytes()[..24]), (1024, &bytes[76..]));
+        assert_eq!((segment.len(), &shown(&segment)[..24]), (1024, &bytes[76..]));
     }
 
     #[test]
@@ -259,7 +285,7 @@ mod tests {
         let mut segment = Segment::shared(Arc::from(&b"abcdef"[..]), 2..3);
         assert_eq!((segment.fill(b"x"), segment.fill_front(b"x")), (0, 0));
         assert!(segment.thin_bytes().is_none());
-        assert_eq!(segment.bytes(), b"c");
+        assert_eq!(shown(&segment), b"c");
     }
 
     #[test]
@@ -267,11 +293,11 @@ mod tests {
         let bytes: Vec<u8> = (0..100).collect();
         for count in [0, 1, 50, 51, 99, 100] {
             let mut back = Segment::copied(&bytes);
-            let address = back.bytes().as_ptr();
+            let address = shown(&back).as_ptr();
             let front = back.split_front(count);
-            assert_eq!(front.bytes(), &bytes[..count], "count {count}");
-            assert_eq!(back.bytes(), &bytes[count..], "count {count}");
-            let front_stayed = front.bytes().as_ptr() == address;
+            assert_eq!(shown(&front), &bytes[..count], "count {count}");
+            assert_eq!(shown(&back), &bytes[count..], "count {count}");
+            let front_stayed = shown(&front).as_ptr() == address;
             assert_eq!(front_stayed, count > 50, "count {count}");
         }
     }
@@ -293,7 +319,7 @@ mod tests {
         let bytes: Arc<[u8]> = Arc::from(&b"abcdef"[..]);
         let mut back = Segment::shared(Arc::clone(&bytes), 1..6);
         let front = back.split_front(2);
-        assert_eq!((front.bytes(), back.bytes()), (&b"bc"[..], &b"def"[..]));
+        assert_eq!((shown(&front), shown(&back)), (&b"bc"[..], &b"def"[..]));
         assert_eq!(Arc::strong_count(&bytes), 3);
     }
 }

@@ -11,13 +11,15 @@ use super::Buffer;
 use super::segment::Segment;
 
 impl Buffer {
-    /// The first bytes that lie in one piece: empty only if the buffer is. O(1).
+    /// The first bytes that lie in one piece. O(1).
+    ///
+    /// Empty only if the buffer is, or begins with a [source](Self::front_source).
     #[must_use]
     pub fn first(&self) -> &[u8] {
-        self.chain.front().map_or(&[], Segment::bytes)
+        self.chain.front().and_then(Segment::bytes).unwrap_or_default()
     }
 
-    /// All bytes in order, one slice a segment, none of them empty.
+    /// All loaded bytes in order, one slice a segment, none of them empty.
     ///
     /// # Examples
     /// ```
@@ -26,13 +28,13 @@ impl Buffer {
     /// assert!(buffer.slices().flatten().eq(b"abc"));
     /// ```
     pub fn slices(&self) -> impl Iterator<Item = &[u8]> + Clone {
-        self.chain.iter().map(Segment::bytes)
+        self.chain.iter().map_while(Segment::bytes)
     }
 
     /// The bytes of `range` where they lie, one slice a segment, none of them empty.
     ///
-    /// Fewer if the buffer ends first. The first and the last slice are cut to the range, so how
-    /// many slices there are is what a vectored write of it needs. O(segments up to the end).
+    /// Fewer if the loaded bytes end first. The first and the last slice are cut to the range, so
+    /// how many slices there are is what a vectored write of it needs. O(segments up to the end).
     ///
     /// # Examples
     /// ```
@@ -46,14 +48,14 @@ impl Buffer {
         let mut skip = range.start;
         let rest = self.slices().filter_map(move |bytes| {
             let rest = bytes.get(skip..).filter(|rest| !rest.is_empty());
-            skip -= if rest.is_some() { skip } else { bytes.len() };
+            skip -= skip.min(bytes.len());
             rest
         });
         cut(rest, range.len())
     }
 
-    /// Brings the first `count` bytes together in one piece and shows them; `None` if there are
-    /// fewer, or `count` exceeds [`Buffer::MAX_EXTENT`].
+    /// Brings the first `count` bytes together in one piece and shows them; `None` if fewer are
+    /// loaded, or `count` exceeds [`Buffer::MAX_EXTENT`].
     ///
     /// Costs nothing where they lie together already. Else copies them: those behind the first
     /// segment into its block if that has the room, else all into a new one.
@@ -70,7 +72,7 @@ impl Buffer {
     /// ```
     pub fn pull_up(&mut self, count: usize) -> Option<&[u8]> {
         if self.first().len() < count {
-            if count > self.len || count > Self::MAX_EXTENT {
+            if count > Self::MAX_EXTENT || count > self.loaded() {
                 return None;
             }
             self.gather(count);
@@ -78,7 +80,7 @@ impl Buffer {
         self.first().get(..count)
     }
 
-    /// Makes the first segment one that holds the first `count` bytes; there are as many.
+    /// Makes the first segment one that holds the first `count` bytes; as many are loaded.
     fn gather(&mut self, count: usize) {
         let fits = |first: &Segment| first.tail_room() >= count - first.len();
         let first =
@@ -86,8 +88,8 @@ impl Buffer {
         let mut whole = first.unwrap_or_else(|| Segment::with_tail_room(count));
         while whole.len() < count
             && let Some(next) = self.chain.front_mut()
+            && let Some(bytes) = next.bytes()
         {
-            let bytes = next.bytes();
             let copied = whole.fill(&bytes[..bytes.len().min(count - whole.len())]);
             if copied == bytes.len() {
                 self.chain.pop_front();
@@ -102,7 +104,7 @@ impl Buffer {
     /// slices were set.
     ///
     /// The last slice is cut so that together they never exceed `limit`; with too few places in
-    /// `out` they cover less. O(slices set), nothing is copied.
+    /// `out`, or a source behind them, they cover less. O(slices set), nothing is copied.
     ///
     /// # Examples
     /// ```
@@ -130,8 +132,8 @@ impl Buffer {
     /// Copies bytes from `offset` on into `out` and leaves them in the buffer; returns how many
     /// were copied.
     ///
-    /// Fills `out` unless the buffer ends first; 0 from an offset at or past the end. O(segments
-    /// skipped + bytes copied).
+    /// Fills `out` unless the loaded bytes end first; 0 from an offset at or past the end.
+    /// O(segments skipped + bytes copied).
     pub fn copy_out(&self, offset: usize, out: &mut [u8]) -> usize {
         let range = offset..offset.saturating_add(out.len());
         // Most of what is wanted lies in the first segment.
@@ -147,10 +149,10 @@ impl Buffer {
         count
     }
 
-    /// A copy of all bytes, for tests and small messages. O(bytes), one allocation.
+    /// A copy of all loaded bytes, for tests and small messages. O(bytes), one allocation.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len);
+        let mut bytes = Vec::with_capacity(self.loaded());
         self.slices().for_each(|slice| bytes.extend_from_slice(slice));
         bytes
     }
@@ -179,6 +181,7 @@ impl<T: AsRef<[u8]> + ?Sized> From<&T> for Buffer {
 }
 
 impl PartialEq<[u8]> for Buffer {
+    /// Whether the buffer holds these bytes, all of them loaded.
     fn eq(&self, other: &[u8]) -> bool {
         let mut rest = other;
         self.len == other.len()
@@ -187,6 +190,7 @@ impl PartialEq<[u8]> for Buffer {
                 rest = tail;
                 bytes == head
             })
+            && rest.is_empty()
     }
 }
 
@@ -198,12 +202,13 @@ impl<const N: usize> PartialEq<[u8; N]> for Buffer {
 
 impl PartialEq for Buffer {
     /// Whether both hold the same bytes, however they are cut into segments.
+    ///
+    /// What is not loaded equals nothing, not even itself.
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.slices().flatten().eq(other.slices().flatten())
+        let loaded = self.len == self.loaded() && self.len == other.loaded();
+        loaded && self.len == other.len && self.slices().flatten().eq(other.slices().flatten())
     }
 }
-
-impl Eq for Buffer {}
 
 impl fmt::Debug for Buffer {
     /// Prints sizes only: the bytes are the users', and may be many.

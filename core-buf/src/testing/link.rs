@@ -162,8 +162,11 @@ impl Link {
 
     /// Writes up to `limit` bytes off the front of `output`, as a system call would; does not
     /// drain it.
+    ///
+    /// One call takes what is [in memory](Buffer::loaded), or the source at the front, and no more
+    /// than that.
     pub fn write(&mut self, side: Side, now: Time, output: &Buffer, limit: usize) -> WriteOutcome {
-        let mut asked = limit.min(output.len());
+        let mut asked = limit.min(one_write(output));
         let fault = self.faults.next();
         let end = &mut self.ends[side.index()];
         match fault {
@@ -266,10 +269,23 @@ impl Link {
             return WriteOutcome::WouldBlock;
         }
         let mut bytes = vec![0; count];
-        output.copy_out(0, &mut bytes);
-        peer.coming_bytes += count;
-        peer.coming.push_back((at, bytes));
-        WriteOutcome::Bytes(count)
+        let sent = match output.front_source() {
+            Some(source) => source.read(&mut bytes),
+            None => Ok(output.copy_out(0, &mut bytes)),
+        };
+        match sent {
+            Ok(sent) => {
+                // A source may bring less than there is room for.
+                if sent < count {
+                    end.edges |= Readiness::WRITABLE;
+                }
+                bytes.truncate(sent);
+                peer.coming_bytes += sent;
+                peer.coming.push_back((at, bytes));
+                WriteOutcome::Bytes(sent)
+            }
+            Err(error) => WriteOutcome::Failed(error.into()),
+        }
     }
 
     /// When something sent to a side now arrives: never before what was sent earlier.
@@ -282,4 +298,9 @@ impl Link {
         let last = self.ends[to.index()].coming.back().map_or(Time::ZERO, |(at, _)| *at);
         last.max(now + self.options.delay + jitter)
     }
+}
+
+/// The most that one write takes of an output: what is in memory, or the source it begins with.
+pub(super) fn one_write(output: &Buffer) -> usize {
+    output.front_source().map_or_else(|| output.loaded(), |source| source.len())
 }

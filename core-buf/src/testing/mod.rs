@@ -11,7 +11,9 @@
 mod fault;
 mod link;
 mod rig;
+mod source;
 
 pub use fault::{Fault, Faults, Odds};
 pub use link::{Link, LinkOptions, Side};
 pub use rig::{Operation, Peak, Rig};
+pub use source::MemorySource;

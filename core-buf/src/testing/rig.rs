@@ -12,7 +12,7 @@ use std::task::Waker;
 
 use groups::{Direction, Group, GroupShard, Time};
 
-use super::link::{Link, Side};
+use super::link::{Link, Side, one_write};
 use crate::{
     Allowance, Bufferevent, Callback, Landing, Membership, Permit, ReadOutcome, WriteOutcome,
 };
@@ -215,7 +215,7 @@ impl Rig {
                 used
             }
             Direction::Write => {
-                let asked = permit.bytes.min(stream.output().len());
+                let asked = permit.bytes.min(one_write(stream.output()));
                 let outcome = self.link.write(side, now, stream.output(), asked);
                 let used = if let WriteOutcome::Bytes(count) = outcome { count } else { 0 };
                 stream.handle_write(now, outcome, asked);

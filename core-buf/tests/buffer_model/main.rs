@@ -7,11 +7,12 @@ use proptest::prelude::*;
 
 mod model;
 mod operation;
+mod shadow;
 
 use operation::{OPERATION_BYTES, Operation};
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
     fn buffers_agree_with_byte_vectors(
@@ -20,6 +21,6 @@ proptest! {
             1..80,
         )
     ) {
-        model::run(&operations);
+        model::run(operations);
     }
 }

@@ -1,17 +1,19 @@
 //! Buffers beside their model: every operation is applied to both, and both must answer alike.
 //!
-//! Owns the buffers and the byte vectors. Panics where a result or the contents differ, and where
-//! the structure of a buffer breaks a promise.
+//! Owns the buffers, their shadows and a count on nothing else. Panics where a result or the
+//! contents differ, where the structure of a buffer breaks a promise, and where an owner outlives
+//! its last byte.
 
-use std::io::IoSlice;
-use std::mem;
-use std::ops::Range;
+use std::io::{ErrorKind, IoSlice, Read};
+use std::sync::{Arc, Weak};
 
+use sluicegate_core_buf::testing::MemorySource;
 use sluicegate_core_buf::{Buffer, Eol, Landing};
 
 use crate::operation::{BUFFERS, Kind, Operation};
+use crate::shadow::{Origin, Shadow, naive_eol, naive_search};
 
-/// Most bytes a model may hold; what would add to more is left out.
+/// Most bytes all buffers may hold; what would add to more is left out.
 const MAX_BYTES: usize = 1 << 20;
 
 /// Few different bytes, so that there is something to find.
@@ -20,73 +22,107 @@ const ALPHABET: &[u8; 16] = b"\r\n\r\n\0abcdefghijk";
 const EOLS: [Eol; 5] = [Eol::Any, Eol::Crlf, Eol::CrlfStrict, Eol::Lf, Eol::Nul];
 
 /// Applies operations to buffers that begin empty.
-pub(crate) fn run(operations: &[Operation]) {
-    let mut pair = Pair::default();
+pub(crate) fn run(operations: impl IntoIterator<Item = Operation>) {
+    let mut model = Model::default();
     for operation in operations {
-        pair.apply(*operation);
-        pair.check();
+        model.apply(operation);
+        model.check();
     }
 }
 
-/// The system under test beside its model, and a source of bytes that never repeats soon.
 #[derive(Default)]
-struct Pair {
+struct Model {
     buffers: [Buffer; BUFFERS],
-    models: [Vec<u8>; BUFFERS],
+    shadows: [Shadow; BUFFERS],
     landing: Landing,
+    /// The memory of every owner and source there has been.
+    owners: Vec<Weak<[u8]>>,
     produced: u32,
 }
 
-impl Pair {
+impl Model {
+    /// Bytes in an order that does not repeat soon.
     fn fresh(&mut self, count: usize) -> Vec<u8> {
         let bytes = (0..count).map(|_| {
             self.produced = self.produced.wrapping_add(1);
-            ALPHABET[(self.produced.wrapping_mul(2_654_435_761) >> 28) as usize]
+            let mixed = self.produced.wrapping_mul(2_654_435_761);
+            let mixed = (mixed ^ mixed >> 15).wrapping_mul(2_246_822_519);
+            ALPHABET[(mixed >> 28) as usize]
         });
         bytes.collect()
     }
 
+    /// The same in memory that somebody owns, and the owner's number.
+    fn owned(&mut self, count: usize) -> (Arc<[u8]>, usize) {
+        let bytes: Arc<[u8]> = self.fresh(count).into();
+        self.owners.push(Arc::downgrade(&bytes));
+        (bytes, self.owners.len() - 1)
+    }
+
     fn apply(&mut self, operation: Operation) {
         let Operation { kind, at, to, n, m } = operation;
-        let held: usize = self.models.iter().map(Vec::len).sum();
-        if held + n.max(m) > MAX_BYTES {
+        let held: usize = self.shadows.iter().map(Shadow::len).sum();
+        if held + n.max(m) > MAX_BYTES || (kind == Kind::AppendShared && 2 * held > MAX_BYTES) {
             return;
         }
         match kind {
-            Kind::Add | Kind::Prepend | Kind::AddShared => self.add(kind, at, n, m),
+            Kind::Add | Kind::Prepend => self.add(kind, at, n),
+            Kind::AddShared | Kind::AddOwner => self.refer(kind, at, n, m),
+            Kind::AddSource => self.add_source(at, n, m),
             Kind::Reserve | Kind::ReserveExtents | Kind::Land => self.read_in(kind, at, n, m),
-            Kind::Append | Kind::PrependBuffer | Kind::MoveTo => self.carry(kind, at, to, n),
-            Kind::Drain | Kind::Remove | Kind::Clear => self.consume(kind, at, n),
+            Kind::Append | Kind::PrependBuffer | Kind::MoveTo | Kind::AppendShared => {
+                self.carry(kind, at, to, n);
+            }
+            Kind::Drain | Kind::Clear => self.consume(kind, at, n),
+            Kind::Load | Kind::Remove | Kind::Read => self.take(kind, at, n),
             Kind::PullUp | Kind::Peek | Kind::CopyOut | Kind::IoSlices => self.view(kind, at, n, m),
             Kind::Search => self.search(at, n, m),
             Kind::SearchEol | Kind::ReadLine => self.find_line(kind, at, n, EOLS[m % 5]),
         }
     }
 
-    fn add(&mut self, kind: Kind, at: usize, n: usize, m: usize) {
-        let bytes = self.fresh(n.max(m));
-        let (buffer, model) = (&mut self.buffers[at], &mut self.models[at]);
-        match kind {
-            Kind::AddShared => {
-                let range = n.min(m)..n.max(m);
-                model.extend(&bytes[range.clone()]);
-                buffer.add_shared_range(bytes.into(), range);
-            }
-            Kind::Prepend => {
-                buffer.prepend(&bytes[..n]);
-                model.splice(..0, bytes[..n].iter().copied());
-            }
-            _ => {
-                buffer.add(&bytes[..n]);
-                model.extend(&bytes[..n]);
-            }
+    fn add(&mut self, kind: Kind, at: usize, n: usize) {
+        let bytes = self.fresh(n);
+        let (buffer, shadow) = (&mut self.buffers[at], &mut self.shadows[at]);
+        let mut added = Shadow::default();
+        added.add(&bytes, Origin::Memory);
+        if kind == Kind::Add {
+            buffer.add(&bytes);
+            shadow.append(added);
+        } else {
+            buffer.prepend(&bytes);
+            shadow.prepend(added);
         }
+    }
+
+    fn refer(&mut self, kind: Kind, at: usize, n: usize, m: usize) {
+        let range = if kind == Kind::AddOwner { 0..n } else { n.min(m)..n.max(m) };
+        let (bytes, number) = self.owned(range.end);
+        self.shadows[at].add(&bytes[range.clone()], Origin::Owner(number));
+        match kind {
+            Kind::AddOwner => self.buffers[at].add_owner(bytes),
+            _ => self.buffers[at].add_shared_range(bytes, range),
+        }
+    }
+
+    /// A part of a source, every fourth of which breaks in the middle.
+    fn add_source(&mut self, at: usize, n: usize, m: usize) {
+        let (start, end) = (n.min(m), n.max(m));
+        let (bytes, number) = self.owned(end);
+        let broken = if m % 4 == 3 { start.midpoint(end) } else { end };
+        let shadow = &mut self.shadows[at];
+        shadow.add(&bytes[start..broken], Origin::Source(number));
+        shadow.add(&bytes[broken..], Origin::Broken(number));
+        let source = MemorySource::new(bytes).in_steps([1_000, 100_000][n % 2]);
+        let source = source.failing_at(broken as u64, ErrorKind::TimedOut);
+        let added = self.buffers[at].add_source_range(Arc::new(source), start as u64..end as u64);
+        added.expect("no length drawn exceeds the limit");
     }
 
     /// Room for `n` bytes of which `m` come, if there are as many.
     fn read_in(&mut self, kind: Kind, at: usize, n: usize, m: usize) {
         let bytes = self.fresh(n.min(m).min(Landing::MAX_BYTES));
-        self.models[at].extend(&bytes);
+        self.shadows[at].add(&bytes, Origin::Memory);
         let buffer = &mut self.buffers[at];
         if kind == Kind::Land {
             self.landing.space(n)[..bytes.len()].copy_from_slice(&bytes);
@@ -99,7 +135,7 @@ impl Pair {
         let mut left = &bytes[..];
         let mut reserved = 0;
         for (index, extent) in room.extents().enumerate() {
-            assert!(!extent.is_empty() && (index == 0 || !one), "{extent:?} at {index}");
+            assert!(!extent.is_empty() && (index == 0 || !one), "{} at {index}", extent.len());
             reserved += extent.len();
             let count = extent.len().min(left.len());
             extent[..count].copy_from_slice(&left[..count]);
@@ -111,129 +147,134 @@ impl Pair {
 
     fn carry(&mut self, kind: Kind, at: usize, to: usize, n: usize) {
         let Ok([from, target]) = self.buffers.get_disjoint_mut([at, to]) else { return };
-        let mut bytes = mem::take(&mut self.models[at]);
+        let count = if kind == Kind::MoveTo { n } else { usize::MAX };
+        let moved = self.shadows[at].take(count);
         match kind {
-            Kind::MoveTo => {
-                let count = from.move_to(target, n);
-                assert_eq!(count, n.min(bytes.len()));
-                self.models[at] = bytes.split_off(count);
-                self.models[to].extend(bytes);
+            Kind::MoveTo => assert_eq!(from.move_to(target, n), moved.len()),
+            Kind::PrependBuffer => target.prepend_buffer(from),
+            Kind::AppendShared => {
+                target.append_shared(from);
+                self.shadows[at] = moved.clone();
             }
-            Kind::PrependBuffer => {
-                target.prepend_buffer(from);
-                self.models[to].splice(..0, bytes);
-            }
-            _ => {
-                target.append(from);
-                self.models[to].extend(bytes);
-            }
+            _ => target.append(from),
+        }
+        match kind {
+            Kind::PrependBuffer => self.shadows[to].prepend(moved),
+            _ => self.shadows[to].append(moved),
         }
     }
 
     fn consume(&mut self, kind: Kind, at: usize, n: usize) {
-        let (buffer, model) = (&mut self.buffers[at], &mut self.models[at]);
-        let expected: Vec<u8> = match kind {
-            Kind::Clear => mem::take(model),
-            _ => model.drain(..n.min(model.len())).collect(),
-        };
-        match kind {
-            Kind::Clear => buffer.clear(),
-            Kind::Drain => assert_eq!(buffer.drain(n), expected.len()),
-            _ => {
-                let mut out = vec![0; n];
-                let count = buffer.remove(&mut out);
-                assert_eq!(out[..count], expected);
-            }
+        let (buffer, shadow) = (&mut self.buffers[at], &mut self.shadows[at]);
+        if kind == Kind::Clear {
+            buffer.clear();
+            shadow.take(usize::MAX);
+        } else {
+            assert_eq!(buffer.drain(n), shadow.take(n).len());
         }
     }
 
+    /// What brings bytes out of sources, or stops there.
+    fn take(&mut self, kind: Kind, at: usize, n: usize) {
+        let (buffer, shadow) = (&mut self.buffers[at], &mut self.shadows[at]);
+        let mut out = vec![0; n];
+        let count = match kind {
+            Kind::Load => {
+                assert_eq!(buffer.load(n).is_ok(), shadow.load(n));
+                return;
+            }
+            Kind::Remove => {
+                let count = buffer.remove(&mut out);
+                assert_eq!(count, n.min(shadow.seen().len()));
+                count
+            }
+            _ => match buffer.read(&mut out) {
+                Ok(count) => count,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::TimedOut);
+                    assert!(n > 0 && !shadow.load(1), "{error}");
+                    return;
+                }
+            },
+        };
+        assert!(count > 0 || n == 0 || shadow.seen().is_empty());
+        assert!(shadow.clone().load(count), "a broken byte was read");
+        assert_eq!(out[..count], *shadow.take(count).bytes());
+    }
+
     fn view(&mut self, kind: Kind, at: usize, n: usize, m: usize) {
-        let (buffer, model) = (&mut self.buffers[at], &self.models[at]);
-        let range = n.min(model.len())..n.saturating_add(m).min(model.len());
+        let (buffer, seen) = (&mut self.buffers[at], self.shadows[at].seen());
+        let range = n.min(seen.len())..(n + m).min(seen.len());
         match kind {
-            Kind::PullUp => assert_eq!(buffer.pull_up(n), model.get(..n)),
+            Kind::PullUp => assert_eq!(buffer.pull_up(n), seen.get(..n)),
             Kind::Peek => {
-                let seen = buffer.peek(n..n + m).inspect(|slice| assert!(!slice.is_empty()));
-                assert_eq!(seen.flatten().copied().collect::<Vec<_>>(), model[range]);
+                let slices = buffer.peek(n..n + m).inspect(|slice| assert!(!slice.is_empty()));
+                assert_eq!(slices.flatten().copied().collect::<Vec<_>>(), seen[range]);
             }
             Kind::CopyOut => {
                 let mut out = vec![0; m];
                 let count = buffer.copy_out(n, &mut out);
-                assert_eq!(out[..count], model[range]);
+                assert_eq!(out[..count], seen[range]);
             }
             _ => {
                 let mut slices = vec![IoSlice::new(&[]); m % 5];
                 let count = buffer.io_slices(n, &mut slices);
-                let seen: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
+                let shown: Vec<u8> = slices[..count].iter().flat_map(|s| s.to_vec()).collect();
                 assert!(slices[..count].iter().all(|slice| !slice.is_empty()));
-                assert!(model.starts_with(&seen));
-                let all = n.min(model.len());
-                assert!(seen.len() == all || (seen.len() < all && count == m % 5));
+                assert!(seen.starts_with(&shown));
+                let all = n.min(seen.len());
+                assert!(shown.len() == all || (shown.len() < all && count == m % 5));
             }
         }
     }
 
-    /// Looks for bytes that are there, and behind them for the same with a change.
+    /// Looks for bytes that are there, and then for the same with others behind them.
     fn search(&self, at: usize, n: usize, m: usize) {
-        let (buffer, model) = (&self.buffers[at], &self.models[at]);
-        let start = n.min(model.len());
-        let mut needle = model[start..(start + m % 9).min(model.len())].to_vec();
-        for range in [0..model.len(), start / 2..start + needle.len(), start + 1..usize::MAX] {
+        let (buffer, seen) = (&self.buffers[at], self.shadows[at].seen());
+        let start = n.min(seen.len());
+        let mut needle = seen[start..(start + m % 9).min(seen.len())].to_vec();
+        for range in [0..seen.len(), start / 2..start + needle.len(), start + 1..usize::MAX] {
             let found = buffer.search_range(&needle, range.clone());
-            assert_eq!(
-                found,
-                naive_search(model, &needle, range.clone()),
-                "{needle:?} in {range:?}"
-            );
-            needle.extend(model.get(start / 3));
+            assert_eq!(found, naive_search(seen, &needle, range.clone()), "{needle:?} {range:?}");
+            needle.extend(seen.get(start / 3));
         }
-        assert_eq!(buffer.search(&needle), naive_search(model, &needle, 0..model.len()));
+        assert_eq!(buffer.search(&needle), naive_search(seen, &needle, 0..seen.len()));
     }
 
     fn find_line(&mut self, kind: Kind, at: usize, from: usize, eol: Eol) {
-        let (buffer, model) = (&mut self.buffers[at], &mut self.models[at]);
+        let (buffer, shadow) = (&mut self.buffers[at], &mut self.shadows[at]);
         if kind == Kind::SearchEol {
-            assert_eq!(buffer.search_eol(from, eol), naive_eol(model, from, eol), "{eol:?}");
+            // From inside an end of a line, too.
+            let end = naive_eol(shadow.seen(), from, eol);
+            for from in [from, end.map_or(0, |end| end.start + 1)] {
+                let expected = naive_eol(shadow.seen(), from, eol);
+                assert_eq!(buffer.search_eol(from, eol), expected, "{eol:?} from {from}");
+            }
             return;
         }
-        let line = buffer.read_line(eol);
-        let expected = naive_eol(model, 0, eol).map(|end| {
-            let mut line: Vec<u8> = model.drain(..end.end).collect();
-            line.truncate(end.start);
-            line
-        });
-        assert_eq!(line, expected, "{eol:?}");
+        let expected = naive_eol(shadow.seen(), 0, eol)
+            .map(|end| shadow.take(end.end).bytes()[..end.start].to_vec());
+        assert_eq!(buffer.read_line(eol), expected, "{eol:?}");
     }
 
     fn check(&self) {
-        for (buffer, model) in self.buffers.iter().zip(&self.models) {
-            assert_eq!(buffer.len(), model.len());
-            assert_eq!(buffer.is_empty(), model.is_empty());
-            assert!(*buffer == model[..], "contents differ");
-            assert_eq!(buffer.segment_count(), buffer.slices().count());
+        for (buffer, shadow) in self.buffers.iter().zip(&self.shadows) {
+            let seen = shadow.seen();
+            assert_eq!((buffer.len(), buffer.loaded()), (shadow.len(), seen.len()));
+            assert_eq!(buffer.is_empty(), shadow.len() == 0);
+            assert!(buffer.to_vec() == seen, "contents differ");
+            assert_eq!(*buffer == *seen, seen.len() == shadow.len());
             assert!(buffer.slices().all(|slice| !slice.is_empty()), "an empty segment stayed");
-            assert!(model.starts_with(buffer.first()));
-            assert_eq!(buffer.first().is_empty(), model.is_empty());
+            assert_eq!(buffer.first().is_empty(), seen.is_empty());
+            let unseen = buffer.len() > seen.len();
+            assert_eq!(buffer.front_source().is_some(), seen.is_empty() && unseen);
+            assert!(buffer.segment_count() >= buffer.slices().count() + usize::from(unseen));
+        }
+        let mut referred = vec![false; self.owners.len()];
+        self.shadows.iter().flat_map(Shadow::owners).for_each(|number| referred[number] = true);
+        for (number, owner) in self.owners.iter().enumerate() {
+            let kept = owner.strong_count() > 0;
+            assert!(referred[number] || !kept, "owner {number} outlives its last byte");
         }
     }
-}
-
-fn naive_search(bytes: &[u8], needle: &[u8], range: Range<usize>) -> Option<usize> {
-    let end = range.end.min(bytes.len());
-    (range.start..=end).find(|&at| at + needle.len() <= end && bytes[at..].starts_with(needle))
-}
-
-fn naive_eol(bytes: &[u8], from: usize, eol: Eol) -> Option<Range<usize>> {
-    let run = |at: usize| bytes[at..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-    (from..bytes.len()).find_map(|at| {
-        let rest = &bytes[at..];
-        let length = match eol {
-            Eol::Any => run(at),
-            Eol::Crlf if rest.starts_with(b"\r\n") => 2,
-            Eol::Crlf | Eol::Lf => usize::from(rest[0] == b'\n'),
-            Eol::CrlfStrict => 2 * usize::from(rest.starts_with(b"\r\n")),
-            Eol::Nul => usize::from(rest[0] == 0),
-        };
-        (length > 0).then(|| at..at + length)
-    })
 }

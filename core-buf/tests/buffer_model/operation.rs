@@ -28,8 +28,9 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Add, Drain, Append, MoveTo, Land, AddShared, Prepend, PrependBuffer, PullUp, Peek, Remove,
-    CopyOut, IoSlices, Reserve, ReserveExtents, Clear, Search, SearchEol, ReadLine,
+    Add, Drain, Append, MoveTo, Land, AddShared, AddOwner, AddSource, Load, Prepend, PrependBuffer,
+    AppendShared, PullUp, Peek, Remove, Read, CopyOut, IoSlices, Reserve, ReserveExtents, Search,
+    SearchEol, ReadLine, Clear,
 }
 
 impl Operation {
