@@ -61,6 +61,10 @@ const DEPENDENCIES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Suites of libevent's that are restated: the suite, where, and how many cases it has upstream.
+const PARITY: &[(&str, &str, usize)] =
+    &[("regress_buffer.c", "core-buf/tests/libevent_parity", 61)];
+
 /// What any library may depend on while the models run.
 const LOOM_DEPENDENCIES: &str = "loom";
 
@@ -72,8 +76,14 @@ fn the_tree_is_tidy() {
     assert!(paths.iter().any(|path| path == "runtime/tests/tidy.rs"), "read the wrong tree");
 
     let mut report = String::new();
+    let mut restated = vec![Vec::new(); PARITY.len()];
     for path in &paths {
         let text = fs::read_to_string(root.join(path)).expect("sources are readable UTF-8");
+        for ((suite, place, _), cases) in PARITY.iter().zip(&mut restated) {
+            if path.starts_with(place) {
+                cases.extend(restated_cases(suite, &text));
+            }
+        }
         let mut offences = if path.ends_with(".rs") {
             check_source(&Source::new(path, &text))
         } else {
@@ -90,7 +100,37 @@ fn the_tree_is_tidy() {
                 .expect("a string can be written to");
         }
     }
+    for ((suite, place, count), mut cases) in PARITY.iter().zip(restated) {
+        cases.sort();
+        cases.dedup();
+        if cases.len() != *count {
+            let found = cases.len();
+            writeln!(report, "{place}:1: of {count} cases of {suite} {found} are restated or rows")
+                .expect("a string can be written to");
+        }
+    }
     assert!(report.is_empty(), "the tree is not tidy:\n{report}");
+}
+
+/// The cases of a suite of libevent's that have a test in this text, or a row with a reason.
+///
+/// A test names its case in the first line of its comment; a row begins with it.
+fn restated_cases(suite: &str, text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().collect();
+    let case = |at: usize, start: &str| {
+        let rest = lines[at].strip_prefix(start)?.trim_start().strip_prefix(suite)?;
+        let (name, rest) = rest.strip_prefix(" `")?.split_once('`')?;
+        Some((name.to_owned(), rest))
+    };
+    let tested = |at: usize| {
+        let code = lines[at..].iter().find(|line| !line.starts_with("///"));
+        case(at, "///").filter(|_| code == Some(&"#[test]"))
+    };
+    let explained = |at: usize| {
+        case(at, "//! |")
+            .filter(|(_, rest)| rest.split('|').nth(1).is_some_and(|why| why.len() > 2))
+    };
+    (0..lines.len()).filter_map(|at| Some(tested(at).or_else(|| explained(at))?.0)).collect()
 }
 
 /// What is wrong: the line, counted from 1, and what to do.
@@ -539,6 +579,14 @@ fn re_exports_are_named() {
     let text = "pub use a::*;\npub(crate) use a::{\n    b,\n    c::*,\n};\npub use a::b;\nuse a::*;\n\
                 pub(crate) fn f() {}\n";
     assert_eq!(lines_caught(public_globs, "a/src/b.rs", text), [1, 2]);
+}
+
+#[test]
+fn a_case_is_restated_by_a_test_or_a_row_with_a_reason() {
+    let text = "//! | regress.c `row` | why not |\n//! | regress.c `bare` | |\n\n/// regress.c `a`: x.\n\
+                ///\n/// Differs.\n#[test]\nfn a() {}\n/// regress.c `b`: no test.\nfn b() {}\n\
+                /// other.c `c`: another suite.\n#[test]\nfn c() {}\n";
+    assert_eq!(restated_cases("regress.c", text), ["row", "a"]);
 }
 
 #[test]
