@@ -1,8 +1,7 @@
 //! Buffers beside their model: every operation is applied to both, and both must answer alike.
 //!
-//! Owns the buffers, their shadows and a count on nothing else. Panics where a result or the
-//! contents differ, where the structure of a buffer breaks a promise, and where an owner outlives
-//! its last byte.
+//! Owns the buffers and their shadows. Panics where a result or the contents differ, where the
+//! structure of a buffer breaks a promise, and where an owner outlives its last byte.
 
 use std::io::{ErrorKind, IoSlice, Read};
 use std::sync::{Arc, Weak};
@@ -14,7 +13,7 @@ use crate::operation::{BUFFERS, Kind, Operation};
 use crate::shadow::{Origin, Shadow, naive_eol, naive_search};
 
 /// Most bytes all buffers may hold; what would add to more is left out.
-const MAX_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 17;
 
 /// Few different bytes, so that there is something to find.
 const ALPHABET: &[u8; 16] = b"\r\n\r\n\0abcdefghijk";
@@ -62,7 +61,15 @@ impl Model {
     fn apply(&mut self, operation: Operation) {
         let Operation { kind, at, to, n, m } = operation;
         let held: usize = self.shadows.iter().map(Shadow::len).sum();
-        if held + n.max(m) > MAX_BYTES || (kind == Kind::AppendShared && 2 * held > MAX_BYTES) {
+        let added = match kind {
+            Kind::Add | Kind::Prepend | Kind::AddShared | Kind::AddOwner | Kind::AddSource => {
+                n.max(m)
+            }
+            Kind::Reserve | Kind::ReserveExtents | Kind::Land => n,
+            Kind::AppendShared => held,
+            _ => 0,
+        };
+        if held + added > MAX_BYTES {
             return;
         }
         match kind {

@@ -6,9 +6,6 @@
 /// How many buffers there are.
 pub(crate) const BUFFERS: usize = 3;
 
-/// How many bytes one operation is written in.
-pub(crate) const OPERATION_BYTES: usize = 8;
-
 /// An operation on the buffer at one place, or from there to another; `n` and `m` count bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operation {
