@@ -42,8 +42,9 @@ pub use self::source::{Source, SourceError, SourceRange};
 /// `Send`, one owner at a time. An empty buffer is 80 bytes and owns nothing else; one with a
 /// single segment owns that segment's memory alone. What is consumed is given back to the free
 /// list of the current thread, 4 MiB at most, so a steady flow asks the allocator for nothing.
-/// Memory held is at most about eight times the bytes, plus one block: thin contents move to
-/// smaller ones. (Shared memory is kept whole.)
+/// Memory held is at most about eight times the bytes, plus one block, plus 1 KiB for each run of
+/// copied bytes between shared ones: thin contents move to smaller blocks. (Shared memory is kept
+/// whole.)
 ///
 /// # Sources
 /// What was [added as a source](Self::add_source) counts and moves as all bytes do but is not in
