@@ -27,6 +27,7 @@ extern crate sluicegate_groups as groups;
 
 mod buffer;
 mod bufferevent;
+mod flush;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -37,3 +38,4 @@ pub use bufferevent::{
     Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,
     Membership, Permit, ReadOutcome, Readiness, Suspend, WriteOutcome,
 };
+pub use flush::FlushMode;

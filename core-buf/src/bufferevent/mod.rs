@@ -22,6 +22,7 @@
 mod close;
 mod deadline;
 mod event;
+mod flush;
 mod limit;
 mod outcome;
 mod own_limit;
@@ -39,6 +40,7 @@ use close::Life;
 use deadline::Deadlines;
 use event::Pending;
 pub use event::{Callback, Event, EventFlags};
+use flush::Flushes;
 use limit::Limits;
 pub use limit::{Allowance, Membership, Permit};
 pub use outcome::{ReadOutcome, Readiness, WriteOutcome};
@@ -80,6 +82,7 @@ pub struct Bufferevent {
     pending: Pending,
     deadlines: Deadlines,
     limits: Limits,
+    flushes: Flushes,
     /// Timeouts that ran out while the member waited for tokens and were started again.
     excused_timeouts: u32,
     truncated: bool,
@@ -101,6 +104,7 @@ impl Bufferevent {
             pending: Pending::default(),
             deadlines: Deadlines::default(),
             limits: Limits::default(),
+            flushes: Flushes::default(),
             excused_timeouts: 0,
             truncated: false,
         };
@@ -236,6 +240,7 @@ impl Bufferevent {
         self.ready.set(Readiness::READABLE, !wire.is_empty());
         if moved > 0 {
             self.note_arrival(now);
+            self.note_forced(Direction::Read, moved);
         }
         self.update_deadlines(now);
         moved
@@ -245,9 +250,21 @@ impl Bufferevent {
     pub fn write_wire(&mut self, now: Time, wire: &mut Buffer, count: usize) -> usize {
         let moved = self.output.move_to(wire, count);
         self.note_departure(now, moved);
+        self.note_forced(Direction::Write, moved);
         self.finish_flushing();
         self.update_deadlines(now);
         moved
+    }
+
+    /// What is written from here on finds no reader: discards the output and tells `error`, each
+    /// time anew.
+    pub fn refuse_write(&mut self, now: Time, error: io::Error) {
+        if self.is_closing() {
+            return self.close_now();
+        }
+        self.output.clear();
+        self.trigger(EventFlags::WRITING | EventFlags::ERROR, Some(error));
+        self.handle_callback(now);
     }
 
     /// A callback ran, or somebody else touched the buffers: looks at marks and deadlines again.
@@ -262,20 +279,37 @@ impl Bufferevent {
     /// How many bytes the next read may take before limits cut it; `None` if it should not read.
     #[must_use]
     pub fn poll_read(&self) -> Option<usize> {
-        let runs = self.ready.contains(Readiness::READABLE)
-            && self.suspended.of(Direction::Read).is_empty();
+        if !self.ready.contains(Readiness::READABLE) {
+            return None;
+        }
+        let runs = self.suspended.of(Direction::Read).is_empty();
         // No room although no mark is reached yet: the input was filled by somebody else. A read of
         // no bytes would look like the end of the stream.
-        runs.then(|| self.marks.room_to_read(self.input.len())).filter(|&room| room > 0)
+        let room = if runs { self.marks.room_to_read(self.input.len()) } else { 0 };
+        let most = room.max(self.poll_forced(Direction::Read).unwrap_or(0));
+        (most > 0).then_some(most)
+    }
+
+    /// How many bytes may come in before the high mark, or `window` where there is none; 0 while
+    /// reading is disabled, rests or is over. A wait for tokens does not count: it passes.
+    #[must_use]
+    pub fn poll_room(&self, window: usize) -> usize {
+        let runs = (self.suspended.of(Direction::Read) - Suspend::LIMITS).is_empty();
+        if runs { self.marks.window(self.input.len(), window) } else { 0 }
     }
 
     /// How many bytes the next write may offer before limits cut it; `None` if it should not write.
     #[must_use]
     pub fn poll_write(&self) -> Option<usize> {
-        let runs = self.ready.contains(Readiness::WRITABLE)
-            && !self.output.is_empty()
-            && self.suspended.of(Direction::Write).is_empty();
-        runs.then(|| self.marks.max_single(Direction::Write).min(self.output.len()))
+        if !self.ready.contains(Readiness::WRITABLE) || self.output.is_empty() {
+            return None;
+        }
+        let most = if self.suspended.of(Direction::Write).is_empty() {
+            self.marks.max_single(Direction::Write)
+        } else {
+            self.poll_forced(Direction::Write)?
+        };
+        Some(most.min(self.output.len()))
     }
 
     /// What the next operation in a direction may move; `None` if there should be none.

@@ -72,6 +72,11 @@ impl Watermarks {
         if self.read_high == 0 { most } else { most.min(self.read_high.saturating_sub(input_len)) }
     }
 
+    /// How many bytes the input may still take: up to its high mark, or `window` without one.
+    pub(super) fn window(&self, input_len: usize, window: usize) -> usize {
+        if self.read_high == 0 { window } else { self.read_high.saturating_sub(input_len) }
+    }
+
     fn input_is_full(&self, input_len: usize) -> bool {
         self.read_high != 0 && input_len >= self.read_high
     }
