@@ -1,6 +1,8 @@
 //! Streams without a socket: what one writes to a wire the other reads from it.
 
-use sluicegate_core_buf::{Allowance, Buffer, Bufferevent, Callback, EventFlags, Readiness};
+use sluicegate_core_buf::{
+    Allowance, Buffer, Bufferevent, Callback, EventFlags, Readiness, Suspend,
+};
 use sluicegate_groups::{Direction, Time, TokenBucketConfig};
 
 fn stream() -> Bufferevent {
@@ -52,7 +54,7 @@ fn forced_bytes_pass_marks_and_switches_and_then_the_end_is_told_once() {
     two.disable(Time::ZERO, Direction::Read);
     wire.add(&[7; 100]);
     two.handle_ready(Readiness::READABLE);
-    assert_eq!((two.poll_read(), two.poll_room(500)), (None, 0));
+    assert_eq!((two.poll_read(), two.poll_room(500, Suspend::LIMITS)), (None, 0));
     two.force(Direction::Read, 60, true);
     assert_eq!(two.poll_read(), Some(60));
     two.read_wire(Time::ZERO, &mut wire, 59);
@@ -109,11 +111,12 @@ fn a_refused_write_is_told_each_time_and_the_stream_goes_on() {
 #[test]
 fn room_ends_at_the_high_mark_and_without_one_at_the_window() {
     let mut two = stream();
-    assert_eq!(two.poll_room(500), 500);
+    assert_eq!(two.poll_room(500, Suspend::LIMITS), 500);
     two.buffers().0.add(&[7; 4]);
-    assert_eq!(two.poll_room(500), 500);
+    assert_eq!(two.poll_room(500, Suspend::LIMITS), 500);
     two.set_read_watermark(0, 10);
-    assert_eq!(two.poll_room(500), 6);
+    assert_eq!(two.poll_room(500, Suspend::LIMITS), 6);
     two.disable(Time::ZERO, Direction::Read);
-    assert_eq!(two.poll_room(500), 0);
+    assert_eq!(two.poll_room(500, Suspend::LIMITS), 0);
+    assert_eq!(two.poll_room(500, Suspend::LIMITS | Suspend::USER), 6);
 }

@@ -10,7 +10,9 @@ use core_buf::Buffer;
 use groups::Time;
 
 use crate::bev::{BevMut, Two};
+use crate::handler::Handler;
 use crate::id::{BevId, Key};
+use crate::pair::PairOptions;
 use crate::reactor::Core;
 use crate::slot::Stream;
 
@@ -87,6 +89,16 @@ impl<'a> Context<'a> {
     /// ```
     pub fn two(&mut self, first: BevId, second: BevId) -> Option<Two<'_>> {
         self.core.two(first, second)
+    }
+
+    /// Joins two new bufferevents in memory: see [`Core::pair`].
+    pub fn pair(
+        &mut self,
+        options: PairOptions,
+        a: impl Handler,
+        b: impl Handler,
+    ) -> (BevId, BevId) {
+        self.core.pair(options, a, b)
     }
 
     /// The core, to listen, connect, set timers or write to other cores.

@@ -45,6 +45,7 @@ mod listen;
 mod listener;
 mod mailbox;
 mod observer;
+mod pair;
 mod placement;
 mod reactor;
 mod report;
@@ -53,8 +54,9 @@ pub mod sim;
 mod slot;
 mod stats;
 mod timer;
+mod wire;
 
-pub use core_buf::{Buffer, Event, EventFlags, Suspend};
+pub use core_buf::{Buffer, Event, EventFlags, FlushMode, Suspend};
 pub use groups::{
     ConfigError, Direction, GroupId, GroupStats, Limit, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate,
     RateError, Rebalance, SeatStats, ServiceOrder, Time, TokenBucketConfig,
@@ -74,6 +76,7 @@ pub use id::BevId;
 pub use listen::ListenOptions;
 pub use listener::Listener;
 pub use observer::{MeteredOperation, Observer};
+pub use pair::{FlushError, PairOptions, Unlinked};
 pub use placement::{
     CorePlan, Cores, CpuQuota, CpuSet, Cpus, MAX_CORES, Pin, PlacementError, Plan, Reason,
 };

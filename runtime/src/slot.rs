@@ -18,6 +18,7 @@ use crate::listen::ListenOptions;
 use crate::listener::ListenerId;
 use crate::reactor::Factory;
 use crate::timer::TimerKey;
+use crate::wire::Plug;
 
 /// Slots in one page.
 const PAGE: usize = 64;
@@ -30,6 +31,15 @@ pub(crate) enum Transport {
         /// The address at the other end.
         peer: SocketAddr,
     },
+    /// A wire to another stream.
+    Pair(Plug),
+}
+
+impl Transport {
+    /// Whether it is a socket, whose operations are system calls.
+    pub(crate) fn is_socket(&self) -> bool {
+        matches!(self, Self::Socket { .. })
+    }
 }
 
 /// One bufferevent.

@@ -48,17 +48,19 @@ figures! {
     writes,
     /// Accepts, also those that found nobody.
     accepts,
-    /// Connections alive now (a level).
+    /// Connections alive now, sockets only (a level).
     connections,
+    /// Ends of pairs alive now (a level).
+    pair_ends,
     /// Connections accepted.
     accepted,
     /// Times accepting rested because no descriptor or memory was left.
     accept_backoffs,
     /// Accepts that failed for the sake of the one connection.
     accept_errors,
-    /// Bytes read.
+    /// Bytes read from sockets.
     bytes_in,
-    /// Bytes written.
+    /// Bytes written to sockets.
     bytes_out,
     /// Reads and writes that a limit metered.
     metered_operations,

@@ -291,10 +291,10 @@ impl Bufferevent {
     }
 
     /// How many bytes may come in before the high mark, or `window` where there is none; 0 while
-    /// reading is disabled, rests or is over. A wait for tokens does not count: it passes.
+    /// reading stands still for another reason than those excused.
     #[must_use]
-    pub fn poll_room(&self, window: usize) -> usize {
-        let runs = (self.suspended.of(Direction::Read) - Suspend::LIMITS).is_empty();
+    pub fn poll_room(&self, window: usize, excused: Suspend) -> usize {
+        let runs = (self.suspended.of(Direction::Read) - excused).is_empty();
         if runs { self.marks.window(self.input.len(), window) } else { 0 }
     }
 

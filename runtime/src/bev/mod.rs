@@ -8,12 +8,13 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use core_buf::{Bufferevent, Suspend};
+use core_buf::{Bufferevent, FlushMode, Readiness, Suspend};
 use groups::Direction;
 
 use crate::context::{Input, Output};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
+use crate::pair::FlushError;
 use crate::reactor::Core;
 use crate::slot::{Stream, Transport};
 
@@ -47,6 +48,38 @@ impl<'a> BevMut<'a> {
     pub fn peer_addr(&self) -> Option<SocketAddr> {
         match self.look().transport {
             Transport::Socket { peer } => Some(peer),
+            Transport::Pair(_) => None,
+        }
+    }
+
+    /// The other end, if this is an end of a pair and the other has not been closed.
+    pub fn partner(&self) -> Option<BevId> {
+        self.core.partner(self.key)
+    }
+
+    /// Moves on what waits in a direction, without waiting for what usually holds it back.
+    ///
+    /// On a pair, [`Normal`](FlushMode::Normal) and [`Flush`](FlushMode::Flush) take what is in the
+    /// writing end's output now to the reading end's input, past the marks of both and even if they
+    /// are disabled, though not past limits: what has to wait for tokens follows when they come.
+    /// Flushing reading moves what the partner has written. [`Finished`](FlushMode::Finished) also
+    /// tells the partner when that has happened, by an EOF event with READING if this end flushed
+    /// writing, else WRITING; it ends nothing, and either end may write on.
+    ///
+    /// On a socket it tries the operation once more.
+    ///
+    /// # Errors
+    /// The other end of the pair is gone.
+    pub fn flush(&mut self, direction: Direction, mode: FlushMode) -> Result<(), FlushError> {
+        match self.look().transport {
+            Transport::Socket { .. } => {
+                self.bev().handle_ready(match direction {
+                    Direction::Read => Readiness::READABLE,
+                    Direction::Write => Readiness::WRITABLE,
+                });
+                Ok(())
+            }
+            Transport::Pair(plug) => self.core.flush_pair(self.key, plug, direction, mode),
         }
     }
 

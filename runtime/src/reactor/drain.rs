@@ -109,6 +109,7 @@ impl Core {
         let mailbox = shared.mailbox(self.index());
         mailbox.close(|message| self.handle_message(message));
         self.send_mail();
+        debug_assert!(self.wires.is_empty(), "a wire goes with its last end");
         shared.publish(self.index(), &self.stats());
     }
 }

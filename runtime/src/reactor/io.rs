@@ -7,8 +7,7 @@
 use std::io::{self, IoSlice};
 
 use core_buf::{
-    Allowance, Buffer, Bufferevent, Landing, Membership, Permit, ReadOutcome, Readiness,
-    WriteOutcome,
+    Allowance, Buffer, Landing, Membership, Permit, ReadOutcome, Readiness, WriteOutcome,
 };
 use groups::{Direction, Time};
 
@@ -17,8 +16,9 @@ use crate::driver::{Driver, Ready};
 use crate::group::Group;
 use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
-use crate::slot::{Occupant, Slots, Stream};
+use crate::slot::{Occupant, Slots, Stream, Transport};
 use crate::stats::CoreStats;
+use crate::wire::Wires;
 
 /// Pieces of the output offered to one write; what does not fit waits for the next.
 const WRITE_SLICES: usize = 32;
@@ -116,6 +116,8 @@ impl Core {
             observer: self.observer.as_deref_mut(),
             now: self.now,
             turn: self.turn,
+            wires: &mut self.wires,
+            in_memory_left: &mut self.in_memory_left,
             core: self.index,
         };
         (&mut self.slots, seam)
@@ -145,13 +147,26 @@ struct Seam<'a> {
     observer: Option<&'a mut (dyn Observer + 'static)>,
     now: Time,
     turn: u32,
+    wires: &'a mut Wires,
+    in_memory_left: &'a mut u32,
     core: u16,
 }
 
 impl Seam<'_> {
     /// Moves bytes in one direction, if the stream has some to move and its limits let it.
     fn operate(&mut self, key: Key, stream: &mut Stream, direction: Direction) {
-        let Some(want) = stream.bev.poll_operation(direction) else { return };
+        let Some(mut want) = stream.bev.poll_operation(direction) else { return };
+        if let Transport::Pair(plug) = stream.transport {
+            let Some(left) = self.in_memory_left.checked_sub(1) else { return };
+            *self.in_memory_left = left;
+            let ready = self.wires.ready(plug, &stream.bev, direction, want);
+            if ready == 0 {
+                // It learns that it has to wait, or that all is over: that takes no tokens.
+                let _nothing = self.carry(key, stream, direction, want);
+                return;
+            }
+            want = ready;
+        }
         let shard = self.shards.of(stream.bev.membership());
         let driver = &mut *self.driver;
         match stream.bev.request(direction, want, shard, &mut || driver.now()) {
@@ -167,17 +182,7 @@ impl Seam<'_> {
             Some(_) if metered => Some(permit.checked_at().unwrap_or_else(|| self.driver.now())),
             _ => None,
         };
-        let used = match direction {
-            Direction::Read => self.read(key, stream, permit.bytes),
-            Direction::Write => {
-                if stream.write_turn != self.turn {
-                    stream.write_turn = self.turn;
-                    stream.writes = 0;
-                }
-                stream.writes += 1;
-                self.write(key, &mut stream.bev, permit.bytes)
-            }
-        };
+        let used = self.carry(key, stream, direction, permit.bytes);
         let membership = stream.bev.membership();
         if let Some(before) = before {
             self.report(key, direction, used, before, membership);
@@ -186,7 +191,24 @@ impl Seam<'_> {
         stream.bev.settle(permit, used, self.shards.of(membership));
     }
 
+    /// Makes one operation of at most `limit` bytes; returns how many moved.
+    fn carry(
+        &mut self,
+        key: Key,
+        stream: &mut Stream,
+        direction: Direction,
+        limit: usize,
+    ) -> usize {
+        match direction {
+            Direction::Read => self.read(key, stream, limit),
+            Direction::Write => self.write(key, stream, limit),
+        }
+    }
+
     fn read(&mut self, key: Key, stream: &mut Stream, limit: usize) -> usize {
+        if let Transport::Pair(plug) = stream.transport {
+            return self.wires.read(self.now, plug, &mut stream.bev, limit, self.landing);
+        }
         stream.read_turn = self.turn;
         let space = self.landing.space(limit);
         let asked = space.len();
@@ -197,7 +219,16 @@ impl Seam<'_> {
         used
     }
 
-    fn write(&mut self, key: Key, bev: &mut Bufferevent, limit: usize) -> usize {
+    fn write(&mut self, key: Key, stream: &mut Stream, limit: usize) -> usize {
+        let bev = &mut stream.bev;
+        if let Transport::Pair(plug) = stream.transport {
+            return self.wires.write(self.now, plug, bev, limit);
+        }
+        if stream.write_turn != self.turn {
+            stream.write_turn = self.turn;
+            stream.writes = 0;
+        }
+        stream.writes += 1;
         let (outcome, asked) = write(self.driver, key, bev.output(), limit);
         let used = if let WriteOutcome::Bytes(count) = outcome { count } else { 0 };
         bev.handle_write(self.now, outcome, asked);

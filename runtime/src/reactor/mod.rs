@@ -19,6 +19,7 @@ mod accept;
 mod dispatch;
 mod drain;
 mod io;
+mod pair;
 mod queue;
 mod seat_waker;
 mod shards;
@@ -47,12 +48,17 @@ use crate::observer::Observer;
 use crate::slot::{Occupant, Slots, Transport};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
+use crate::wire::Wires;
 
 /// Messages taken from the mailbox in one turn.
 const MESSAGES_PER_TURN: usize = 1024;
 
 /// Rounds of callbacks and writes in one turn after the last ready stream has been visited.
 const ROUNDS_PER_TURN: usize = 4;
+
+/// Operations of streams in memory in one turn. They carry a message from hop to hop, so that a
+/// turn takes a chain of answers as far as this allows; what is left goes on in the next.
+const OPERATIONS_IN_MEMORY: u32 = 1024;
 
 /// Timers that fire in one turn.
 const TIMERS_PER_TURN: usize = 4096;
@@ -85,6 +91,7 @@ pub struct Core {
     pub(crate) driver: Box<dyn Driver>,
     pub(crate) slots: Slots,
     pub(crate) shards: Shards,
+    pub(crate) wires: Wires,
     pub(crate) wheel: Wheel<Timer>,
     pub(crate) stats: CoreStats,
     /// The reading taken after the last poll; good for timers, never for buckets.
@@ -104,6 +111,8 @@ pub struct Core {
     listeners: Vec<Key>,
     listener_number: u32,
     turn: u32,
+    /// Operations in memory that this turn may still make.
+    in_memory_left: u32,
     failed_polls: u32,
     observer: Option<Box<dyn Observer>>,
     shared: Arc<Shared>,
@@ -125,6 +134,7 @@ impl Core {
             driver,
             slots: Slots::default(),
             shards: Shards::default(),
+            wires: Wires::default(),
             wheel: Wheel::new(now),
             stats: CoreStats::default(),
             now,
@@ -139,6 +149,7 @@ impl Core {
             listeners: Vec::new(),
             listener_number: 0,
             turn: 0,
+            in_memory_left: OPERATIONS_IN_MEMORY,
             failed_polls: 0,
             observer,
             shared,
@@ -293,9 +304,13 @@ impl Core {
 
     fn run_rounds(&mut self) {
         let mut rounds = 0;
+        let mut in_memory_left = 0;
         while rounds < ROUNDS_PER_TURN && self.has_work() {
-            // A stream is ready once a turn, so the batches end.
-            rounds += usize::from(self.ready.is_empty());
+            // A socket is ready once a turn, and operations in memory are counted, so the batches
+            // and the hops of a chain end.
+            let goes_on =
+                std::mem::replace(&mut in_memory_left, self.in_memory_left) > self.in_memory_left;
+            rounds += usize::from(self.ready.is_empty() && !goes_on);
             self.run_io();
             self.run_callbacks();
             self.run_flush();
@@ -453,6 +468,7 @@ impl Core {
 
     fn end_turn(&mut self) {
         self.turn = self.turn.wrapping_add(1);
+        self.in_memory_left = OPERATIONS_IN_MEMORY;
         self.stats.turns += 1;
         let took = self.driver.now().saturating_since(self.now);
         self.stats.longest_turn_ns = self.stats.longest_turn_ns.max(nanos(took));

@@ -46,19 +46,31 @@ impl Core {
         let turn = self.turn;
         let Some(slot) = self.slots.find(key) else { return };
         let Occupant::Stream(stream) = &mut slot.occupant else { return };
+        let wake = match stream.transport {
+            Transport::Socket { .. } => None,
+            Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
+        };
         if stream.bev.is_closed() {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
             }
+            if let Some(wake) = wake {
+                self.wake(wake);
+            }
             return;
         }
         let reads = stream.bev.poll_read().is_some();
-        let read_later = reads && stream.read_turn == turn;
+        let writes = stream.bev.poll_write().is_some();
+        let (read_later, write_later) = if stream.transport.is_socket() {
+            let has_written = stream.write_turn == turn && stream.writes >= WRITES_PER_TURN;
+            (reads && stream.read_turn == turn, writes && has_written)
+        } else {
+            let later = self.in_memory_left == 0;
+            (reads && later, writes && later)
+        };
         if reads && !read_later && !std::mem::replace(&mut slot.queued.ready, true) {
             self.ready.push_back(key.slot);
         }
-        let writes = stream.bev.poll_write().is_some();
-        let write_later = writes && stream.write_turn == turn && stream.writes >= WRITES_PER_TURN;
         if writes && !write_later && !std::mem::replace(&mut slot.queued.flush, true) {
             self.flush.push_back(key.slot);
         }
@@ -75,6 +87,9 @@ impl Core {
         }
         if stream.bev.has_callbacks() || stream.tell_drain {
             self.enqueue_callbacks(key.slot);
+        }
+        if let Some(wake) = wake {
+            self.wake(wake);
         }
     }
 
@@ -98,8 +113,8 @@ impl Core {
             writes: 0,
             tell_drain: self.drain.has_begun(),
         };
+        *self.level(&stream.transport) += 1;
         self.slots.occupy(key, Occupant::Stream(Box::new(stream)));
-        self.stats.connections += 1;
     }
 
     /// Closes what ended in this turn and frees its slots: nothing of this turn names them now.
@@ -118,16 +133,10 @@ impl Core {
         let Occupant::Stream(mut stream) = self.slots.vacate(key) else { return };
         let handler = stream.handler.take();
         self.discard(key, handler);
-        if stream.bev.is_truncated() {
-            self.driver.abort(key);
-        } else {
-            self.driver.close(key);
-        }
-        self.stats.connections -= 1;
-        if self.drain.has_begun() {
-            let truncated = stream.bev.is_truncated();
-            self.stats.drained += u64::from(!truncated);
-            self.stats.cut += u64::from(truncated);
+        *self.level(&stream.transport) -= 1;
+        match stream.transport {
+            Transport::Socket { .. } => self.end_socket(key, stream.bev.is_truncated()),
+            Transport::Pair(plug) => self.unplug(plug, stream.bev.is_truncated()),
         }
         if let Some((timer, _)) = stream.timer {
             self.wheel.cancel(timer);
@@ -137,6 +146,26 @@ impl Core {
         }
         if let Some(listener) = stream.listener {
             self.count_departure(listener);
+        }
+    }
+
+    fn end_socket(&mut self, key: Key, truncated: bool) {
+        if truncated {
+            self.driver.abort(key);
+        } else {
+            self.driver.close(key);
+        }
+        if self.drain.has_begun() {
+            self.stats.drained += u64::from(!truncated);
+            self.stats.cut += u64::from(truncated);
+        }
+    }
+
+    /// The figure that counts the living streams of a kind.
+    fn level(&mut self, transport: &Transport) -> &mut u64 {
+        match transport {
+            Transport::Socket { .. } => &mut self.stats.connections,
+            Transport::Pair(_) => &mut self.stats.pair_ends,
         }
     }
 }

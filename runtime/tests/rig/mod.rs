@@ -24,6 +24,7 @@ use sluicegate::{
 };
 
 pub(crate) mod log;
+pub(crate) mod pair;
 pub(crate) mod sim;
 
 /// The longest any wait may take; far more than a slow machine needs.
