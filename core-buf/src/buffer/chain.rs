@@ -41,6 +41,16 @@ impl Chain {
         }
     }
 
+    /// Gives the only segment, or none, to a chain that holds no bytes; `false` if there are more.
+    #[inline]
+    pub(super) fn hand_over(&mut self, target: &mut Self) -> bool {
+        let single = self.rest.capacity() == 0 && target.rest.capacity() == 0;
+        if single {
+            target.first = self.first.take();
+        }
+        single
+    }
+
     /// Takes the first segment off. O(1).
     pub(super) fn pop_front(&mut self) -> Option<Segment> {
         let segment = mem::replace(&mut self.first, self.rest.pop_front());

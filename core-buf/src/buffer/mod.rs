@@ -101,6 +101,10 @@ impl Buffer {
     /// hold a block each.
     pub fn append(&mut self, other: &mut Self) {
         if self.is_empty() {
+            if other.chain.hand_over(&mut self.chain) {
+                self.len = std::mem::take(&mut other.len);
+                return;
+            }
             std::mem::swap(self, other);
             return;
         }

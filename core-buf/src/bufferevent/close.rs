@@ -53,6 +53,7 @@ impl Bufferevent {
     }
 
     /// Whether the stream is over and its slot can be given up.
+    #[inline]
     pub fn is_closed(&self) -> bool {
         self.life == Life::Closed
     }
@@ -63,6 +64,7 @@ impl Bufferevent {
     }
 
     /// Whether the application has closed the stream, be it still writing or not.
+    #[inline]
     pub fn is_closing(&self) -> bool {
         self.life != Life::Open
     }

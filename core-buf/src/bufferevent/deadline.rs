@@ -131,6 +131,7 @@ impl Bufferevent {
 
     /// When to call [`handle_deadline`](Self::handle_deadline), if nothing happens before.
     #[must_use]
+    #[inline]
     pub fn poll_deadline(&self) -> Option<Time> {
         if self.life == Life::Closed {
             return None;

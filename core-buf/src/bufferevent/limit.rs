@@ -100,6 +100,7 @@ impl Bufferevent {
     /// `shard` is the shard of the [membership](Self::membership), where there is one. Without
     /// limits this costs two compares; under a group whose lease suffices no clock is read and no
     /// atomic touched but the totals.
+    #[inline]
     pub fn request(
         &mut self,
         direction: Direction,
@@ -174,6 +175,7 @@ impl Bufferevent {
     ///
     /// Call it after [`handle_read`](Self::handle_read) or [`handle_write`](Self::handle_write), so
     /// that it is known whether the direction has more to move.
+    #[inline]
     pub fn settle(&mut self, permit: Permit, used: usize, shard: Option<&mut GroupShard>) {
         let Permit { direction, grant, was_queued, .. } = permit;
         if let Some(own) = &mut self.limits.own {
@@ -264,11 +266,13 @@ impl Bufferevent {
     }
 
     /// Where this bufferevent stands in a group.
+    #[inline]
     pub fn membership(&self) -> Option<Membership> {
         self.limits.membership
     }
 
     /// Whether operations are metered by an own limit or a group.
+    #[inline]
     pub fn is_metered(&self) -> bool {
         self.limits.own.is_some() || self.limits.membership.is_some()
     }

@@ -135,6 +135,7 @@ impl Bufferevent {
     // ---- what the world did ----
 
     /// Remembers a readiness event. A hang-up is something to read: how the stream ended.
+    #[inline]
     pub fn handle_ready(&mut self, ready: Readiness) {
         self.ready |= ready;
         if ready.contains(Readiness::HANG_UP) {
@@ -235,6 +236,7 @@ impl Bufferevent {
     /// Reads in memory: takes the first `count` bytes that wait on `wire`.
     ///
     /// Stays readable while more waits there.
+    #[inline]
     pub fn read_wire(&mut self, now: Time, wire: &mut Buffer, count: usize) -> usize {
         let moved = wire.move_to(&mut self.input, count);
         self.ready.set(Readiness::READABLE, !wire.is_empty());
@@ -247,6 +249,7 @@ impl Bufferevent {
     }
 
     /// Writes in memory: puts the first `count` bytes of the output on `wire`.
+    #[inline]
     pub fn write_wire(&mut self, now: Time, wire: &mut Buffer, count: usize) -> usize {
         let moved = self.output.move_to(wire, count);
         self.note_departure(now, moved);
@@ -268,6 +271,7 @@ impl Bufferevent {
     }
 
     /// A callback ran, or somebody else touched the buffers: looks at marks and deadlines again.
+    #[inline]
     pub fn handle_callback(&mut self, now: Time) {
         self.update_marks();
         self.finish_flushing();
@@ -278,6 +282,7 @@ impl Bufferevent {
 
     /// How many bytes the next read may take before limits cut it; `None` if it should not read.
     #[must_use]
+    #[inline]
     pub fn poll_read(&self) -> Option<usize> {
         if !self.ready.contains(Readiness::READABLE) {
             return None;
@@ -293,6 +298,7 @@ impl Bufferevent {
     /// How many bytes may come in before the high mark, or `window` where there is none; 0 while
     /// reading stands still for another reason than those excused.
     #[must_use]
+    #[inline]
     pub fn poll_room(&self, window: usize, excused: Suspend) -> usize {
         let runs = (self.suspended.of(Direction::Read) - excused).is_empty();
         if runs { self.marks.window(self.input.len(), window) } else { 0 }
@@ -300,6 +306,7 @@ impl Bufferevent {
 
     /// How many bytes the next write may offer before limits cut it; `None` if it should not write.
     #[must_use]
+    #[inline]
     pub fn poll_write(&self) -> Option<usize> {
         if !self.ready.contains(Readiness::WRITABLE) || self.output.is_empty() {
             return None;
@@ -314,6 +321,7 @@ impl Bufferevent {
 
     /// What the next operation in a direction may move; `None` if there should be none.
     #[must_use]
+    #[inline]
     pub fn poll_operation(&self, direction: Direction) -> Option<usize> {
         match direction {
             Direction::Read => self.poll_read(),
@@ -322,6 +330,7 @@ impl Bufferevent {
     }
 
     /// The next callback to make, in the deferred order.
+    #[inline]
     pub fn poll_callback(&mut self) -> Option<Callback> {
         self.pending.pop()
     }
@@ -349,6 +358,7 @@ impl Bufferevent {
     }
 
     /// Both buffers, the input first.
+    #[inline]
     pub fn buffers(&mut self) -> (&mut Buffer, &mut Buffer) {
         (&mut self.input, &mut self.output)
     }
@@ -356,11 +366,13 @@ impl Bufferevent {
     // ---- what it looks like ----
 
     /// Bytes that have arrived and were not consumed.
+    #[inline]
     pub fn input(&self) -> &Buffer {
         &self.input
     }
 
     /// Bytes that wait to be written.
+    #[inline]
     pub fn output(&self) -> &Buffer {
         &self.output
     }
@@ -376,16 +388,19 @@ impl Bufferevent {
     }
 
     /// Why a direction stands still; empty if it does not.
+    #[inline]
     pub fn suspended(&self, direction: Direction) -> Suspend {
         self.suspended.of(direction)
     }
 
     /// Whether callbacks wait to be made.
+    #[inline]
     pub fn has_callbacks(&self) -> bool {
         !self.pending.is_empty()
     }
 
     /// What is remembered of the stream's readiness.
+    #[inline]
     pub fn readiness(&self) -> Readiness {
         self.ready
     }
@@ -393,6 +408,7 @@ impl Bufferevent {
     // ---- private ----
 
     /// Bytes have come into the input.
+    #[inline]
     fn note_arrival(&mut self, now: Time) {
         if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
             self.pending.read();
@@ -402,6 +418,7 @@ impl Bufferevent {
     }
 
     /// `count` bytes have left the output.
+    #[inline]
     fn note_departure(&mut self, now: Time, count: usize) {
         if count > 0 {
             self.deadlines.restart(now, Direction::Write);

@@ -60,7 +60,11 @@ impl Core {
                 }
             };
             stream.bev.handle_callback(now);
+            let more = stream.bev.has_callbacks() || stream.tell_drain;
             self.discard(key, replaced);
+            if !more {
+                return;
+            }
         }
     }
 
@@ -100,7 +104,11 @@ impl Core {
     }
 
     /// Drops a handler; its `Drop` is user code too and may panic.
+    #[inline]
     pub(super) fn discard(&mut self, key: Key, handler: Option<Box<dyn Handler>>) {
+        if handler.is_none() {
+            return;
+        }
         if catch_unwind(AssertUnwindSafe(|| drop(handler))).is_err() {
             self.count_panic(self.id(key));
         }

@@ -18,7 +18,7 @@ use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
 use crate::slot::{Occupant, Slots, Stream, Transport};
 use crate::stats::CoreStats;
-use crate::wire::Wires;
+use crate::wire::{Wake, Wires};
 
 /// Pieces of the output offered to one write; what does not fit waits for the next.
 const WRITE_SLICES: usize = 32;
@@ -65,9 +65,21 @@ impl Core {
             let key = entry.key(slot);
             if let Occupant::Stream(stream) = &mut entry.occupant {
                 seam.operate(key, stream, Direction::Write);
-                self.update(key);
+                if let Some(wake) = self.look(key) {
+                    self.hand_on(wake);
+                }
             }
         }
+    }
+
+    /// Lets the reader of what has just been written take it at once: half the way of a message
+    /// without a queue. Whom that wakes in turn has to queue.
+    fn hand_on(&mut self, (key, readiness): Wake) {
+        let (slots, mut seam) = self.split();
+        let Some(stream) = slots.stream(key) else { return };
+        stream.bev.handle_ready(readiness);
+        seam.operate(key, stream, Direction::Read);
+        self.update(key);
     }
 
     /// Serves the members of every group that has tokens for them now.

@@ -13,6 +13,7 @@ use super::{Core, Timer};
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::slot::{Occupant, Stream, Transport};
+use crate::wire::Wake;
 
 /// Writes of one stream in a turn; what is left goes on in the next, after the others.
 pub(super) const WRITES_PER_TURN: u32 = 4;
@@ -43,9 +44,16 @@ impl Core {
 
     /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.
     pub(crate) fn update(&mut self, key: Key) {
+        if let Some(wake) = self.look(key) {
+            self.wake(wake);
+        }
+    }
+
+    /// As [`update`](Self::update), but leaves it to the caller to wake another stream.
+    pub(super) fn look(&mut self, key: Key) -> Option<Wake> {
         let turn = self.turn;
-        let Some(slot) = self.slots.find(key) else { return };
-        let Occupant::Stream(stream) = &mut slot.occupant else { return };
+        let slot = self.slots.find(key)?;
+        let Occupant::Stream(stream) = &mut slot.occupant else { return None };
         let wake = match stream.transport {
             Transport::Socket { .. } => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
@@ -54,10 +62,7 @@ impl Core {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
             }
-            if let Some(wake) = wake {
-                self.wake(wake);
-            }
-            return;
+            return wake;
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
@@ -88,9 +93,7 @@ impl Core {
         if stream.bev.has_callbacks() || stream.tell_drain {
             self.enqueue_callbacks(key.slot);
         }
-        if let Some(wake) = wake {
-            self.wake(wake);
-        }
+        wake
     }
 
     pub(crate) fn occupy(
