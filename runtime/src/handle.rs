@@ -7,12 +7,16 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::bev::BevMut;
 use crate::driver::WakeDriver;
+use crate::handler::Handler;
 pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
 use crate::mailbox::{Mailbox, Refused};
+use crate::pair::{PairOptions, PendingPair};
 use crate::placement::CpuSet;
-use crate::reactor::Core;
+use crate::reactor::{Core, Make};
 use crate::stats::{CoreStats, Published};
+use crate::wire::Letter;
 
 /// How to shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub(crate) enum Message {
     Run(Box<dyn FnOnce(&mut Core) + Send>),
     /// Something happened to the group of this shard.
     Group(u32),
+    /// The other half of a wire has something to tell.
+    Wire(Box<Letter>),
+    /// A core is gone, and with it whatever was on it.
+    Gone(usize),
     Shutdown(Shutdown),
 }
 
@@ -163,6 +171,74 @@ impl Handle {
         sent.fold(Ok(()), Result::and)
     }
 
+    /// Joins two new bufferevents on two cores: what one writes, the other reads.
+    ///
+    /// As [`Core::pair`], and with the same meaning: marks, limits, flushes, a close that writes
+    /// what is left first. Each handler is made on its core, by a function that may set its end up.
+    /// Bytes travel with the other mail of a turn, at most as many as the reading end has room for:
+    /// up to its high mark, or 256 KiB. Until the second core has answered the first end knows no
+    /// [`partner`](BevMut::partner) and what it writes waits. An end whose partner's core stops or
+    /// dies is unlinked; if the second has stopped before it could answer, the first is closed.
+    ///
+    /// # Errors
+    /// The first core has stopped, or there is none of one of the numbers. Whether the second has
+    /// stopped the [`PendingPair`] tells.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::mpsc;
+    ///
+    /// use sluicegate::{BevMut, Context, Handler, PairOptions, Runtime, Shutdown};
+    ///
+    /// struct Echo;
+    /// impl Handler for Echo {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let (mut input, mut output) = cx.buffers();
+    ///         output.append(&mut input);
+    ///     }
+    /// }
+    ///
+    /// struct Tell(mpsc::Sender<usize>);
+    /// impl Handler for Tell {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let _nobody_waits = self.0.send(cx.me().input().len());
+    ///     }
+    /// }
+    ///
+    /// let running = Runtime::builder().cores(2).build()?.start()?;
+    /// let (lengths, length) = mpsc::channel();
+    /// let ask = move |end: &mut BevMut<'_>| {
+    ///     end.output().add(b"hello, other core");
+    ///     Tell(lengths)
+    /// };
+    /// let pair = running.handle().pair(0, ask, 1, |_: &mut BevMut<'_>| Echo, PairOptions::new())?;
+    /// let (a, b) = pair.wait()?;
+    /// assert_eq!((a.core(), b.core()), (0, 1));
+    /// assert_eq!(length.recv(), Ok(17));
+    /// running.handle().shutdown(Shutdown::Drain);
+    /// running.join();
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
+    pub fn pair<A: Handler, B: Handler>(
+        &self,
+        core_a: usize,
+        make_a: impl FnOnce(&mut BevMut<'_>) -> A + Send + 'static,
+        core_b: usize,
+        make_b: impl FnOnce(&mut BevMut<'_>) -> B + Send + 'static,
+        options: PairOptions,
+    ) -> Result<PendingPair, Stopped> {
+        if core_b >= self.core_count() {
+            return Err(Stopped { core: core_b });
+        }
+        let make_a: Make = Box::new(|end| Box::new(make_a(end)));
+        let make_b: Make = Box::new(|end| Box::new(make_b(end)));
+        let (pending, promise) = PendingPair::new(core_a);
+        self.submit_to(core_a, move |core| {
+            core.pair_across(make_a, (core_b, make_b), options, promise);
+        })?;
+        Ok(pending)
+    }
+
     /// Asks every core to shut down; returns at once.
     pub fn shutdown(&self, how: Shutdown) {
         for core in 0..self.core_count() {
@@ -183,7 +259,7 @@ impl Handle {
         self.0.0.iter().map(|remote| remote.mask.get().cloned()).collect()
     }
 
-    fn send(&self, core: usize, message: Message) -> Result<(), Stopped> {
+    pub(crate) fn send(&self, core: usize, message: Message) -> Result<(), Stopped> {
         let remote = self.0.0.get(core).ok_or(Stopped { core })?;
         remote.mailbox.send(message).map_err(|_refused| Stopped { core })
     }

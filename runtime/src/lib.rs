@@ -76,7 +76,7 @@ pub use id::BevId;
 pub use listen::ListenOptions;
 pub use listener::Listener;
 pub use observer::{MeteredOperation, Observer};
-pub use pair::{FlushError, PairOptions, Unlinked};
+pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{
     CorePlan, Cores, CpuQuota, CpuSet, Cpus, MAX_CORES, Pin, PlacementError, Plan, Reason,
 };

@@ -1,6 +1,12 @@
 //! How a pair is set up, and what goes wrong with one.
 //!
-//! Owns the options and the errors. What a pair does is in `wire.rs` and `reactor/pair.rs`.
+//! Owns the options, the errors, and the promise of a pair that is still being made. What a pair
+//! does is in `wire/` and `reactor/pair.rs`.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::handle::Stopped;
+use crate::id::BevId;
 
 /// How a pair behaves.
 ///
@@ -46,4 +52,60 @@ pub enum FlushError {
     /// It is an end of a pair whose other end is gone.
     #[error(transparent)]
     Unlinked(#[from] Unlinked),
+}
+
+/// The names of a pair between two cores, once both ends are made.
+///
+/// # Shape
+/// `Clone + Send + Sync`. Dropping it changes nothing.
+#[derive(Clone, Debug)]
+pub struct PendingPair(Arc<OnceLock<Result<(BevId, BevId), Stopped>>>);
+
+impl PendingPair {
+    /// The names, the first end's first; `None` while the cores have not made them.
+    ///
+    /// # Errors
+    /// A core has stopped: there is no pair.
+    pub fn ids(&self) -> Option<Result<(BevId, BevId), Stopped>> {
+        self.0.get().copied()
+    }
+
+    /// Waits for the names. Not for code that runs on a core, which would wait for itself.
+    ///
+    /// # Errors
+    /// A core has stopped: there is no pair.
+    pub fn wait(&self) -> Result<(BevId, BevId), Stopped> {
+        *self.0.wait()
+    }
+
+    /// A pair that nobody has made yet, and the promise of whoever is to make it, at first `core`.
+    pub(crate) fn new(core: usize) -> (Self, Promise) {
+        let pending = Self(Arc::default());
+        (pending.clone(), Promise { pending, core })
+    }
+}
+
+/// Answers for a pair: with its names, or dropped, with the core that has stopped.
+#[derive(Debug)]
+pub(crate) struct Promise {
+    pending: PendingPair,
+    core: usize,
+}
+
+impl Promise {
+    /// Another core is to make the rest.
+    pub(crate) fn depends_on(&mut self, core: usize) {
+        self.core = core;
+    }
+
+    pub(crate) fn keep(self, ids: (BevId, BevId)) {
+        // What is set first stays; dropped after this, it changes nothing.
+        let _first = self.pending.0.set(Ok(ids));
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let _kept = self.pending.0.set(Err(Stopped { core: self.core }));
+    }
 }

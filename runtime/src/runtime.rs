@@ -16,7 +16,7 @@ use crate::bev::BevMut;
 use crate::builder::{ObserverFactory, RuntimeBuilder};
 use crate::driver::{Driver, Listening};
 use crate::error::{BuildError, Error, Result};
-use crate::handle::{Handle, Shared, Shutdown};
+use crate::handle::{Handle, Message, Shared, Shutdown};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions};
 use crate::listener::{Listener, ListenerId};
@@ -242,6 +242,10 @@ pub(crate) struct Farewell {
 impl Drop for Farewell {
     fn drop(&mut self) {
         self.shared.mailbox(self.index).close(drop);
+        for core in (0..self.shared.core_count()).filter(|&core| core != self.index) {
+            // One that is gone too need not know.
+            let _gone = self.shared.mailbox(core).send(Message::Gone(self.index));
+        }
     }
 }
 

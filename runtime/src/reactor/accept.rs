@@ -4,7 +4,6 @@
 //! that rests keeps its readiness in mind: no edge comes for those who already wait.
 
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -114,20 +113,7 @@ impl Core {
         self.stats.accepted += 1;
         let transport = Transport::Socket { peer };
         self.occupy(key, Bufferevent::connected(self.now), None, transport, Some(listener));
-        let made = catch_unwind(AssertUnwindSafe(|| factory(&mut BevMut::new(self, key))));
-        if made.is_err() {
-            self.count_panic(self.id(key));
-        }
-        let mut replaced = None;
-        if let Some(stream) = self.slots.stream(key) {
-            match made {
-                Ok(handler) if stream.handler.is_some() => replaced = Some(handler),
-                Ok(handler) => stream.handler = Some(handler),
-                Err(_) => stream.bev.close_now(),
-            }
-        }
-        self.discard(key, replaced);
-        self.update(key);
+        self.furnish(key, |conn| factory(conn));
     }
 
     fn rest_until_event(&mut self, listener: Key) {

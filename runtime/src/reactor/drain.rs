@@ -109,7 +109,7 @@ impl Core {
         let mailbox = shared.mailbox(self.index());
         mailbox.close(|message| self.handle_message(message));
         self.send_mail();
-        debug_assert!(self.wires.is_empty(), "a wire goes with its last end");
+        debug_assert!(self.wires.are_unused(), "an end goes with its stream");
         shared.publish(self.index(), &self.stats());
     }
 }

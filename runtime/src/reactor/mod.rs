@@ -20,6 +20,7 @@ mod dispatch;
 mod drain;
 mod io;
 mod pair;
+mod pair_across;
 mod queue;
 mod seat_waker;
 mod shards;
@@ -35,6 +36,7 @@ use groups::Time;
 
 pub(crate) use self::accept::Factory;
 pub(crate) use self::drain::Drain;
+pub(crate) use self::pair_across::Make;
 pub(crate) use self::shards::Shards;
 use crate::bev::{BevMut, Two};
 use crate::driver::{Driver, Listening, Ready};
@@ -329,6 +331,8 @@ impl Core {
         match message {
             Message::Run(task) => self.guard(task),
             Message::Group(shard) => self.handle_group(shard),
+            Message::Wire(letter) => self.receive(letter.to, letter.parcel),
+            Message::Gone(core) => self.lose_core(core),
             Message::Shutdown(Shutdown::Drain) => self.start_drain(),
             Message::Shutdown(Shutdown::Now) => self.cut_all(),
         }
@@ -389,6 +393,7 @@ impl Core {
             || !self.closing.is_empty()
             || self.outbox.iter().any(|messages| !messages.is_empty())
             || self.shards.are_due()
+            || self.wires.have_posts()
             || !self.shared.mailbox(self.index()).is_empty();
         if busy || self.drain.is_over() {
             return Duration::ZERO;
@@ -455,15 +460,18 @@ impl Core {
     }
 
     fn send_mail(&mut self) {
+        self.post();
+        let mut undelivered = Vec::new();
         for (core, messages) in self.outbox.iter_mut().enumerate() {
             if messages.is_empty() {
                 continue;
             }
             if self.shared.mailbox(core).send_batch(messages).is_err() {
                 tracing::warn!(to = core, "messages to a stopped core were dropped");
-                messages.clear();
+                undelivered.append(messages);
             }
         }
+        undelivered.into_iter().for_each(|message| self.take_back(message));
     }
 
     fn end_turn(&mut self) {

@@ -11,7 +11,7 @@ use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::{FlushError, PairOptions, Unlinked};
 use crate::slot::Transport;
-use crate::wire::{Plug, Wake};
+use crate::wire::{Partner, Plug, Wake};
 
 impl Core {
     /// Joins two new bufferevents in memory: what one writes, the other reads.
@@ -70,7 +70,7 @@ impl Core {
 
     /// A new end of a pair is looked at for the first time.
     fn settle_in(&mut self, key: Key) {
-        let refused = self.drain.has_begun() && !self.drain.is_gentle();
+        let refused = self.refuses_streams();
         if let Some(stream) = self.slots.stream(key)
             && refused
         {
@@ -98,7 +98,10 @@ impl Core {
     /// The other end of a pair, while it reads.
     pub(crate) fn partner(&self, key: Key) -> Option<BevId> {
         match self.slots.look(key)?.transport {
-            Transport::Pair(plug) => self.wires.partner(plug).map(|key| self.id(key)),
+            Transport::Pair(plug) => match self.wires.partner(plug)? {
+                Partner::Here(key) => Some(self.id(key)),
+                Partner::There(id) => id,
+            },
             Transport::Socket { .. } => None,
         }
     }
@@ -111,8 +114,18 @@ impl Core {
         direction: Direction,
         mode: FlushMode,
     ) -> Result<(), FlushError> {
-        let other = self.wires.partner(plug).ok_or(Unlinked)?;
         let (here, there) = self.wires.arrived(plug);
+        let other = match self.wires.partner(plug).ok_or(Unlinked)? {
+            Partner::Here(other) => other,
+            Partner::There(_) => {
+                let finish = mode == FlushMode::Finished;
+                match direction {
+                    Direction::Write => self.push(key, false, finish),
+                    Direction::Read => self.pull(key, finish),
+                }
+                return Ok(());
+            }
+        };
         let (writer, reader, waiting) = match direction {
             Direction::Write => (key, other, there),
             Direction::Read => (other, key, here),

@@ -13,12 +13,16 @@
 //! Source: libevent 2.1.12 bufferevent_pair.c. Differs: limits hold on both ends, the high mark
 //! holds exactly, and a reader that is slow bounds what waits for it.
 
+mod far;
+
 use std::io;
 
 use core_buf::{Buffer, Bufferevent, Landing, ReadOutcome, Readiness, Suspend, WriteOutcome};
 use groups::{Direction, Time};
 
-use crate::id::Key;
+use self::far::Far;
+pub(crate) use self::far::{Letter, Parcel, WireName};
+use crate::id::{BevId, Key};
 use crate::pair::{PairOptions, Unlinked};
 
 /// How many bytes may wait for an end without a high mark that has not read them yet.
@@ -36,6 +40,9 @@ pub(crate) struct Plug {
 enum Occupant {
     /// A stream of this core.
     Here(Key),
+    /// A stream of another core: what has arrived for it is sent at the end of the turn, and its
+    /// room is what it has given us credit for.
+    There,
     /// Nobody any more.
     Gone,
     /// Nobody any more, and what was still to be written is lost.
@@ -108,6 +115,10 @@ impl End {
 struct Wire {
     ends: [End; 2],
     options: PairOptions,
+    /// No wire of this core ever has the same.
+    serial: u64,
+    /// Where the second end is on another core.
+    far: Option<Box<Far>>,
 }
 
 impl Wire {
@@ -118,6 +129,13 @@ impl Wire {
     }
 }
 
+/// Who sits at the other end.
+pub(crate) enum Partner {
+    Here(Key),
+    /// A stream of another core, which is not known before it has answered.
+    There(Option<BevId>),
+}
+
 /// A stream to wake, and what has become possible for it.
 pub(crate) type Wake = (Key, Readiness);
 
@@ -126,19 +144,23 @@ pub(crate) type Wake = (Key, Readiness);
 pub(crate) struct Wires {
     entries: Vec<Option<Wire>>,
     free: Vec<u32>,
+    next_serial: u64,
+    /// Wires that have something to send.
+    posts: Vec<u32>,
 }
 
 impl Wires {
     /// Joins two streams of this core.
     pub(crate) fn join(&mut self, a: Key, b: Key, options: PairOptions) -> [Plug; 2] {
         let ends = [a, b].map(|key| End::new(Occupant::Here(key)));
-        let wire = self.insert(Wire { ends, options });
+        let wire = self.insert(ends, options, None);
         [Plug { wire, side: 0 }, Plug { wire, side: 1 }]
     }
 
-    /// Whether no wire is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.len() == self.free.len()
+    /// Whether nobody of this core sits at a wire.
+    pub(crate) fn are_unused(&self) -> bool {
+        let mut ends = self.entries.iter().flatten().flat_map(|wire| &wire.ends);
+        !ends.any(|end| matches!(end.occupant, Occupant::Here(_)))
     }
 
     /// How many of `want` bytes an operation of an end could move; 0 if it is to find out why not.
@@ -220,7 +242,12 @@ impl Wires {
     /// Something has touched the stream at an end: publishes its room, and says whether the other
     /// end can go on now.
     pub(crate) fn publish(&mut self, plug: Plug, bev: &mut Bufferevent) -> Option<Wake> {
-        let (me, other) = self.at(plug).ends(plug.side);
+        let wire = self.at(plug);
+        if wire.far.is_some() {
+            self.publish_far(plug, bev);
+            return None;
+        }
+        let (me, other) = wire.ends(plug.side);
         if bev.is_closing() {
             me.deaf = true;
             me.room = 0;
@@ -251,6 +278,10 @@ impl Wires {
         me.deaf = true;
         me.arrived.clear();
         match other.occupant {
+            Occupant::There => {
+                self.unplug_far(plug, truncated);
+                None
+            }
             Occupant::Here(key) => {
                 let mut readiness = Readiness::empty();
                 readiness.set(Readiness::READABLE, ends_there || std::mem::take(&mut other.fresh));
@@ -258,20 +289,21 @@ impl Wires {
                 Some((key, readiness))
             }
             Occupant::Gone | Occupant::Cut => {
-                self.entries[plug.wire as usize] = None;
-                self.free.push(plug.wire);
+                self.remove(plug.wire);
                 None
             }
         }
     }
 
     /// Who sits at the other end and still reads.
-    pub(crate) fn partner(&self, plug: Plug) -> Option<Key> {
+    pub(crate) fn partner(&self, plug: Plug) -> Option<Partner> {
         let wire = self.entries[plug.wire as usize].as_ref()?;
         let other = &wire.ends[usize::from(1 - plug.side)];
         match other.occupant {
-            Occupant::Here(key) if !other.deaf => Some(key),
-            _ => None,
+            _ if other.deaf => None,
+            Occupant::Here(key) => Some(Partner::Here(key)),
+            Occupant::There => Some(Partner::There(wire.far.as_ref().and_then(|far| far.id()))),
+            Occupant::Gone | Occupant::Cut => None,
         }
     }
 
@@ -285,7 +317,15 @@ impl Wires {
         self.entries[plug.wire as usize].as_mut().expect("a wire lives as long as one of its ends")
     }
 
-    fn insert(&mut self, wire: Wire) -> u32 {
+    fn remove(&mut self, index: u32) {
+        self.entries[index as usize] = None;
+        self.free.push(index);
+    }
+
+    fn insert(&mut self, ends: [End; 2], options: PairOptions, far: Option<Box<Far>>) -> u32 {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let wire = Wire { ends, options, serial, far };
         match self.free.pop() {
             Some(index) => {
                 self.entries[index as usize] = Some(wire);
