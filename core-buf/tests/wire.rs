@@ -54,7 +54,7 @@ fn forced_bytes_pass_marks_and_switches_and_then_the_end_is_told_once() {
     two.disable(Time::ZERO, Direction::Read);
     wire.add(&[7; 100]);
     two.handle_ready(Readiness::READABLE);
-    assert_eq!((two.poll_read(), two.poll_room(500, Suspend::LIMITS)), (None, 0));
+    assert_eq!((two.poll_read(), two.poll_room(500)), (None, 0));
     two.force(Direction::Read, 60, true);
     assert_eq!(two.poll_read(), Some(60));
     two.read_wire(Time::ZERO, &mut wire, 59);
@@ -111,12 +111,27 @@ fn a_refused_write_is_told_each_time_and_the_stream_goes_on() {
 #[test]
 fn room_ends_at_the_high_mark_and_without_one_at_the_window() {
     let mut two = stream();
-    assert_eq!(two.poll_room(500, Suspend::LIMITS), 500);
+    assert_eq!(two.poll_room(500), 500);
     two.buffers().0.add(&[7; 4]);
-    assert_eq!(two.poll_room(500, Suspend::LIMITS), 500);
+    assert_eq!(two.poll_room(500), 500);
     two.set_read_watermark(0, 10);
-    assert_eq!(two.poll_room(500, Suspend::LIMITS), 6);
+    assert_eq!(two.poll_room(500), 6);
     two.disable(Time::ZERO, Direction::Read);
-    assert_eq!(two.poll_room(500, Suspend::LIMITS), 0);
-    assert_eq!(two.poll_room(500, Suspend::LIMITS | Suspend::USER), 6);
+    assert_eq!(two.poll_room(500), 0);
+}
+
+#[test]
+fn back_pressure_can_be_excused_and_nothing_else_with_it() {
+    let mut one = stream();
+    one.set_max_output(10);
+    one.buffers().1.add(&[7; 11]);
+    one.handle_callback(Time::ZERO);
+    assert_eq!((one.is_backed_up(), one.poll_room(500)), (true, 0));
+    one.excuse_output(true);
+    assert_eq!((one.is_backed_up(), one.poll_room(500)), (true, 500));
+    one.disable(Time::ZERO, Direction::Read);
+    assert_eq!((one.is_backed_up(), one.poll_room(500)), (false, 0));
+    one.enable(Time::ZERO, Direction::Read);
+    one.excuse_output(false);
+    assert_eq!((one.is_backed_up(), one.poll_room(500)), (true, 0));
 }

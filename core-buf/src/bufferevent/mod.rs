@@ -296,11 +296,11 @@ impl Bufferevent {
     }
 
     /// How many bytes may come in before the high mark, or `window` where there is none; 0 while
-    /// reading stands still for another reason than those excused.
+    /// reading stands still, but for want of tokens.
     #[must_use]
     #[inline]
-    pub fn poll_room(&self, window: usize, excused: Suspend) -> usize {
-        let runs = (self.suspended.of(Direction::Read) - excused).is_empty();
+    pub fn poll_room(&self, window: usize) -> usize {
+        let runs = (self.suspended.of(Direction::Read) - Suspend::LIMITS).is_empty();
         if runs { self.marks.window(self.input.len(), window) } else { 0 }
     }
 

@@ -28,6 +28,8 @@ pub(super) struct Watermarks {
     read_high: usize,
     write_low: usize,
     max_output: usize,
+    /// More output than that does not make reading rest.
+    output_excused: bool,
     max_single: [usize; 2],
     /// What `max_single` is unless set.
     default_single: usize,
@@ -40,6 +42,7 @@ impl Default for Watermarks {
             read_high: 0,
             write_low: 0,
             max_output: DEFAULT_MAX_OUTPUT,
+            output_excused: false,
             max_single: [DEFAULT_MAX_SINGLE; 2],
             default_single: DEFAULT_MAX_SINGLE,
         }
@@ -108,6 +111,25 @@ impl Bufferevent {
         self.update_marks();
     }
 
+    /// Lets reading go on whatever the output holds, or rest again where it holds too much.
+    ///
+    /// For a stream whose peer does not read before this one does.
+    #[inline]
+    pub fn excuse_output(&mut self, on: bool) {
+        if self.marks.output_excused != on {
+            self.marks.output_excused = on;
+            self.update_marks();
+        }
+    }
+
+    /// Whether reading rests because the output waits, or would if it were not excused, and for no
+    /// other reason but want of tokens.
+    #[inline]
+    pub fn is_backed_up(&self) -> bool {
+        let others = self.suspended.of(Direction::Read) - Suspend::LIMITS - Suspend::OUTPUT;
+        self.output.len() > self.marks.max_output && others.is_empty()
+    }
+
     /// Sets the largest single read or write.
     ///
     /// # Units
@@ -129,7 +151,7 @@ impl Bufferevent {
     pub(super) fn update_marks(&mut self) {
         let full = self.marks.input_is_full(self.input.len());
         self.suspended.set(Direction::Read, Suspend::WATERMARK, full);
-        let backed_up = self.output.len() > self.marks.max_output;
+        let backed_up = self.output.len() > self.marks.max_output && !self.marks.output_excused;
         self.suspended.set(Direction::Read, Suspend::OUTPUT, backed_up);
     }
 }

@@ -17,7 +17,7 @@ mod far;
 
 use std::io;
 
-use core_buf::{Buffer, Bufferevent, Landing, ReadOutcome, Readiness, Suspend, WriteOutcome};
+use core_buf::{Buffer, Bufferevent, Landing, ReadOutcome, Readiness, WriteOutcome};
 use groups::{Direction, Time};
 
 use self::far::Far;
@@ -95,15 +95,9 @@ impl End {
     /// A wait for tokens leaves it open, as a socket's buffer would be. So does back-pressure where
     /// the writer is held by it too: each would wait for the other to read.
     fn room_of(&mut self, bev: &mut Bufferevent, writer_backed_up: bool) -> usize {
-        let reasons = bev.suspended(Direction::Read) - Suspend::LIMITS;
-        self.backed_up = reasons == Suspend::OUTPUT;
-        let passes = self.backed_up && writer_backed_up;
-        let excused = if passes { Suspend::LIMITS | Suspend::OUTPUT } else { Suspend::LIMITS };
-        let room = bev.poll_room(WINDOW, excused);
-        if passes {
-            bev.force(Direction::Read, self.arrived.len().min(room), false);
-        }
-        room.saturating_sub(self.arrived.len())
+        self.backed_up = bev.is_backed_up();
+        bev.excuse_output(self.backed_up && writer_backed_up);
+        bev.poll_room(WINDOW).saturating_sub(self.arrived.len())
     }
 
     fn is_occupied(&self) -> bool {

@@ -20,6 +20,8 @@ pub(crate) struct Calls {
     pub(crate) events: Vec<EventFlags>,
     /// Events that carried [`Unlinked`].
     pub(crate) unlinked: usize,
+    /// Events that said that something was cut off.
+    pub(crate) resets: usize,
 }
 
 /// The calls of one end, shared with the test.
@@ -51,6 +53,8 @@ impl Handler for Noting {
     fn on_event(&mut self, _: &mut Context<'_>, event: Event) {
         let mut log = self.log.borrow_mut();
         log.events.push(event.flags);
+        let kind = event.error.as_ref().map(std::io::Error::kind);
+        log.resets += usize::from(kind == Some(std::io::ErrorKind::ConnectionReset));
         let source = event.error.as_ref().and_then(|error| error.get_ref());
         log.unlinked += usize::from(source.is_some_and(|error| error.is::<Unlinked>()));
     }
@@ -83,9 +87,10 @@ impl End {
 
     /// Takes up to `count` bytes.
     pub(crate) fn take(&self, sim: &mut Simulation, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        let taken = self.bev(sim).input().remove(&mut bytes);
-        bytes.truncate(taken);
+        let mut me = self.bev(sim);
+        let mut input = me.input();
+        let mut bytes = vec![0; count.min(input.len())];
+        input.remove(&mut bytes);
         bytes
     }
 }
