@@ -1,8 +1,6 @@
 //! Streams without a socket: what one writes to a wire the other reads from it.
 
-use sluicegate_core_buf::{
-    Allowance, Buffer, Bufferevent, Callback, EventFlags, Readiness, Suspend,
-};
+use sluicegate_core_buf::{Allowance, Buffer, Bufferevent, Callback, EventFlags, Readiness};
 use sluicegate_groups::{Direction, Time, TokenBucketConfig};
 
 fn stream() -> Bufferevent {

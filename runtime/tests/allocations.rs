@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rig::{Echo, Server, eventually, pattern, round_trip};
-use sluicegate::{BevMut, Direction, Group, TokenBucketConfig};
+use sluicegate::{BevMut, Direction, Group, PairOptions, TokenBucketConfig};
 
 thread_local! {
     /// How often this thread has asked for memory. Needs no allocation and no destructor itself.
@@ -107,4 +107,22 @@ fn an_echo_under_limits_and_timeouts_allocates_nothing() {
         conn.set_rate_limit(Some(ample.clone()));
         conn.set_timeout(Direction::Read, Some(Duration::from_secs(60)));
     });
+}
+
+#[test]
+fn a_pair_that_answers_allocates_nothing() {
+    let server = Server::idle(1);
+    let start = |core: &mut sluicegate::Core| {
+        let (a, b) = core.pair(PairOptions::new(), Echo, Echo);
+        let ample = TokenBucketConfig::per_second("100GB/s".parse().expect("a rate"));
+        core.get(b).expect("it is open").set_rate_limit(Some(ample));
+        core.get(a).expect("it is open").output().add(&[7; 64]);
+    };
+    server.on_core(0, start);
+    let callbacks = || server.sum(|core| core.callbacks);
+    eventually("it is warm", || callbacks() > 10_000);
+    let (before, from) = (asked(&server), callbacks());
+    eventually("it has answered often", || callbacks() > from + 100_000);
+    // The task that asks is one allocation, made on the asking thread.
+    assert_eq!(asked(&server) - before, 0, "allocations in 50,000 answers");
 }
