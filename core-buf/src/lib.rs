@@ -15,10 +15,10 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `bytes` | [`Buffer`] takes `bytes::Bytes` by reference |
-//! | `testing` | the module `testing`: a simulated link and a rig to drive bufferevents over it |
+//! | `testing` | the module `testing`: a simulated link, a rig for streams, a stack for filters |
 //!
 //! What is absent: sockets, threads, clocks, user callbacks, unsafe code.
-//! Start reading at [`Bufferevent`], then [`Buffer`].
+//! Start reading at [`Bufferevent`], then [`Buffer`]; at [`Filter`] to change bytes on their way.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -28,6 +28,7 @@ extern crate sluicegate_groups as groups;
 mod buffer;
 mod bufferevent;
 mod flush;
+mod stage;
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -36,6 +37,9 @@ pub use buffer::{
 };
 pub use bufferevent::{
     Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,
-    Membership, Permit, ReadOutcome, Readiness, Suspend, WriteOutcome,
+    Flush, Membership, Permit, ReadOutcome, Readiness, Suspend, WriteOutcome,
 };
 pub use flush::FlushMode;
+pub use stage::{
+    Filter, FilterError, FilterResult, FilterStage, Pass, Progress, Stage, Step, Wait,
+};

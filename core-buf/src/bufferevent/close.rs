@@ -27,6 +27,9 @@ impl Bufferevent {
     /// What is not written by `linger_until` is discarded, be it for the peer's sake or for want
     /// of tokens. A second call can only bring that deadline forward.
     pub fn close(&mut self, linger_until: Time) {
+        if let Some(staged) = &mut self.staged {
+            staged.linger(linger_until);
+        }
         if self.life == Life::Open {
             self.life = Life::Flushing;
             self.pending.clear();
@@ -76,7 +79,15 @@ impl Bufferevent {
             return;
         }
         let cannot_write = self.suspended.of(Direction::Write).contains(Suspend::ENDED);
-        if self.output.is_empty() || cannot_write {
+        let through =
+            self.output.is_empty() && self.staged.as_ref().is_none_or(|staged| staged.is_through());
+        if let Some(staged) = &mut self.staged
+            && through
+            && !cannot_write
+        {
+            staged.note_drained();
+        }
+        if through || cannot_write {
             self.close_now();
         }
     }

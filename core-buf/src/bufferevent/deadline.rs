@@ -181,7 +181,7 @@ impl Bufferevent {
         let awaits = match direction {
             Direction::Read => reasons.is_empty(),
             Direction::Write if self.is_connecting() => reasons == Suspend::CONNECTING,
-            Direction::Write => reasons.is_empty() && !self.output.is_empty(),
+            Direction::Write => reasons.is_empty() && self.has_output(),
         };
         awaits && self.life == Life::Open
     }

@@ -29,6 +29,8 @@ bitflags! {
         const TIMEOUT = 1 << 4;
         /// A connection that was asked for has been made.
         const CONNECTED = 1 << 5;
+        /// Everything that was put out has left this stream and all below it; only stacks tell it.
+        const FLUSHED = 1 << 6;
     }
 }
 

@@ -26,6 +26,7 @@ mod flush;
 mod limit;
 mod outcome;
 mod own_limit;
+mod staged;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,8 @@ use flush::Flushes;
 use limit::Limits;
 pub use limit::{Allowance, Membership, Permit};
 pub use outcome::{ReadOutcome, Readiness, WriteOutcome};
+pub use staged::Flush;
+use staged::Staged;
 pub use state::Suspend;
 use state::Suspended;
 use watermark::Watermarks;
@@ -83,6 +86,8 @@ pub struct Bufferevent {
     deadlines: Deadlines,
     limits: Limits,
     flushes: Flushes,
+    /// What is remembered of what is below, where that is another stream.
+    staged: Option<Box<Staged>>,
     /// Timeouts that ran out while the member waited for tokens and were started again.
     excused_timeouts: u32,
     truncated: bool,
@@ -105,6 +110,7 @@ impl Bufferevent {
             deadlines: Deadlines::default(),
             limits: Limits::default(),
             flushes: Flushes::default(),
+            staged: None,
             excused_timeouts: 0,
             truncated: false,
         };
@@ -284,6 +290,9 @@ impl Bufferevent {
     #[must_use]
     #[inline]
     pub fn poll_read(&self) -> Option<usize> {
+        if let Some(staged) = &self.staged {
+            return self.poll_step(staged, Direction::Read);
+        }
         if !self.ready.contains(Readiness::READABLE) {
             return None;
         }
@@ -308,6 +317,9 @@ impl Bufferevent {
     #[must_use]
     #[inline]
     pub fn poll_write(&self) -> Option<usize> {
+        if let Some(staged) = &self.staged {
+            return self.poll_step(staged, Direction::Write);
+        }
         if !self.ready.contains(Readiness::WRITABLE) || self.output.is_empty() {
             return None;
         }

@@ -27,6 +27,8 @@ bitflags! {
         const CONNECTING = 1 << 5;
         /// The direction is over: end of stream, error or close.
         const ENDED = 1 << 6;
+        /// Reading: the stream above wants nothing now, or has not used what came.
+        const STAGE = 1 << 7;
     }
 }
 

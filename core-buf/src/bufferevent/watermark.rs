@@ -80,6 +80,14 @@ impl Watermarks {
         if self.read_high == 0 { window } else { self.read_high.saturating_sub(input_len) }
     }
 
+    /// How many bytes may still be put out by a stage; at least one into an empty output.
+    pub(super) fn room_to_write(&self, output_len: usize) -> usize {
+        match self.max_output {
+            usize::MAX => usize::MAX,
+            most => most.max(1).saturating_sub(output_len),
+        }
+    }
+
     fn input_is_full(&self, input_len: usize) -> bool {
         self.read_high != 0 && input_len >= self.read_high
     }

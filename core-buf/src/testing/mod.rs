@@ -12,8 +12,10 @@ mod fault;
 mod link;
 mod rig;
 mod source;
+mod stack;
 
 pub use fault::{Fault, Faults, Odds};
 pub use link::{Link, LinkOptions, Side};
 pub use rig::{Operation, Peak, Rig};
 pub use source::MemorySource;
+pub use stack::Stack;

@@ -1,0 +1,393 @@
+//! A bufferevent whose bytes come from and go to another one, through a stage.
+//!
+//! Owns what the upper of two such streams has to remember: how the input below ended, what the
+//! stage holds, which flushes are asked for. Moves bytes by [`Bufferevent::step`], under the upper
+//! stream's permits; the lower stream's own limits hold where it moves its bytes itself.
+//!
+//! Invariants: the lower stream reads only while the upper one wants bytes and has used what there
+//! was, so at most one read waits below; the lower output stays within its `max_output`, but for a
+//! flush; the end of the stream is told after the last byte.
+//! Source: libevent 2.1.12 bufferevent_filter.c. Differs: a filter is finished before it closes,
+//! what waits below is used as soon as there is room for it, an end never overtakes bytes, and a
+//! write timeout runs only while something waits.
+
+use std::io;
+
+use groups::{Direction, Time};
+
+use super::close::Life;
+use super::{Bufferevent, Event, EventFlags, Readiness, Suspend};
+use crate::flush::FlushMode;
+use crate::stage::{Pass, Progress, Stage, Step, Wait};
+
+/// What a stream over a stage remembers.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    /// Bytes the stage has taken and not passed below.
+    backlog: usize,
+    /// Bytes of the output the stage has looked at and needs more than.
+    refused: usize,
+    /// The stage has been told that nothing follows, and has passed everything.
+    finished: bool,
+    flushes: [Option<Flush>; 2],
+    /// Flushes that have passed here and have still to pass the next stream.
+    passed: [Option<Flush>; 2],
+    /// How the input below ended; told when all of it has passed.
+    ended: Option<Event>,
+    /// Something was passed below since all layers were last empty.
+    unflushed: bool,
+    linger_until: Option<Time>,
+    drained: bool,
+}
+
+/// A flush on its way through a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flush {
+    /// What is asked of each stream.
+    pub mode: FlushMode,
+    /// How many more streams it passes; a flush of writing goes on to the last.
+    pub further: usize,
+}
+
+impl Staged {
+    /// Whether nothing is left to do before the stream below may be closed.
+    pub(super) fn is_through(&self) -> bool {
+        self.backlog == 0 && self.finished
+    }
+
+    /// Bytes that would go down if they might.
+    pub(super) fn waiting(&self, output: usize) -> usize {
+        output.saturating_sub(self.refused) + self.backlog
+    }
+
+    pub(super) fn linger(&mut self, until: Time) {
+        self.linger_until = Some(self.linger_until.map_or(until, |at| at.min(until)));
+    }
+
+    pub(super) fn note_drained(&mut self) {
+        self.drained = true;
+    }
+}
+
+impl Bufferevent {
+    /// A stream over a stage: see [`step`](Self::step). Otherwise as [in
+    /// memory](Self::in_memory).
+    pub fn over_stage(now: Time) -> Self {
+        Self { staged: Some(Box::default()), ..Self::in_memory(now) }
+    }
+
+    // ---- what the world did ----
+
+    /// Moves up to `limit` bytes in one direction through `stage`; returns how many arrived.
+    ///
+    /// Reading, they come from the input of `lower` and arrive in this input; writing, they go to
+    /// the output of `lower`. Ask for leave first, as for any operation. Look at `lower`
+    /// afterwards: both its buffers may have changed.
+    pub fn step(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        limit: usize,
+        stage: &mut dyn Stage,
+        lower: &mut Self,
+    ) -> usize {
+        let Some(staged) = &mut self.staged else { return 0 };
+        let flush = staged.flushes[direction.index()].take();
+        let finishes = match direction {
+            Direction::Read => staged.ended.is_some(),
+            Direction::Write => self.life == Life::Flushing,
+        };
+        let due = if finishes { FlushMode::Finished } else { FlushMode::Normal };
+        let mode = flush.map_or(due, |flush| flush.mode.max(due));
+        let room = match direction {
+            Direction::Write if flush.is_none() => lower.room_to_write(),
+            _ => usize::MAX,
+        };
+        let limit = if limit >= isize::MAX as usize { usize::MAX } else { limit };
+        let pass = Pass { limit: limit.min(room), mode };
+        let before = (self.input.len(), self.output.len(), lower.output.len());
+        let progress = stage.step(Step {
+            now,
+            lower_input: &mut lower.input,
+            lower_output: &mut lower.output,
+            upper_input: &mut self.input,
+            upper_output: &mut self.output,
+            read: (direction == Direction::Read).then_some(pass),
+            write: (direction == Direction::Write).then_some(pass),
+            ended: staged.ended.is_some(),
+        });
+        let wait = match direction {
+            Direction::Read => progress.read,
+            Direction::Write => progress.write,
+        };
+        // What has not passed as a whole goes on in the same mode.
+        let slot = if wait == Wait::Room { &mut staged.flushes } else { &mut staged.passed };
+        if flush.is_some() {
+            slot[direction.index()] = flush;
+        }
+        let moved = match direction {
+            Direction::Read => self.note_step_up(now, before.0, &progress),
+            Direction::Write => {
+                let count = lower.output.len().saturating_sub(before.2);
+                let took = self.output.len() < before.1;
+                self.note_step_down(now, count, took, &progress, mode);
+                count
+            }
+        };
+        self.note_events(progress);
+        lower.handle_callback(now);
+        self.handle_callback(now);
+        moved
+    }
+
+    /// Something was told about the stream below: bytes have arrived, or an event.
+    ///
+    /// An end of its input is told above when everything has passed, anything else at once.
+    pub fn handle_below(&mut self, now: Time, event: Option<Event>, lower: &Self) {
+        self.ready |= Readiness::READABLE;
+        let (Some(Event { flags, error }), Some(staged)) = (event, &mut self.staged) else {
+            return;
+        };
+        let (read, write, eof) = (EventFlags::READING, EventFlags::WRITING, EventFlags::EOF);
+        let failed = |direction, side| {
+            let is_it = flags.contains(side) || !flags.intersects(read | write);
+            let is_over = lower.suspended.of(direction).contains(Suspend::ENDED);
+            flags.contains(EventFlags::ERROR) && is_it && is_over
+        };
+        let write_failed = failed(Direction::Write, write);
+        let read_failed = failed(Direction::Read, read) && !flags.contains(eof);
+        let mut told = flags & (EventFlags::CONNECTED | EventFlags::TIMEOUT);
+        if told.contains(EventFlags::TIMEOUT) {
+            told |= flags & (read | write);
+        }
+        if write_failed {
+            told |= EventFlags::ERROR | (flags & write);
+        }
+        let mut errors = (error, None);
+        if flags.contains(read | eof) || read_failed {
+            if write_failed {
+                // Each direction tells its own end, as that of a socket does.
+                errors.1 = errors.0.as_ref().map(|error| io::Error::from(error.kind()));
+            } else {
+                errors = (None, errors.0);
+            }
+            let how = if read_failed { EventFlags::ERROR } else { eof };
+            staged.ended.get_or_insert(Event { flags: read | how, error: errors.1 });
+        }
+        if write_failed {
+            self.abandon_output();
+        }
+        if !told.is_empty() {
+            self.trigger(told, errors.0);
+        }
+        self.handle_callback(now);
+    }
+
+    /// The stream below is gone: nothing comes and nothing goes any more.
+    pub fn handle_lost(&mut self, now: Time) {
+        let both = Direction::ALL
+            .into_iter()
+            .all(|direction| self.suspended.of(direction).contains(Suspend::ENDED));
+        self.end(Direction::Read);
+        self.abandon_output();
+        if !both {
+            self.trigger(EventFlags::ERROR, Some(io::ErrorKind::NotConnected.into()));
+        }
+        self.handle_callback(now);
+    }
+
+    /// Squares this stream with the one below it; says of each, upper first, whether it has to be
+    /// looked at again.
+    ///
+    /// To be called after either was touched. The lower one reads while this one wants bytes and
+    /// has none waiting there; this one writes while there is room below.
+    pub fn sync_below(&mut self, now: Time, lower: &mut Self) -> (bool, bool) {
+        let rests = !self.wants_input();
+        let was = lower.suspended.of(Direction::Read).contains(Suspend::STAGE);
+        if rests != was {
+            lower.suspended.set(Direction::Read, Suspend::STAGE, rests);
+            lower.update_deadlines(now);
+        }
+        let was_writable = self.ready.contains(Readiness::WRITABLE);
+        let Some(staged) = &mut self.staged else { return (false, false) };
+        let writable = lower.room_to_write() > 0 || staged.flushes[1].is_some();
+        self.ready.set(Readiness::WRITABLE, writable);
+        let is_empty = staged.backlog == 0 && self.output.is_empty();
+        let flushed = staged.unflushed && is_empty && lower.is_flushed();
+        if flushed {
+            staged.unflushed = false;
+            self.trigger(EventFlags::FLUSHED, None);
+        }
+        ((writable && !was_writable) || flushed, rests != was)
+    }
+
+    // ---- what to do next ----
+
+    /// A flush that everything in this stream has passed, and that is to go on to the next.
+    pub fn poll_flush(&mut self, direction: Direction) -> Option<Flush> {
+        self.staged.as_mut()?.passed[direction.index()].take()
+    }
+
+    /// As [`poll_operation`](Self::poll_operation), of a stream over a stage.
+    pub(super) fn poll_step(&self, staged: &Staged, direction: Direction) -> Option<usize> {
+        let ready = match direction {
+            Direction::Read => Readiness::READABLE,
+            Direction::Write => Readiness::WRITABLE,
+        };
+        let flushes = staged.flushes[direction.index()].is_some();
+        let passes = if flushes { PASSED_BY_FLUSH } else { Suspend::empty() };
+        let stands = !(self.suspended.of(direction) - passes).is_empty();
+        if stands || !self.ready.contains(ready) {
+            return None;
+        }
+        let most = self.marks.max_single(direction);
+        match direction {
+            Direction::Read if flushes => Some(most),
+            Direction::Read => Some(self.marks.room_to_read(self.input.len())).filter(|&n| n > 0),
+            Direction::Write => {
+                let waiting = staged.waiting(self.output.len());
+                let finishes = self.life == Life::Flushing && !staged.finished;
+                // Under a limit only what is known to wait; what it grows by follows.
+                let want = if self.is_metered() { most.min(waiting.max(1)) } else { most };
+                (waiting > 0 || flushes || finishes).then_some(want)
+            }
+        }
+    }
+
+    // ---- what the application commands ----
+
+    /// Asks the stage for what it holds back: it is called at least once in that mode, past marks
+    /// and though the direction be disabled, but not past limits.
+    pub fn flush_stage(&mut self, direction: Direction, flush: Flush) {
+        let Some(staged) = &mut self.staged else { return };
+        let slot = &mut staged.flushes[direction.index()];
+        *slot = Some(slot.map_or(flush, |pending| Flush {
+            mode: pending.mode.max(flush.mode),
+            further: pending.further.max(flush.further),
+        }));
+        self.ready |= match direction {
+            Direction::Read => Readiness::READABLE,
+            Direction::Write => Readiness::WRITABLE,
+        };
+    }
+
+    /// Takes away what a stage over this stream has made it wait for: there is none any more.
+    pub fn leave_stage(&mut self, now: Time) {
+        self.suspended.lift(Direction::Read, Suspend::STAGE);
+        if !self.input.is_empty() {
+            self.pending.read();
+        }
+        self.handle_callback(now);
+    }
+
+    // ---- what it looks like ----
+
+    /// Whether a close has passed everything below; until when that may take there.
+    pub fn drained_until(&self) -> Option<Time> {
+        let staged = self.staged.as_ref()?;
+        staged.linger_until.filter(|_| staged.drained)
+    }
+
+    /// Whether bytes wait that the peer could take.
+    pub(super) fn has_output(&self) -> bool {
+        match &self.staged {
+            Some(staged) => staged.waiting(self.output.len()) > 0,
+            None => !self.output.is_empty(),
+        }
+    }
+
+    /// How many more bytes a stage may put into the output; `usize::MAX` if it is not bounded.
+    fn room_to_write(&self) -> usize {
+        let backlog = self.staged.as_ref().map_or(0, |staged| staged.backlog);
+        self.marks.room_to_write(self.output.len() + backlog)
+    }
+
+    /// Whether nothing waits here nor anywhere below.
+    fn is_flushed(&self) -> bool {
+        let below = self.staged.as_ref().is_none_or(|staged| !staged.unflushed);
+        self.output.is_empty() && below
+    }
+
+    /// Whether bytes are wanted from below that are not there yet.
+    fn wants_input(&self) -> bool {
+        self.suspended.of(Direction::Read).is_empty()
+            && !self.ready.contains(Readiness::READABLE)
+            && self.marks.room_to_read(self.input.len()) > 0
+    }
+
+    // ---- private ----
+
+    fn note_step_up(&mut self, now: Time, before: usize, progress: &Progress) -> usize {
+        let moved = self.input.len().saturating_sub(before);
+        self.ready.set(Readiness::READABLE, progress.read == Wait::Room);
+        if moved > 0 {
+            self.note_arrival(now);
+        }
+        if progress.read != Wait::Room
+            && let Some(end) = self.staged.as_mut().and_then(|staged| staged.ended.take())
+            && !progress.events.contains(EventFlags::READING | EventFlags::ERROR)
+        {
+            self.end(Direction::Read);
+            self.trigger(end.flags, end.error);
+        }
+        moved
+    }
+
+    fn note_step_down(
+        &mut self,
+        now: Time,
+        count: usize,
+        took: bool,
+        progress: &Progress,
+        mode: FlushMode,
+    ) {
+        let (life, output_len) = (self.life, self.output.len());
+        let Some(staged) = &mut self.staged else { return };
+        let more = progress.write == Wait::Room;
+        staged.backlog = progress.backlog.max(usize::from(more));
+        staged.refused = if more { 0 } else { output_len };
+        staged.unflushed |= count > 0;
+        if mode == FlushMode::Finished && progress.write == Wait::Over {
+            staged.finished = true;
+            if life == Life::Flushing {
+                // What the stage will never take must not keep the stream from its end.
+                self.output.clear();
+            }
+        } else if took {
+            staged.finished = false;
+        }
+        self.note_departure(now, usize::from(count > 0 || took));
+    }
+
+    fn note_events(&mut self, progress: Progress) {
+        let Progress { events, error, .. } = progress;
+        if events.is_empty() {
+            return;
+        }
+        if events.contains(EventFlags::ERROR | EventFlags::READING) {
+            self.end(Direction::Read);
+        }
+        if events.contains(EventFlags::ERROR | EventFlags::WRITING) {
+            self.abandon_output();
+        }
+        self.trigger(events, error);
+    }
+
+    /// Nothing goes down any more, so nothing of it may hold anything up.
+    fn abandon_output(&mut self) {
+        self.output.clear();
+        self.end(Direction::Write);
+        if let Some(staged) = &mut self.staged {
+            staged.backlog = 0;
+            staged.refused = 0;
+            staged.finished = true;
+            staged.unflushed = false;
+            staged.flushes[Direction::Write.index()] = None;
+        }
+        self.update_marks();
+    }
+}
+
+/// What a flush does not wait for.
+const PASSED_BY_FLUSH: Suspend =
+    Suspend::USER.union(Suspend::WATERMARK).union(Suspend::OUTPUT).union(Suspend::STAGE);
