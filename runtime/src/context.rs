@@ -6,10 +6,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use core_buf::Buffer;
+use core_buf::{Buffer, Filter};
 use groups::Time;
 
 use crate::bev::{BevMut, Two};
+use crate::filter::{FilterOptions, StackError};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::PairOptions;
@@ -99,6 +100,19 @@ impl<'a> Context<'a> {
         b: impl Handler,
     ) -> (BevId, BevId) {
         self.core.pair(options, a, b)
+    }
+
+    /// Puts a filter over a bufferevent of this core: see [`Core::filter`].
+    ///
+    /// # Errors
+    /// `underlying` is not open on this core, or has a filter over it: use the topmost.
+    pub fn filter(
+        &mut self,
+        underlying: BevId,
+        filter: impl Filter + 'static,
+        options: FilterOptions,
+    ) -> Result<BevId, StackError> {
+        self.core.filter(underlying, filter, options)
     }
 
     /// The core, to listen, connect, set timers or write to other cores.

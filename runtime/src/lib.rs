@@ -37,6 +37,7 @@ mod context;
 mod descriptor;
 mod driver;
 mod error;
+mod filter;
 mod group;
 mod handle;
 mod handler;
@@ -56,7 +57,9 @@ mod stats;
 mod timer;
 mod wire;
 
-pub use core_buf::{Buffer, Event, EventFlags, FlushMode, Suspend};
+pub use core_buf::{
+    Buffer, Event, EventFlags, Filter, FilterError, FilterResult, FlushMode, Suspend,
+};
 pub use groups::{
     ConfigError, Direction, GroupId, GroupStats, Limit, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate,
     RateError, Rebalance, SeatStats, ServiceOrder, Time, TokenBucketConfig,
@@ -69,6 +72,7 @@ pub use clock::Clock;
 pub use context::{Context, Input, Output};
 pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use error::{BuildError, Error, Result};
+pub use filter::{FilterOptions, StackError, TakenByFilter};
 pub use group::{Group, GroupBuilder};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use handler::Handler;

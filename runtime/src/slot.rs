@@ -7,9 +7,10 @@
 //! Invariants: a slot given up is reused only after [`Slots::reap`], hence never within the batch
 //! of events that may still name it; one whose generation would wrap is never reused.
 
+use std::fmt;
 use std::net::SocketAddr;
 
-use core_buf::Bufferevent;
+use core_buf::{Bufferevent, Stage};
 use groups::Time;
 
 use crate::handler::Handler;
@@ -33,12 +34,37 @@ pub(crate) enum Transport {
     },
     /// A wire to another stream.
     Pair(Plug),
+    /// A stage, and another stream below it.
+    Stage(Box<Over>),
 }
 
 impl Transport {
     /// Whether it is a socket, whose operations are system calls.
     pub(crate) fn is_socket(&self) -> bool {
         matches!(self, Self::Socket { .. })
+    }
+
+    /// The stream below, where there is one.
+    pub(crate) fn lower(&self) -> Option<Key> {
+        match self {
+            Self::Stage(over) => Some(over.lower),
+            Self::Socket { .. } | Self::Pair(_) => None,
+        }
+    }
+}
+
+/// What a stream stands on that has another one below it.
+pub(crate) struct Over {
+    pub(crate) stage: Box<dyn Stage>,
+    pub(crate) lower: Key,
+    pub(crate) close_underlying: bool,
+    /// The stream below has been given back; this one is at its end.
+    pub(crate) released: bool,
+}
+
+impl fmt::Debug for Over {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Over").field("lower", &self.lower).finish_non_exhaustive()
     }
 }
 
@@ -48,6 +74,8 @@ pub(crate) struct Stream {
     /// `None` while it is being called.
     pub(crate) handler: Option<Box<dyn Handler>>,
     pub(crate) transport: Transport,
+    /// The stream that stands over this one and is told what it would tell.
+    pub(crate) above: Option<Key>,
     /// The listener it came from, which counts it.
     pub(crate) listener: Option<Key>,
     /// The one timer of the stream, and when it fires: at its deadline or before.
@@ -179,6 +207,15 @@ impl Slots {
         }
     }
 
+    /// A stream, and the one below it where there is one that lives.
+    pub(crate) fn with_lower(&mut self, key: Key) -> Option<(&mut Stream, Option<&mut Stream>)> {
+        let lower = self.look(key)?.transport.lower();
+        match lower.filter(|&lower| self.look(lower).is_some()) {
+            None => self.stream(key).map(|stream| (stream, None)),
+            Some(lower) => self.two_streams(key, lower).map(|(upper, lower)| (upper, Some(lower))),
+        }
+    }
+
     /// Two different streams at once.
     pub(crate) fn two_streams(
         &mut self,
@@ -253,6 +290,7 @@ mod tests {
             bev: Bufferevent::connected(Time::ZERO),
             handler: None,
             transport: Transport::Socket { peer: SocketAddr::from(([127, 0, 0, 1], 1)) },
+            above: None,
             listener: None,
             timer: None,
             read_turn: 0,

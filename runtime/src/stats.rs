@@ -52,6 +52,8 @@ figures! {
     connections,
     /// Ends of pairs alive now (a level).
     pair_ends,
+    /// Bufferevents that stand over a filter now (a level).
+    filters,
     /// Connections accepted.
     accepted,
     /// Times accepting rested because no descriptor or memory was left.

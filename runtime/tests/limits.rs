@@ -382,7 +382,9 @@ fn a_member_whose_peer_vanishes_while_it_waits_is_forgotten() {
     }
     let group = slow();
     let (server, client, id) = waiting_member(&group, MUCH);
-    server.on_core(0, move |core| core.get(id).expect("it is open").set_handler(Silent));
+    server.on_core(0, move |core| {
+        core.get(id).expect("it is open").set_handler(Silent).expect("no filter")
+    });
     rig::reset(client);
     server.wait_until_empty();
     assert_eq!(group.stats().weight, [0, 0], "it still counts as waiting");

@@ -208,7 +208,7 @@ fn ends_that_are_both_backed_up_do_not_wait_for_each_other() {
     // But an end that answers somebody who does not read stops reading in time.
     let (a, b) = keeping(&mut sim, PairOptions::new());
     a.bev(&mut sim).disable(READ);
-    b.bev(&mut sim).set_handler(rig::Echo);
+    b.bev(&mut sim).set_handler(rig::Echo).expect("no filter stands over it");
     for _ in 0..100 {
         a.write(&mut sim, &[7; 100_000]);
         sim.turn();

@@ -145,40 +145,47 @@ impl Bufferevent {
     /// An end of its input is told above when everything has passed, anything else at once.
     pub fn handle_below(&mut self, now: Time, event: Option<Event>, lower: &Self) {
         self.ready |= Readiness::READABLE;
-        let (Some(Event { flags, error }), Some(staged)) = (event, &mut self.staged) else {
+        let (Some(Event { flags, mut error }), Some(staged)) = (event, &mut self.staged) else {
             return;
         };
         let (read, write, eof) = (EventFlags::READING, EventFlags::WRITING, EventFlags::EOF);
-        let failed = |direction, side| {
-            let is_it = flags.contains(side) || !flags.intersects(read | write);
-            let is_over = lower.suspended.of(direction).contains(Suspend::ENDED);
-            flags.contains(EventFlags::ERROR) && is_it && is_over
-        };
-        let write_failed = failed(Direction::Write, write);
-        let read_failed = failed(Direction::Read, read) && !flags.contains(eof);
+        let over = |direction| lower.suspended.of(direction).contains(Suspend::ENDED);
+        let failed = flags.contains(EventFlags::ERROR);
+        // Events collapse: whose an error is shows in what is over.
+        let is_whole = !flags.intersects(read | write);
+        let is_alone = !flags.intersects(read | EventFlags::TIMEOUT);
+        let is_write = flags.contains(write) && (is_alone || over(Direction::Write));
+        let write_failed = failed && (is_whole || is_write);
+        let is_read = flags.contains(read) && !flags.contains(eof) && over(Direction::Read);
+        let read_failed = failed && is_read;
         let mut told = flags & (EventFlags::CONNECTED | EventFlags::TIMEOUT);
         if told.contains(EventFlags::TIMEOUT) {
             told |= flags & (read | write);
         }
+        if flags.contains(write | eof) && !failed {
+            told |= write | eof;
+        }
         if write_failed {
             told |= EventFlags::ERROR | (flags & write);
         }
-        let mut errors = (error, None);
         if flags.contains(read | eof) || read_failed {
-            if write_failed {
-                // Each direction tells its own end, as that of a socket does.
-                errors.1 = errors.0.as_ref().map(|error| io::Error::from(error.kind()));
-            } else {
-                errors = (None, errors.0);
-            }
             let how = if read_failed { EventFlags::ERROR } else { eof };
-            staged.ended.get_or_insert(Event { flags: read | how, error: errors.1 });
+            // Each direction tells its own end, as that of a socket does.
+            let own = if write_failed {
+                error.as_ref().map(|error| error.kind().into())
+            } else {
+                error.take()
+            };
+            staged.ended.get_or_insert(Event { flags: read | how, error: own });
         }
         if write_failed {
             self.abandon_output();
         }
+        if write_failed && is_whole {
+            self.end(Direction::Read);
+        }
         if !told.is_empty() {
-            self.trigger(told, errors.0);
+            self.trigger(told, error);
         }
         self.handle_callback(now);
     }

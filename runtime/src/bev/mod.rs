@@ -8,10 +8,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use core_buf::{Bufferevent, FlushMode, Readiness, Suspend};
+use core_buf::{Bufferevent, Filter, FlushMode, Suspend};
 use groups::Direction;
 
 use crate::context::{Input, Output};
+use crate::filter::{FilterOptions, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::FlushError;
@@ -46,9 +47,13 @@ impl<'a> BevMut<'a> {
 
     /// The address of the peer; `None` where there is no socket.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        match self.look().transport {
+        let mut stream = self.look();
+        while let Some(lower) = stream.transport.lower() {
+            stream = self.core.slots.look(lower)?;
+        }
+        match stream.transport {
             Transport::Socket { peer } => Some(peer),
-            Transport::Pair(_) => None,
+            Transport::Pair(_) | Transport::Stage(_) => None,
         }
     }
 
@@ -66,21 +71,14 @@ impl<'a> BevMut<'a> {
     /// tells the partner when that has happened, by an EOF event with READING if this end flushed
     /// writing, else WRITING; it ends nothing, and either end may write on.
     ///
-    /// On a socket it tries the operation once more.
+    /// On a socket it tries the operation once more. Over a filter its function is called at least
+    /// once in that mode, past marks though not past limits, soon after this call; then the flush
+    /// goes on below. Flushing reading begins at the bottom, so that all there is comes up.
     ///
     /// # Errors
     /// The other end of the pair is gone.
     pub fn flush(&mut self, direction: Direction, mode: FlushMode) -> Result<(), FlushError> {
-        match self.look().transport {
-            Transport::Socket { .. } => {
-                self.bev().handle_ready(match direction {
-                    Direction::Read => Readiness::READABLE,
-                    Direction::Write => Readiness::WRITABLE,
-                });
-                Ok(())
-            }
-            Transport::Pair(plug) => self.core.flush_pair(self.key, plug, direction, mode),
-        }
+        self.core.flush(self.key, direction, mode)
     }
 
     /// The core it lives on: a factory connects onwards, sets timers or listens by it.
@@ -179,8 +177,50 @@ impl<'a> BevMut<'a> {
     /// Replaces the handler; the old one is dropped, or at the end of its call if it is running.
     ///
     /// The new one is called for what happens from here on, not for input that is there already.
-    pub fn set_handler(&mut self, handler: impl Handler) {
+    ///
+    /// # Errors
+    /// A filter stands over this bufferevent and has taken its handler: set that of the topmost.
+    pub fn set_handler(&mut self, handler: impl Handler) -> Result<(), TakenByFilter> {
+        if self.look().above.is_some() {
+            return Err(TakenByFilter(self.core.id(self.core.top(self.key))));
+        }
         self.stream().handler = Some(Box::new(handler));
+        Ok(())
+    }
+
+    /// Puts a filter over this bufferevent; returns the name of the one that is on top then.
+    ///
+    /// As [`Core::filter`], where a factory or handler has this bufferevent in hand.
+    ///
+    /// # Errors
+    /// It is closing, or has a filter over it.
+    pub fn filter(
+        &mut self,
+        filter: impl Filter + 'static,
+        options: FilterOptions,
+    ) -> Result<BevId, StackError> {
+        let id = self.id();
+        self.core.filter(id, filter, options)
+    }
+
+    /// The bufferevent below, if this one stands over a filter.
+    pub fn underlying(&self) -> Option<BevId> {
+        self.look().transport.lower().map(|key| self.core.id(key))
+    }
+
+    /// The bufferevent above, if a filter stands over this one.
+    pub fn above(&self) -> Option<BevId> {
+        self.look().above.map(|key| self.core.id(key))
+    }
+
+    /// Ends the filter and gives the bufferevent below back, with the handler of this one, which is
+    /// closed; `None` if it is not the topmost over a filter, or is closing.
+    ///
+    /// What has not passed the filter yet is lost on the way down and stays below on the way up: if
+    /// there is some the handler is called for it. Wait for [`FLUSHED`](crate::EventFlags::FLUSHED)
+    /// first if bytes matter.
+    pub fn release(&mut self) -> Option<BevId> {
+        self.core.release(self.key)
     }
 
     /// Stops reading, writes what is left and closes; after [`DEFAULT_LINGER`] at the latest.

@@ -15,7 +15,7 @@ use crate::handler::Handler;
 use crate::id::Key;
 
 /// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
-const CALLBACKS_PER_VISIT: usize = 4;
+pub(super) const CALLBACKS_PER_VISIT: usize = 4;
 
 /// What a handler is called for.
 enum Call {
@@ -38,6 +38,9 @@ impl Core {
     fn dispatch(&mut self, key: Key) {
         for _ in 0..CALLBACKS_PER_VISIT {
             let Some(stream) = self.slots.stream(key) else { return };
+            if let Some(above) = stream.above {
+                return self.climb(key, above);
+            }
             let call = match stream.bev.poll_callback() {
                 Some(callback) => Call::Callback(callback),
                 None if std::mem::take(&mut stream.tell_drain) && !stream.bev.is_closing() => {
@@ -48,22 +51,34 @@ impl Core {
             let Some(handler) = stream.handler.take() else { return };
             self.stats.callbacks += 1;
             let handler = self.call(key, handler, call);
+            let replaced = self.put_back(key, handler);
             let now = self.now;
             let Some(stream) = self.slots.stream(key) else { return };
-            // One that was set meanwhile stays.
-            let replaced = match handler {
-                Some(handler) if stream.handler.is_some() => Some(handler),
-                Some(handler) => stream.handler.replace(handler),
-                None => {
-                    stream.bev.close_now();
-                    None
-                }
-            };
             stream.bev.handle_callback(now);
             let more = stream.bev.has_callbacks() || stream.tell_drain;
             self.discard(key, replaced);
             if !more {
                 return;
+            }
+        }
+    }
+
+    /// Puts a handler where it belongs now, unless it has panicked; returns one that is not needed.
+    pub(super) fn put_back(
+        &mut self,
+        key: Key,
+        handler: Option<Box<dyn Handler>>,
+    ) -> Option<Box<dyn Handler>> {
+        let home = self.home(key);
+        let Some(stream) = self.slots.stream(home) else { return handler };
+        match handler {
+            // One that was set meanwhile stays.
+            Some(handler) if stream.handler.is_some() => Some(handler),
+            Some(handler) => stream.handler.replace(handler),
+            None => {
+                stream.bev.close_now();
+                self.update(home);
+                None
             }
         }
     }

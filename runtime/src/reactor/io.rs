@@ -43,13 +43,16 @@ impl Core {
             let key = entry.key(slot);
             match &mut entry.occupant {
                 Occupant::Listener(_) => self.accept(key),
-                Occupant::Stream(stream) => {
-                    if stream.read_turn != seam.turn {
-                        seam.operate(key, stream, Direction::Read);
+                Occupant::Stream(stream) => match stream.transport.lower() {
+                    Some(lower) => self.step(key, lower, &Direction::ALL),
+                    None => {
+                        if stream.read_turn != seam.turn {
+                            seam.operate(key, stream, None, Direction::Read);
+                        }
+                        seam.operate(key, stream, None, Direction::Write);
+                        self.update(key);
                     }
-                    seam.operate(key, stream, Direction::Write);
-                    self.update(key);
-                }
+                },
                 Occupant::None => {}
             }
         }
@@ -57,16 +60,27 @@ impl Core {
 
     /// Writes what callbacks have put out, of every slot that stood in the queue when it began.
     pub(super) fn run_flush(&mut self) {
-        for _ in 0..self.flush.len() {
-            let Some(slot) = self.flush.pop_front() else { break };
+        let mut visits = self.flush.len();
+        while visits > 0
+            && let Some(slot) = self.flush.pop_front()
+        {
+            visits -= 1;
             let (slots, mut seam) = self.split();
             let entry = slots.at_mut(slot);
             entry.queued.flush = false;
             let key = entry.key(slot);
-            if let Occupant::Stream(stream) = &mut entry.occupant {
-                seam.operate(key, stream, Direction::Write);
-                if let Some(wake) = self.look(key) {
-                    self.hand_on(wake);
+            let Occupant::Stream(stream) = &mut entry.occupant else { continue };
+            match stream.transport.lower() {
+                Some(lower) => {
+                    self.step(key, lower, &[Direction::Write]);
+                    // What it has put out below is written in the same visit.
+                    visits += 1;
+                }
+                None => {
+                    seam.operate(key, stream, None, Direction::Write);
+                    if let Some(wake) = self.look(key) {
+                        self.hand_on(wake);
+                    }
                 }
             }
         }
@@ -78,7 +92,7 @@ impl Core {
         let (slots, mut seam) = self.split();
         let Some(stream) = slots.stream(key) else { return };
         stream.bev.handle_ready(readiness);
-        seam.operate(key, stream, Direction::Read);
+        seam.operate(key, stream, None, Direction::Read);
         self.update(key);
     }
 
@@ -105,21 +119,21 @@ impl Core {
                 return;
             };
             let key = Key::from_bits(token);
-            let Some(stream) = slots.stream(key) else {
+            let Some((stream, lower)) = slots.with_lower(key) else {
                 entry.settle(member, grant, 0, false);
                 continue;
             };
             let permit = stream.bev.resume(direction, grant, entry, &mut || driver.now());
             if let Some(permit) = permit {
-                seam.transfer(key, stream, direction, permit);
+                seam.transfer(key, stream, lower, direction, permit);
             }
-            self.update(key);
+            self.handle_step(key);
         }
         self.shards.wake(shard);
     }
 
     /// The slots, and beside them what an operation needs.
-    fn split(&mut self) -> (&mut Slots, Seam<'_>) {
+    pub(super) fn split(&mut self) -> (&mut Slots, Seam<'_>) {
         let seam = Seam {
             driver: self.driver.as_mut(),
             shards: &mut self.shards,
@@ -151,22 +165,28 @@ impl Core {
 }
 
 /// What one operation needs besides its stream: the seam at which bytes are metered.
-struct Seam<'a> {
+pub(super) struct Seam<'a> {
     driver: &'a mut dyn Driver,
     shards: &'a mut Shards,
     landing: &'a mut Landing,
-    stats: &'a mut CoreStats,
+    pub(super) stats: &'a mut CoreStats,
     observer: Option<&'a mut (dyn Observer + 'static)>,
-    now: Time,
+    pub(super) now: Time,
     turn: u32,
     wires: &'a mut Wires,
     in_memory_left: &'a mut u32,
-    core: u16,
+    pub(super) core: u16,
 }
 
 impl Seam<'_> {
     /// Moves bytes in one direction, if the stream has some to move and its limits let it.
-    fn operate(&mut self, key: Key, stream: &mut Stream, direction: Direction) {
+    pub(super) fn operate(
+        &mut self,
+        key: Key,
+        stream: &mut Stream,
+        lower: Option<&mut Stream>,
+        direction: Direction,
+    ) {
         let Some(mut want) = stream.bev.poll_operation(direction) else { return };
         if let Transport::Pair(plug) = stream.transport {
             let Some(left) = self.in_memory_left.checked_sub(1) else { return };
@@ -174,27 +194,37 @@ impl Seam<'_> {
             let ready = self.wires.ready(plug, &stream.bev, direction, want);
             if ready == 0 {
                 // It learns that it has to wait, or that all is over: that takes no tokens.
-                let _nothing = self.carry(key, stream, direction, want);
+                let _nothing = self.carry(key, stream, None, direction, want);
                 return;
             }
             want = ready;
+        } else if lower.is_some() {
+            let Some(left) = self.in_memory_left.checked_sub(1) else { return };
+            *self.in_memory_left = left;
         }
         let shard = self.shards.of(stream.bev.membership());
         let driver = &mut *self.driver;
         match stream.bev.request(direction, want, shard, &mut || driver.now()) {
-            Allowance::Move(permit) => self.transfer(key, stream, direction, permit),
+            Allowance::Move(permit) => self.transfer(key, stream, lower, direction, permit),
             Allowance::Wait => self.stats.limit_waits += 1,
         }
     }
 
     /// Makes one operation under a permit and settles it.
-    fn transfer(&mut self, key: Key, stream: &mut Stream, direction: Direction, permit: Permit) {
+    fn transfer(
+        &mut self,
+        key: Key,
+        stream: &mut Stream,
+        lower: Option<&mut Stream>,
+        direction: Direction,
+        permit: Permit,
+    ) {
         let metered = stream.bev.is_metered();
         let before = match self.observer {
             Some(_) if metered => Some(permit.checked_at().unwrap_or_else(|| self.driver.now())),
             _ => None,
         };
-        let used = self.carry(key, stream, direction, permit.bytes);
+        let used = self.carry(key, stream, lower, direction, permit.bytes);
         let membership = stream.bev.membership();
         if let Some(before) = before {
             self.report(key, direction, used, before, membership);
@@ -208,9 +238,14 @@ impl Seam<'_> {
         &mut self,
         key: Key,
         stream: &mut Stream,
+        lower: Option<&mut Stream>,
         direction: Direction,
         limit: usize,
     ) -> usize {
+        if let Transport::Stage(over) = &mut stream.transport {
+            let Some(lower) = lower else { return 0 };
+            return self.step(key, &mut stream.bev, over, &mut lower.bev, direction, limit);
+        }
         match direction {
             Direction::Read => self.read(key, stream, limit),
             Direction::Write => self.write(key, stream, limit),

@@ -24,6 +24,7 @@ mod pair_across;
 mod queue;
 mod seat_waker;
 mod shards;
+mod stack;
 
 use std::collections::VecDeque;
 use std::fmt;

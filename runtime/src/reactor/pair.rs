@@ -3,7 +3,7 @@
 //! Owns nothing: the bytes are on the wires (`wire.rs`), what waits is in the queues. A wake sets a
 //! readiness bit and queues the slot, so ends that answer each other never nest.
 
-use core_buf::{Bufferevent, FlushMode};
+use core_buf::{Bufferevent, FlushMode, Readiness};
 use groups::Direction;
 
 use super::Core;
@@ -102,7 +102,7 @@ impl Core {
                 Partner::Here(key) => Some(self.id(key)),
                 Partner::There(id) => id,
             },
-            Transport::Socket { .. } => None,
+            Transport::Socket { .. } | Transport::Stage(_) => None,
         }
     }
 
@@ -138,7 +138,7 @@ impl Core {
         // Only the partner is told that the flush is over.
         writer.bev.force(Direction::Write, count, finish && direction == Direction::Read);
         reader.bev.force(Direction::Read, waiting + count, finish && direction == Direction::Write);
-        writer.bev.handle_ready(core_buf::Readiness::WRITABLE);
+        writer.bev.handle_ready(Readiness::WRITABLE);
         self.update(other);
         Ok(())
     }

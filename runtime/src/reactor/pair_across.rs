@@ -115,14 +115,7 @@ impl Core {
         if made.is_err() {
             self.count_panic(self.id(key));
         }
-        let mut replaced = None;
-        if let Some(stream) = self.slots.stream(key) {
-            match made {
-                Ok(handler) if stream.handler.is_some() => replaced = Some(handler),
-                Ok(handler) => stream.handler = Some(handler),
-                Err(_) => stream.bev.close_now(),
-            }
-        }
+        let replaced = self.put_back(key, made.ok());
         self.discard(key, replaced);
         self.update(key);
     }

@@ -55,9 +55,10 @@ impl Core {
         let slot = self.slots.find(key)?;
         let Occupant::Stream(stream) = &mut slot.occupant else { return None };
         let wake = match stream.transport {
-            Transport::Socket { .. } => None,
+            Transport::Socket { .. } | Transport::Stage(_) => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
         };
+        let in_stack = stream.above.is_some() || stream.transport.lower().is_some();
         if stream.bev.is_closed() {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
@@ -93,6 +94,9 @@ impl Core {
         if stream.bev.has_callbacks() || stream.tell_drain {
             self.enqueue_callbacks(key.slot);
         }
+        if in_stack {
+            self.square(key);
+        }
         wake
     }
 
@@ -109,6 +113,7 @@ impl Core {
             bev,
             handler,
             transport,
+            above: None,
             listener,
             timer: None,
             read_turn,
@@ -122,25 +127,31 @@ impl Core {
 
     /// Closes what ended in this turn and frees its slots: nothing of this turn names them now.
     pub(super) fn reap(&mut self) {
-        let mut closing = std::mem::take(&mut self.closing);
-        for slot in closing.drain(..) {
+        // A stream that ends may end others.
+        let mut next = 0;
+        while let Some(&slot) = self.closing.get(next) {
             let key = self.slots.key(slot);
             self.retire(key);
+            next += 1;
         }
-        self.closing = closing;
+        self.closing.clear();
         self.slots.reap();
         self.finish_drain();
     }
 
     fn retire(&mut self, key: Key) {
         let Occupant::Stream(mut stream) = self.slots.vacate(key) else { return };
-        let handler = stream.handler.take();
-        self.discard(key, handler);
+        let mut handler = stream.handler.take();
         *self.level(&stream.transport) -= 1;
         match stream.transport {
             Transport::Socket { .. } => self.end_socket(key, stream.bev.is_truncated()),
             Transport::Pair(plug) => self.unplug(plug, stream.bev.is_truncated()),
+            Transport::Stage(over) => {
+                self.end_stage(key, &over, stream.bev.drained_until(), &mut handler);
+            }
         }
+        self.end_below(stream.above);
+        self.discard(key, handler);
         if let Some((timer, _)) = stream.timer {
             self.wheel.cancel(timer);
         }
@@ -169,6 +180,7 @@ impl Core {
         match transport {
             Transport::Socket { .. } => &mut self.stats.connections,
             Transport::Pair(_) => &mut self.stats.pair_ends,
+            Transport::Stage(_) => &mut self.stats.filters,
         }
     }
 }

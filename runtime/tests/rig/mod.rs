@@ -23,6 +23,7 @@ use sluicegate::{
     Runtime, Shutdown,
 };
 
+pub(crate) mod filter;
 pub(crate) mod log;
 pub(crate) mod pair;
 pub(crate) mod sim;

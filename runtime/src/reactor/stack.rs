@@ -1,0 +1,349 @@
+//! Stacks: streams that stand on other streams, and how bytes and news climb between them.
+//!
+//! Owns no state: a stream knows who is above it, its transport who is below. Bytes pass a stage in
+//! [`Seam::step`], under the permits of the upper stream. What the lower stream would tell its
+//! handler is told to the stream above instead; the handler itself stands on top.
+//!
+//! Invariants: after anything touched either of two neighbours they are squared, so that the lower
+//! one reads only what is wanted and the upper one writes while there is room; no step is made
+//! inside user code. A stage that panics cuts its stack.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use core_buf::{
+    Bufferevent, Callback, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness,
+    Stage, Suspend,
+};
+use groups::{Direction, Time};
+
+use super::Core;
+use super::dispatch::CALLBACKS_PER_VISIT;
+use super::io::Seam;
+use crate::filter::{FilterOptions, StackError, TakenByFilter};
+use crate::handler::Handler;
+use crate::id::{BevId, Key};
+use crate::pair::FlushError;
+use crate::slot::{Over, Transport};
+
+impl Core {
+    /// Puts a filter over a bufferevent; returns the name of the one that now is on top.
+    ///
+    /// The handler of `underlying` moves on top, also while it is being called: from here on its
+    /// callbacks are about what has passed the filter. Both directions are enabled below; there is
+    /// read only what is wanted above. What has arrived already is filtered as well.
+    ///
+    /// # Errors
+    /// `underlying` is not open on this core, or has a filter over it: use the topmost.
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::sim::Simulation;
+    /// use sluicegate::{Buffer, Filter, FilterOptions, FilterResult, FlushMode};
+    /// use sluicegate::{Handler, PairOptions};
+    ///
+    /// /// Ends each flush by a full stop.
+    /// struct FullStop;
+    /// impl Filter for FullStop {
+    ///     fn output(
+    ///         &mut self,
+    ///         src: &mut Buffer,
+    ///         dst: &mut Buffer,
+    ///         _limit: Option<usize>,
+    ///         mode: FlushMode,
+    ///     ) -> FilterResult {
+    ///         dst.append(src);
+    ///         if mode > FlushMode::Normal {
+    ///             dst.add(b".");
+    ///         }
+    ///         FilterResult::NeedMore
+    ///     }
+    /// }
+    ///
+    /// /// Leaves what comes in its input.
+    /// struct Keep;
+    /// impl Handler for Keep {}
+    ///
+    /// let mut sim = Simulation::new(1);
+    /// let (a, b) = sim.core().pair(PairOptions::new(), Keep, Keep);
+    /// let top = sim.core().filter(a, FullStop, FilterOptions::new())?;
+    /// let mut bev = sim.core().get(top).expect("it is open");
+    /// bev.output().add(b"the end");
+    /// bev.close();
+    /// drop(bev);
+    /// sim.turn();
+    /// assert_eq!(sim.core().get(b).expect("it is open").input().first(), b"the end.");
+    /// # Ok::<(), sluicegate::StackError>(())
+    /// ```
+    pub fn filter(
+        &mut self,
+        underlying: BevId,
+        filter: impl Filter + 'static,
+        options: FilterOptions,
+    ) -> Result<BevId, StackError> {
+        self.put_over(underlying, Box::new(FilterStage::new(filter)), options)
+    }
+
+    fn put_over(
+        &mut self,
+        underlying: BevId,
+        stage: Box<dyn Stage>,
+        options: FilterOptions,
+    ) -> Result<BevId, StackError> {
+        let lower = underlying.key;
+        let known = underlying.core() == self.index();
+        let Some(under) = self.slots.look(lower).filter(|under| known && !under.bev.is_closing())
+        else {
+            return Err(StackError::NotOpen(underlying));
+        };
+        if under.above.is_some() {
+            return Err(TakenByFilter(self.id(self.top(lower))).into());
+        }
+        let now = self.now;
+        let key = self.slots.reserve();
+        let over =
+            Over { stage, lower, close_underlying: options.close_underlying, released: false };
+        let bev = Bufferevent::over_stage(now);
+        self.occupy(key, bev, None, Transport::Stage(Box::new(over)), None);
+        if let Some((upper, under)) = self.slots.two_streams(key, lower) {
+            upper.handler = under.handler.take();
+            upper.tell_drain = std::mem::take(&mut under.tell_drain);
+            under.above = Some(key);
+            for direction in Direction::ALL {
+                under.bev.enable(now, direction);
+            }
+            inherit(now, &mut upper.bev, &under.bev);
+        }
+        self.handle_step(key);
+        Ok(self.id(key))
+    }
+
+    /// Gives the stream below back to the handler of this one, which is at its end.
+    pub(crate) fn release(&mut self, key: Key) -> Option<BevId> {
+        let now = self.now;
+        let lower = self.slots.look(key)?.transport.lower()?;
+        let (upper, under) = self.slots.two_streams(key, lower)?;
+        let Transport::Stage(over) = &mut upper.transport else { return None };
+        if upper.above.is_some() || upper.bev.is_closing() {
+            return None;
+        }
+        over.released = true;
+        upper.bev.close_now();
+        under.above = None;
+        under.handler = upper.handler.take();
+        under.bev.leave_stage(now);
+        self.update(lower);
+        Some(self.id(lower))
+    }
+
+    /// The topmost stream of a stack.
+    pub(crate) fn top(&self, mut key: Key) -> Key {
+        while let Some(above) = self.slots.look(key).and_then(|stream| stream.above) {
+            key = above;
+        }
+        key
+    }
+
+    /// Where the handler of a stream belongs: on top, or below what was released.
+    pub(super) fn home(&self, mut key: Key) -> Key {
+        loop {
+            key = self.top(key);
+            match self.slots.look(key).map(|stream| &stream.transport) {
+                Some(Transport::Stage(over)) if over.released => key = over.lower,
+                _ => return key,
+            }
+        }
+    }
+
+    /// Moves bytes through the stage between a stream and the one below it.
+    pub(super) fn step(&mut self, key: Key, lower: Key, directions: &[Direction]) {
+        let (slots, mut seam) = self.split();
+        if let Some((upper, under)) = slots.two_streams(key, lower) {
+            for &direction in directions {
+                seam.operate(key, upper, Some(&mut *under), direction);
+            }
+        }
+        self.handle_step(key);
+    }
+
+    /// A step was made or may be due: both streams are looked at, and flushes go on.
+    pub(super) fn handle_step(&mut self, key: Key) {
+        let Some(stream) = self.slots.stream(key) else { return };
+        let (lower, above) = (stream.transport.lower(), stream.above);
+        if let Some(lower) = lower {
+            let flushes = Direction::ALL.map(|direction| stream.bev.poll_flush(direction));
+            self.update(lower);
+            if let Some(Flush { mode, .. }) = flushes[Direction::Write.index()] {
+                // An end of a pair that has lost the other has told so itself.
+                let _told = self.flush(lower, Direction::Write, mode);
+            }
+            if let (Some(Flush { mode, further: 1.. }), Some(above)) =
+                (flushes[Direction::Read.index()], above)
+            {
+                let further = flushes[Direction::Read.index()].map_or(0, |flush| flush.further - 1);
+                self.flush_stage(above, Direction::Read, Flush { mode, further });
+            }
+        }
+        self.update(key);
+    }
+
+    fn flush_stage(&mut self, key: Key, direction: Direction, flush: Flush) {
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.flush_stage(direction, flush);
+            self.update(key);
+        }
+    }
+
+    /// Flushes a stream of any kind.
+    pub(crate) fn flush(
+        &mut self,
+        key: Key,
+        direction: Direction,
+        mode: FlushMode,
+    ) -> Result<(), FlushError> {
+        let Some(stream) = self.slots.stream(key) else { return Ok(()) };
+        match stream.transport {
+            Transport::Socket { .. } => {
+                stream.bev.handle_ready(match direction {
+                    Direction::Read => Readiness::READABLE,
+                    Direction::Write => Readiness::WRITABLE,
+                });
+                self.update(key);
+            }
+            Transport::Pair(plug) => return self.flush_pair(key, plug, direction, mode),
+            Transport::Stage(_) => self.flush_stack(key, direction, mode),
+        }
+        Ok(())
+    }
+
+    /// Flushes a stream that stands over another one.
+    fn flush_stack(&mut self, key: Key, direction: Direction, mode: FlushMode) {
+        let mut lowest = key;
+        let mut further = 0;
+        if direction == Direction::Read {
+            // From the bottom up, so that what comes out below is there for those above.
+            while let Some(lower) = self.slots.look(lowest).and_then(|s| s.transport.lower()) {
+                if self.slots.look(lower).is_none_or(|under| under.transport.lower().is_none()) {
+                    let _told = self.flush(lower, direction, mode);
+                    break;
+                }
+                lowest = lower;
+                further += 1;
+            }
+        }
+        self.flush_stage(lowest, direction, Flush { mode, further });
+    }
+
+    /// Tells the stream above what this one would have told its handler.
+    pub(super) fn climb(&mut self, key: Key, above: Key) {
+        let now = self.now;
+        for _ in 0..CALLBACKS_PER_VISIT {
+            let Some((upper, under)) = self.slots.two_streams(above, key) else { return };
+            under.tell_drain = false;
+            let event = match under.bev.poll_callback() {
+                None => break,
+                Some(Callback::Read) => None,
+                Some(Callback::Write) => continue,
+                Some(Callback::Event(event)) => Some(event),
+            };
+            upper.bev.handle_below(now, event, &under.bev);
+        }
+        self.step(above, key, &[Direction::Read]);
+    }
+
+    /// Squares a stream with its neighbours, and looks again at those for which that changed
+    /// something.
+    pub(super) fn square(&mut self, key: Key) {
+        let now = self.now;
+        let Some(stream) = self.slots.look(key) else { return };
+        let below = stream.transport.lower().map(|lower| (key, lower));
+        let over = stream.above.map(|above| (above, key));
+        for (upper, lower) in [below, over].into_iter().flatten() {
+            let Some((up, low)) = self.slots.two_streams(upper, lower) else { continue };
+            let (look_up, look_low) = up.bev.sync_below(now, &mut low.bev);
+            // Each depends on the other stream alone, so looking again ends.
+            if look_up {
+                self.update(upper);
+            }
+            if look_low {
+                self.update(lower);
+            }
+        }
+    }
+
+    /// A stream over a stage is gone: what becomes of the one below, and of the handler.
+    pub(super) fn end_stage(
+        &mut self,
+        key: Key,
+        over: &Over,
+        drained_until: Option<Time>,
+        handler: &mut Option<Box<dyn Handler>>,
+    ) {
+        let now = self.now;
+        let Some(under) = self.slots.stream(over.lower).filter(|under| under.above == Some(key))
+        else {
+            return;
+        };
+        under.above = None;
+        if !over.close_underlying && handler.is_some() {
+            under.handler = handler.take();
+            under.bev.leave_stage(now);
+        } else if let Some(until) = drained_until {
+            under.bev.close(until);
+        } else {
+            under.bev.close_now();
+        }
+        self.update(over.lower);
+    }
+
+    /// The stream below `above` is gone.
+    pub(super) fn end_below(&mut self, above: Option<Key>) {
+        let now = self.now;
+        if let Some(key) = above
+            && let Some(upper) = self.slots.stream(key)
+        {
+            upper.bev.handle_lost(now);
+            self.update(key);
+        }
+    }
+}
+
+/// A new stream learns what has happened below already.
+fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
+    if !under.input().is_empty() {
+        upper.handle_ready(Readiness::READABLE);
+    }
+    let over = |direction| under.suspended(direction).contains(Suspend::ENDED);
+    if over(Direction::Read) && !under.has_callbacks() {
+        let flags = EventFlags::READING | EventFlags::EOF;
+        upper.handle_below(now, Some(Event { flags, error: None }), under);
+    }
+    if over(Direction::Write) && !under.has_callbacks() {
+        let flags = EventFlags::WRITING | EventFlags::ERROR;
+        let error = Some(std::io::ErrorKind::NotConnected.into());
+        upper.handle_below(now, Some(Event { flags, error }), under);
+    }
+}
+
+impl Seam<'_> {
+    /// Moves up to `limit` bytes through a stage; returns how many arrived.
+    pub(super) fn step(
+        &mut self,
+        key: Key,
+        upper: &mut Bufferevent,
+        over: &mut Over,
+        lower: &mut Bufferevent,
+        direction: Direction,
+        limit: usize,
+    ) -> usize {
+        let now = self.now;
+        let stage = over.stage.as_mut();
+        let step = AssertUnwindSafe(|| upper.step(now, direction, limit, stage, lower));
+        catch_unwind(step).unwrap_or_else(|_| {
+            let id = BevId { core: self.core, key };
+            self.stats.handler_panics += 1;
+            tracing::error!(bev = %id, "a filter panicked; its stack is cut");
+            upper.close_now();
+            0
+        })
+    }
+}
