@@ -3,7 +3,7 @@
 //! Each test owns one child process on a free port, waits for the line that says it listens, and
 //! ends it by SIGTERM, which must drain and succeed. Waits are bounded by the socket timeouts.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -32,6 +32,25 @@ impl Program {
         let rest = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("got {line:?}"));
         let addr = rest.split([',', '\n']).next().expect("an address").to_owned();
         Self { child: Some(child), addr }
+    }
+
+    /// Runs the same program as a client that sends `text`; returns what it prints.
+    fn talk(&self, path: &str, text: &[u8]) -> Vec<u8> {
+        let mut client = Command::new(path)
+            .args(["--connect", &self.addr])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the client starts");
+        let mut stdin = client.stdin.take().expect("stdin is piped");
+        stdin.write_all(text).expect("it takes the text");
+        drop(stdin);
+        let (ended, end) = mpsc::channel();
+        std::thread::spawn(move || ended.send(client.wait_with_output()));
+        let output = end.recv_timeout(PATIENCE).expect("it ends within the bound");
+        let output = output.expect("it can be waited for");
+        assert!(output.status.success(), "ended with {}", output.status);
+        output.stdout
     }
 
     fn connect(&self) -> TcpStream {
@@ -72,6 +91,14 @@ fn echoes(stream: &mut TcpStream, bytes: &[u8]) {
     assert!(back == bytes, "they come back changed");
 }
 
+/// Whether the connection ends within the bound, well or by a reset, whatever comes before.
+fn is_ended(stream: &mut TcpStream) -> bool {
+    match stream.read_to_end(&mut Vec::new()) {
+        Ok(_) => true,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    }
+}
+
 #[test]
 fn echo_sends_back_what_it_gets_and_drains() {
     let program = Program::start(env!("CARGO_BIN_EXE_echo"), &["--cores", "2"]);
@@ -91,5 +118,33 @@ fn rate_limited_echoes_at_its_limit() {
     // The burst is 64 KiB; the rest comes at the rate, so this cannot be quick.
     echoes(&mut stream, &vec![1; 165_536]);
     assert!(begun.elapsed() > Duration::from_millis(250), "it took {:?}", begun.elapsed());
+    program.end();
+}
+
+#[test]
+fn deflate_brings_back_what_it_compressed() {
+    let path = env!("CARGO_BIN_EXE_deflate");
+    let program = Program::start(path, &[]);
+    let text: Vec<u8> = (0..100_000_u32).flat_map(|i| (i / 7).to_be_bytes()).collect();
+    assert!(program.talk(path, &text) == text, "it comes back changed");
+    // One who does not speak the protocol is thrown out.
+    let mut stream = program.connect();
+    stream.write_all(b"GET / HTTP/1.0").expect("it takes bytes");
+    assert!(is_ended(&mut stream));
+    program.end();
+}
+
+#[test]
+fn framing_answers_each_message_and_refuses_long_ones() {
+    let path = env!("CARGO_BIN_EXE_framing");
+    let program = Program::start(path, &["--longest", "1000"]);
+    assert_eq!(program.talk(path, b"one\ntwo, last"), b"ONE\nTWO, LAST\n");
+    let mut stream = program.connect();
+    stream.write_all(b"\0\0\0\x02hi").expect("it takes bytes");
+    let mut answer = [0; 6];
+    stream.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"\0\0\0\x02HI");
+    stream.write_all(&1001_u32.to_be_bytes()).expect("it takes bytes");
+    assert!(is_ended(&mut stream), "too long");
     program.end();
 }
