@@ -261,25 +261,50 @@ fn an_error_is_told_once_after_what_was_made_before_it() {
 
 #[test]
 fn the_end_comes_after_the_last_byte_and_finishes_the_filter() {
-    let (mut stack, calls) = probe(|src: &mut Buffer, dst: &mut Buffer, mode| {
-        if mode == FlushMode::Finished && src.is_empty() && dst.len() < 6 {
-            dst.add(b"!");
-            return FilterResult::NeedMore;
-        }
+    let mut ended = false;
+    let (mut stack, calls) = probe(move |src: &mut Buffer, dst: &mut Buffer, mode| {
         src.move_to(dst, usize::MAX);
+        if mode == FlushMode::Finished && !std::mem::replace(&mut ended, true) {
+            dst.add(b"!");
+        }
         FilterResult::NeedMore
     });
     stack.upper().set_read_watermark(0, 4);
-    stack.arrive(b"hello");
+    stack.arrive(b"hello, world");
     stack.end();
-    assert!(stack.events().is_empty(), "a byte waits for room");
-    stack.upper().buffers().0.clear();
-    stack.upper().handle_callback(Time::ZERO);
-    stack.run();
-    assert_eq!(stack.upper().input().to_vec(), b"o!");
+    let mut got = Vec::new();
+    while got.len() < 12 {
+        assert_eq!(stack.events().len(), 0, "after {} bytes more wait for room", got.len());
+        got.extend(stack.upper().input().to_vec());
+        stack.upper().buffers().0.clear();
+        stack.upper().handle_callback(Time::ZERO);
+        stack.run();
+    }
+    assert_eq!((&got[..], stack.upper().input().to_vec()), (&b"hello, world"[..], b"!".to_vec()));
     let event = only(stack.events());
     assert_eq!((event.flags, event.error.is_none()), (EventFlags::READING | EventFlags::EOF, true));
-    assert_eq!(calls().iter().filter(|call| call.2 == FlushMode::Finished).count(), 1);
+    assert!(calls().iter().any(|call| call.2 == FlushMode::Finished));
+}
+
+#[test]
+fn what_was_refused_counts_again_with_what_follows() {
+    let (mut stack, _) = probe(frames);
+    for (count, sent) in [(3, 0), (2, 4), (3, 8), (1, 8), (3, 12)] {
+        stack.upper().buffers().1.add(&numbers(count));
+        stack.run();
+        assert_eq!(stack.sent().len(), sent);
+    }
+}
+
+#[test]
+fn each_flush_is_worth_a_call() {
+    let (mut stack, calls) = probe(|_, _, _| FilterResult::NeedMore);
+    for direction in Direction::ALL {
+        for mode in [FlushMode::Flush, FlushMode::Flush, FlushMode::Finished] {
+            flush(&mut stack, direction, mode);
+            assert_eq!(calls(), [(0, None, mode)]);
+        }
+    }
 }
 
 #[test]
@@ -316,6 +341,16 @@ fn a_close_finishes_the_filter_and_waits_for_room_below() {
     assert_eq!(stack.sent(), [doubled(&numbers(5)), b"end".to_vec()].concat());
     assert_eq!(stack.upper().drained_until(), Some(Time::from_nanos(7)));
     assert_eq!(calls()[0].2, FlushMode::Finished);
+    // Nothing to write is no reason not to finish.
+    let (mut stack, _) = probe(|_, dst: &mut Buffer, _| {
+        if dst.is_empty() {
+            dst.add(b"end");
+        }
+        FilterResult::NeedMore
+    });
+    stack.upper().close(Time::MAX);
+    stack.run();
+    assert_eq!((stack.sent(), stack.upper().is_closed()), (b"end".to_vec(), true));
     // One that is cut, or finished late, has not drained.
     let (mut stack, _) = probe(double);
     stack.lower().set_max_output(5);

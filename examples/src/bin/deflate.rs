@@ -3,8 +3,8 @@
 //! Teaches: a filter on accepted connections and on one that is made, flushing at the end of a
 //! message, ending a compressed stream while answers still come.
 //! Run it with `cargo run --release --bin deflate`, then in a second terminal
-//! `cargo run --release --bin deflate -- --connect 127.0.0.1:7779 < README.md`: the text comes back,
-//! and a line on the standard error says how few bytes that took each way.
+//! `cargo run --release --bin deflate -- --connect 127.0.0.1:7779 < README.md`: the text comes
+//! back, and a line on the standard error says how few bytes that took each way.
 
 #![forbid(unsafe_code)]
 
