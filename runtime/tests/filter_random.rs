@@ -1,8 +1,9 @@
 //! Stacks of filters under random schedules: whatever is limited, marked, switched, flushed, cut or
 //! broken, bytes come out in order and once, or the stream ends; and nothing is left behind.
 //!
-//! Owns a model that knows what was sent and got. Both ends carry the same filters, so that what goes
-//! into one stack must come out of the other. Every run follows from its seed, which a failure names.
+//! Owns a model that knows what was sent and got. Both ends carry the same filters, so that what
+//! goes into one stack must come out of the other. Every run follows from its seed, which a failure
+//! names.
 
 mod rig;
 
