@@ -4,7 +4,7 @@
 //! system calls, of which a real core makes one for some five hundred messages. Time is CPU time of
 //! the measuring thread, so that other programs disturb it little.
 //!
-//! `64_bytes` are answered from end to end; of `64_kib` the handler of one end gives out the next
+//! `64_bytes` are answered from end to end, `64_bytes_filtered` through a filter over one of them; of `64_kib` the handler of one end gives out the next
 //! when the last has gone, by reference or as a copy, and that of the other takes it: dropped where
 //! it came by reference, else copied out, as tokio's does both ways.
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use rustix::time::{ClockId, clock_gettime};
 use sluicegate::sim::Simulation;
-use sluicegate::{BevId, BevMut, Context, Direction, Handler, PairOptions};
+use sluicegate::{BevId, BevMut, Context, Direction, FilterOptions, Handler, PairOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 use tokio::runtime::Builder;
 
@@ -93,6 +93,15 @@ impl Pair {
         Self { sim, first, left, start: |end| end.output().add(&[7; SMALL]) }
     }
 
+    /// As [`answering`](Self::answering), with a filter over one end that changes nothing: each
+    /// message passes it once, on the way down or on the way up.
+    fn filtered() -> Self {
+        let mut pair = Self::answering();
+        let top = pair.sim.core().filter(pair.first, (), FilterOptions::new());
+        pair.first = top.expect("the end is open");
+        pair
+    }
+
     fn giving(copies: bool) -> Self {
         let (mut sim, left) = (Simulation::new(1), Rc::new(Cell::new(0)));
         let give = Give { left: left.clone(), page: Arc::from([7; LARGE]), copies };
@@ -156,6 +165,10 @@ async fn tokio_giving(messages: u64) {
 fn pairs(criterion: &mut Criterion) {
     let mut pair = Pair::answering();
     criterion.bench_function("pair/64_bytes", |bencher| {
+        bencher.iter_custom(|count| cpu_time(|| pair.run(count)));
+    });
+    let mut pair = Pair::filtered();
+    criterion.bench_function("pair/64_bytes_filtered", |bencher| {
         bencher.iter_custom(|count| cpu_time(|| pair.run(count)));
     });
     for (name, copies) in [("pair/64_kib_by_reference", false), ("pair/64_kib_by_copy", true)] {

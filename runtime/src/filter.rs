@@ -17,11 +17,12 @@ use crate::id::BevId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterOptions {
     pub(crate) close_underlying: bool,
+    pub(crate) tell_flushed: bool,
 }
 
 impl Default for FilterOptions {
     fn default() -> Self {
-        Self { close_underlying: true }
+        Self { close_underlying: true, tell_flushed: false }
     }
 }
 
@@ -37,6 +38,16 @@ impl FilterOptions {
     #[must_use]
     pub fn close_underlying(mut self, on: bool) -> Self {
         self.close_underlying = on;
+        self
+    }
+
+    /// Whether the handler gets a [`FLUSHED`](crate::EventFlags::FLUSHED) event each time
+    /// everything it put out has left every layer. Default false.
+    ///
+    /// It comes once a burst of output at most, and on a busy connection with nearly every message.
+    #[must_use]
+    pub fn tell_flushed(mut self, on: bool) -> Self {
+        self.tell_flushed = on;
         self
     }
 }

@@ -358,7 +358,10 @@ fn a_filter_that_panics_cuts_its_stack_and_nothing_else() {
 fn all_flushed_is_told_on_top_when_every_layer_is_empty() {
     let mut sim = Simulation::new(16);
     let Over { top, far, .. } = over_pair(&mut sim, Swap);
-    let second = sim.core().filter(top.id, Swap, FilterOptions::new()).expect("it is open");
+    let second = sim
+        .core()
+        .filter(top.id, Swap, FilterOptions::new().tell_flushed(true))
+        .expect("it is open");
     far.log.borrow_mut().keeps = true;
     far.bev(&mut sim).set_read_watermark(0, 10);
     let flushed = || top.log.borrow().flushed;

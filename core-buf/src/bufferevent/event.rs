@@ -29,7 +29,8 @@ bitflags! {
         const TIMEOUT = 1 << 4;
         /// A connection that was asked for has been made.
         const CONNECTED = 1 << 5;
-        /// Everything that was put out has left this stream and all below it; only stacks tell it.
+        /// Everything that was put out has left this stream and all below it; only stacks tell it,
+        /// and only where it is asked for.
         const FLUSHED = 1 << 6;
     }
 }
@@ -60,6 +61,8 @@ pub enum Callback {
 pub(super) struct Pending {
     read: bool,
     write: bool,
+    /// Nobody wants to know when the output drains.
+    mutes_writes: bool,
     flags: EventFlags,
     error: Option<io::Error>,
 }
@@ -70,7 +73,13 @@ impl Pending {
     }
 
     pub(super) fn write(&mut self) {
-        self.write = true;
+        self.write = !self.mutes_writes;
+    }
+
+    /// Makes no more write callbacks pending, or lets them be again.
+    pub(super) fn mute_writes(&mut self, on: bool) {
+        self.mutes_writes = on;
+        self.write &= !on;
     }
 
     /// Adds an event; of several errors the first is kept.
@@ -82,7 +91,7 @@ impl Pending {
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { mutes_writes: self.mutes_writes, ..Self::default() };
     }
 
     pub(super) fn is_empty(&self) -> bool {

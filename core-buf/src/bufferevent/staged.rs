@@ -36,6 +36,8 @@ pub(super) struct Staged {
     ended: Option<Event>,
     /// Something was passed below since all layers were last empty.
     unflushed: bool,
+    /// Whether it matters when all layers are empty again.
+    tells_flushed: bool,
     linger_until: Option<Time>,
     drained: bool,
 }
@@ -221,11 +223,12 @@ impl Bufferevent {
         self.ready.set(Readiness::WRITABLE, writable);
         let is_empty = staged.backlog == 0 && self.output.is_empty();
         let flushed = staged.unflushed && is_empty && lower.is_flushed();
-        if flushed {
-            staged.unflushed = false;
+        let told = flushed && staged.tells_flushed;
+        staged.unflushed &= !flushed;
+        if told {
             self.trigger(EventFlags::FLUSHED, None);
         }
-        ((writable && !was_writable) || flushed, rests != was)
+        ((writable && !was_writable) || told, rests != was)
     }
 
     // ---- what to do next ----
@@ -278,9 +281,23 @@ impl Bufferevent {
         };
     }
 
+    /// Asks for a [`FLUSHED`](EventFlags::FLUSHED) event whenever everything has left this stream
+    /// and all below it.
+    pub fn tell_flushed(&mut self) {
+        if let Some(staged) = &mut self.staged {
+            staged.tells_flushed = true;
+        }
+    }
+
+    /// A stage stands over this stream: nobody asks when its output has drained.
+    pub fn enter_stage(&mut self) {
+        self.pending.mute_writes(true);
+    }
+
     /// Takes away what a stage over this stream has made it wait for: there is none any more.
     pub fn leave_stage(&mut self, now: Time) {
         self.suspended.lift(Direction::Read, Suspend::STAGE);
+        self.pending.mute_writes(false);
         if !self.input.is_empty() {
             self.pending.read();
         }

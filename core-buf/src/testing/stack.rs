@@ -71,9 +71,12 @@ impl Stack {
         let now = Time::ZERO;
         let mut lower = Bufferevent::in_memory(now);
         lower.set_max_single(Direction::Read, crate::DEFAULT_MAX_SINGLE);
+        let mut upper = Bufferevent::over_stage(now);
+        upper.tell_flushed();
+        lower.enter_stage();
         Self {
             now,
-            upper: Bufferevent::over_stage(now),
+            upper,
             lower,
             stage: Box::new(stage),
             arriving: Buffer::new(),

@@ -15,7 +15,7 @@ use crate::handler::Handler;
 use crate::id::Key;
 
 /// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
-pub(super) const CALLBACKS_PER_VISIT: usize = 4;
+const CALLBACKS_PER_VISIT: usize = 4;
 
 /// What a handler is called for.
 enum Call {

@@ -44,13 +44,14 @@ impl Core {
             match &mut entry.occupant {
                 Occupant::Listener(_) => self.accept(key),
                 Occupant::Stream(stream) => match stream.transport.lower() {
-                    Some(lower) => self.step(key, lower, &Direction::ALL),
+                    Some(lower) => self.step(key, lower),
                     None => {
                         if stream.read_turn != seam.turn {
                             seam.operate(key, stream, None, Direction::Read);
                         }
                         seam.operate(key, stream, None, Direction::Write);
-                        self.update(key);
+                        let above = stream.above.filter(|_| stream.bev.has_callbacks());
+                        self.tell(key, above);
                     }
                 },
                 Occupant::None => {}
@@ -60,29 +61,26 @@ impl Core {
 
     /// Writes what callbacks have put out, of every slot that stood in the queue when it began.
     pub(super) fn run_flush(&mut self) {
-        let mut visits = self.flush.len();
-        while visits > 0
-            && let Some(slot) = self.flush.pop_front()
-        {
-            visits -= 1;
-            let (slots, mut seam) = self.split();
-            let entry = slots.at_mut(slot);
+        for _ in 0..self.flush.len() {
+            let Some(slot) = self.flush.pop_front() else { break };
+            let entry = self.slots.at_mut(slot);
             entry.queued.flush = false;
             let key = entry.key(slot);
             let Occupant::Stream(stream) = &mut entry.occupant else { continue };
             match stream.transport.lower() {
-                Some(lower) => {
-                    self.step(key, lower, &[Direction::Write]);
-                    // What it has put out below is written in the same visit.
-                    visits += 1;
-                }
-                None => {
-                    seam.operate(key, stream, None, Direction::Write);
-                    if let Some(wake) = self.look(key) {
-                        self.hand_on(wake);
-                    }
-                }
+                Some(lower) => self.write_down(key, lower),
+                None => self.write_out(key),
             }
+        }
+    }
+
+    /// Writes what a stream puts out that has none below it.
+    pub(super) fn write_out(&mut self, key: Key) {
+        let (slots, mut seam) = self.split();
+        let Some(stream) = slots.stream(key) else { return };
+        seam.operate(key, stream, None, Direction::Write);
+        if let Some(wake) = self.look(key) {
+            self.hand_on(wake);
         }
     }
 
@@ -93,7 +91,16 @@ impl Core {
         let Some(stream) = slots.stream(key) else { return };
         stream.bev.handle_ready(readiness);
         seam.operate(key, stream, None, Direction::Read);
-        self.update(key);
+        let above = stream.above.filter(|_| stream.bev.has_callbacks());
+        self.tell(key, above);
+    }
+
+    /// A stream has been read: its news go to the one above it at once, or to its handler later.
+    fn tell(&mut self, key: Key, above: Option<Key>) {
+        match above {
+            Some(above) => self.climb(key, above),
+            None => self.update(key),
+        }
     }
 
     /// Serves the members of every group that has tokens for them now.

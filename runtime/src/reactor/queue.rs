@@ -51,6 +51,16 @@ impl Core {
 
     /// As [`update`](Self::update), but leaves it to the caller to wake another stream.
     pub(super) fn look(&mut self, key: Key) -> Option<Wake> {
+        let (wake, in_stack) = self.look_apart(key)?;
+        if in_stack {
+            self.square(key);
+        }
+        wake
+    }
+
+    /// As [`look`](Self::look), but leaves its neighbours in a stack alone; says if it has any.
+    #[inline]
+    pub(super) fn look_apart(&mut self, key: Key) -> Option<(Option<Wake>, bool)> {
         let turn = self.turn;
         let slot = self.slots.find(key)?;
         let Occupant::Stream(stream) = &mut slot.occupant else { return None };
@@ -63,7 +73,7 @@ impl Core {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
             }
-            return wake;
+            return Some((wake, false));
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
@@ -94,10 +104,7 @@ impl Core {
         if stream.bev.has_callbacks() || stream.tell_drain {
             self.enqueue_callbacks(key.slot);
         }
-        if in_stack {
-            self.square(key);
-        }
-        wake
+        Some((wake, in_stack))
     }
 
     pub(crate) fn occupy(

@@ -17,7 +17,6 @@ use core_buf::{
 use groups::{Direction, Time};
 
 use super::Core;
-use super::dispatch::CALLBACKS_PER_VISIT;
 use super::io::Seam;
 use crate::filter::{FilterOptions, StackError, TakenByFilter};
 use crate::handler::Handler;
@@ -103,11 +102,23 @@ impl Core {
         let over =
             Over { stage, lower, close_underlying: options.close_underlying, released: false };
         let bev = Bufferevent::over_stage(now);
+        if options.tell_flushed {
+            // Those below have to note it as well, though they tell nobody.
+            let mut next = Some(lower);
+            while let Some(stream) = next.and_then(|key| self.slots.stream(key)) {
+                stream.bev.tell_flushed();
+                next = stream.transport.lower();
+            }
+        }
         self.occupy(key, bev, None, Transport::Stage(Box::new(over)), None);
         if let Some((upper, under)) = self.slots.two_streams(key, lower) {
             upper.handler = under.handler.take();
             upper.tell_drain = std::mem::take(&mut under.tell_drain);
             under.above = Some(key);
+            under.bev.enter_stage();
+            if options.tell_flushed {
+                upper.bev.tell_flushed();
+            }
             for direction in Direction::ALL {
                 under.bev.enable(now, direction);
             }
@@ -154,11 +165,11 @@ impl Core {
         }
     }
 
-    /// Moves bytes through the stage between a stream and the one below it.
-    pub(super) fn step(&mut self, key: Key, lower: Key, directions: &[Direction]) {
+    /// Moves bytes both ways through the stage between a stream and the one below it.
+    pub(super) fn step(&mut self, key: Key, lower: Key) {
         let (slots, mut seam) = self.split();
         if let Some((upper, under)) = slots.two_streams(key, lower) {
-            for &direction in directions {
+            for direction in Direction::ALL {
                 seam.operate(key, upper, Some(&mut *under), direction);
             }
         }
@@ -167,23 +178,48 @@ impl Core {
 
     /// A step was made or may be due: both streams are looked at, and flushes go on.
     pub(super) fn handle_step(&mut self, key: Key) {
-        let Some(stream) = self.slots.stream(key) else { return };
-        let (lower, above) = (stream.transport.lower(), stream.above);
-        if let Some(lower) = lower {
-            let flushes = Direction::ALL.map(|direction| stream.bev.poll_flush(direction));
+        let Some(stream) = self.slots.look(key) else { return };
+        if let Some(lower) = stream.transport.lower() {
+            self.pass_flushes(key, lower);
             self.update(lower);
-            if let Some(Flush { mode, .. }) = flushes[Direction::Write.index()] {
-                // An end of a pair that has lost the other has told so itself.
-                let _told = self.flush(lower, Direction::Write, mode);
-            }
-            if let (Some(Flush { mode, further: 1.. }), Some(above)) =
-                (flushes[Direction::Read.index()], above)
-            {
-                let further = flushes[Direction::Read.index()].map_or(0, |flush| flush.further - 1);
-                self.flush_stage(above, Direction::Read, Flush { mode, further });
-            }
         }
         self.update(key);
+    }
+
+    /// Writes what a stream puts out through its stage, and on to where it leaves the stack.
+    pub(super) fn write_down(&mut self, key: Key, lower: Key) {
+        let (slots, mut seam) = self.split();
+        let Some((upper, under)) = slots.two_streams(key, lower) else { return };
+        seam.operate(key, upper, Some(&mut *under), Direction::Write);
+        let (above, below) = (upper.above, under.transport.lower());
+        let waits = under.transport.is_socket();
+        self.pass_flushes(key, lower);
+        match below {
+            Some(below) => self.write_down(lower, below),
+            // Its turn comes with the other sockets.
+            None if waits => self.update(lower),
+            None => self.write_out(lower),
+        }
+        self.look_apart(key);
+        if let Some(above) = above {
+            self.square_pair(above, key);
+        }
+    }
+
+    /// Flushes that have passed a stream go on to the next.
+    fn pass_flushes(&mut self, key: Key, lower: Key) {
+        let Some(stream) = self.slots.stream(key) else { return };
+        let above = stream.above;
+        if let Some(Flush { mode, .. }) = stream.bev.poll_flush(Direction::Write) {
+            // An end of a pair that has lost the other has told so itself.
+            let _told = self.flush(lower, Direction::Write, mode);
+        }
+        let Some(stream) = self.slots.stream(key) else { return };
+        if let Some(Flush { mode, further }) = stream.bev.poll_flush(Direction::Read)
+            && let (Some(above), Some(further)) = (above, further.checked_sub(1))
+        {
+            self.flush_stage(above, Direction::Read, Flush { mode, further });
+        }
     }
 
     fn flush_stage(&mut self, key: Key, direction: Direction, flush: Flush) {
@@ -233,40 +269,61 @@ impl Core {
         self.flush_stage(lowest, direction, Flush { mode, further });
     }
 
-    /// Tells the stream above what this one would have told its handler.
+    /// Tells the stream above what this one would have told its handler, and lets it read.
     pub(super) fn climb(&mut self, key: Key, above: Key) {
         let now = self.now;
-        for _ in 0..CALLBACKS_PER_VISIT {
-            let Some((upper, under)) = self.slots.two_streams(above, key) else { return };
-            under.tell_drain = false;
-            let event = match under.bev.poll_callback() {
-                None => break,
-                Some(Callback::Read) => None,
-                Some(Callback::Write) => continue,
-                Some(Callback::Event(event)) => Some(event),
+        let (slots, mut seam) = self.split();
+        let Some((upper, under)) = slots.two_streams(above, key) else { return };
+        under.tell_drain = false;
+        while let Some(callback) = under.bev.poll_callback() {
+            let event = match callback {
+                Callback::Read => None,
+                Callback::Write => continue,
+                Callback::Event(event) => Some(event),
             };
             upper.bev.handle_below(now, event, &under.bev);
         }
-        self.step(above, key, &[Direction::Read]);
+        seam.operate(above, upper, Some(&mut *under), Direction::Read);
+        upper.bev.sync_below(now, &mut under.bev);
+        let next = upper.above.filter(|_| upper.bev.has_callbacks());
+        let (over, below) = (upper.above, under.transport.lower());
+        self.pass_flushes(above, key);
+        if let Some((Some(wake), _)) = self.look_apart(key) {
+            self.wake(wake);
+        }
+        if let Some(below) = below {
+            self.square_pair(key, below);
+        }
+        match (next, over) {
+            (Some(next), _) => self.climb(above, next),
+            (None, Some(_)) => self.update(above),
+            (None, None) => _ = self.look_apart(above),
+        }
     }
 
-    /// Squares a stream with its neighbours, and looks again at those for which that changed
-    /// something.
+    /// Squares a stream with its neighbours.
     pub(super) fn square(&mut self, key: Key) {
-        let now = self.now;
         let Some(stream) = self.slots.look(key) else { return };
-        let below = stream.transport.lower().map(|lower| (key, lower));
-        let over = stream.above.map(|above| (above, key));
-        for (upper, lower) in [below, over].into_iter().flatten() {
-            let Some((up, low)) = self.slots.two_streams(upper, lower) else { continue };
-            let (look_up, look_low) = up.bev.sync_below(now, &mut low.bev);
-            // Each depends on the other stream alone, so looking again ends.
-            if look_up {
-                self.update(upper);
-            }
-            if look_low {
-                self.update(lower);
-            }
+        let (lower, above) = (stream.transport.lower(), stream.above);
+        if let Some(lower) = lower {
+            self.square_pair(key, lower);
+        }
+        if let Some(above) = above {
+            self.square_pair(above, key);
+        }
+    }
+
+    /// Squares two neighbours, and looks again at those for which that changed something.
+    fn square_pair(&mut self, upper: Key, lower: Key) {
+        let now = self.now;
+        let Some((up, low)) = self.slots.two_streams(upper, lower) else { return };
+        let (look_up, look_low) = up.bev.sync_below(now, &mut low.bev);
+        // Each depends on the other stream alone, so looking again ends.
+        if look_up {
+            self.update(upper);
+        }
+        if look_low {
+            self.update(lower);
         }
     }
 
