@@ -4,9 +4,10 @@
 //! system calls, of which a real core makes one for some five hundred messages. Time is CPU time of
 //! the measuring thread, so that other programs disturb it little.
 //!
-//! `64_bytes` are answered from end to end, `64_bytes_filtered` through a filter over one of them; of `64_kib` the handler of one end gives out the next
-//! when the last has gone, by reference or as a copy, and that of the other takes it: dropped where
-//! it came by reference, else copied out, as tokio's does both ways.
+//! `64_bytes` are answered from end to end, `64_bytes_filtered` through a filter over one of them;
+//! of `64_kib` the handler of one end gives out the next when the last has gone, by reference or as
+//! a copy, and that of the other takes it: dropped where it came by reference, else copied out, as
+//! tokio's does both ways.
 
 use std::cell::Cell;
 use std::rc::Rc;

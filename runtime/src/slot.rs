@@ -89,6 +89,14 @@ pub(crate) struct Stream {
     pub(crate) tell_drain: bool,
 }
 
+impl Stream {
+    /// Whether its handler stands here, and not above or below.
+    pub(crate) fn keeps_handler(&self) -> bool {
+        let released = matches!(&self.transport, Transport::Stage(over) if over.released);
+        self.above.is_none() && !released
+    }
+}
+
 /// One listener.
 pub(crate) struct Listener {
     pub(crate) id: ListenerId,

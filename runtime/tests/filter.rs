@@ -12,7 +12,7 @@ use rig::filter::{
 use rig::log::Log;
 use rig::pattern;
 use rig::sim::{LIMIT, World, ms, per_tick};
-use sluicegate::sim::Simulation;
+use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{
     Buffer, Context, Direction, EventFlags, Filter, FilterError, FilterOptions, FilterResult,
     FlushMode, Handler, PairOptions, Shutdown, StackError, Suspend, TakenByFilter,
@@ -213,6 +213,34 @@ fn a_close_that_lingers_too_long_and_one_now_cut_the_stack() {
         sim.run_for(ms(3));
         assert_eq!((filters(&mut sim), sim.core().stats().pair_ends), (0, 1));
         assert_eq!(sim.core().stats().timers, 0);
+    }
+}
+
+#[test]
+fn room_below_lets_output_through_to_a_socket_and_a_cut_resets_it() {
+    for cuts in [false, true] {
+        let mut sim = Simulation::with_faults(20, Faults::none());
+        let (top, peer) = over_socket(&mut sim, 2);
+        let bytes = pattern(3_000_000);
+        let mut bev = sim.core().get(top).expect("it is open");
+        bev.output().add(&bytes);
+        drop(bev);
+        sim.run_for(ms(50));
+        let mut bev = sim.core().get(top).expect("it is open");
+        if cuts {
+            bev.close_now();
+        } else {
+            bev.close();
+        }
+        drop(bev);
+        let mut got = Vec::new();
+        sim.run_until(LIMIT, |sim| {
+            got.extend(sim.read(peer));
+            sim.is_eof(peer) || sim.is_reset(peer)
+        });
+        assert_eq!(sim.is_reset(peer), cuts, "after {} bytes", got.len());
+        assert!(bytes.starts_with(&got) && (cuts || got.len() == bytes.len()));
+        assert_eq!(sim.core().stats().connections, 0);
     }
 }
 

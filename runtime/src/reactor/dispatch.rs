@@ -13,6 +13,7 @@ use super::Core;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::Key;
+use crate::slot::Stream;
 
 /// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
 const CALLBACKS_PER_VISIT: usize = 4;
@@ -51,8 +52,12 @@ impl Core {
             let Some(handler) = stream.handler.take() else { return };
             self.stats.callbacks += 1;
             let handler = self.call(key, handler, call);
-            let replaced = self.put_back(key, handler);
             let now = self.now;
+            let replaced = match self.slots.stream(key) {
+                Some(stream) if stream.keeps_handler() => seat(stream, handler),
+                Some(_) => self.put_back(key, handler),
+                None => return,
+            };
             let Some(stream) = self.slots.stream(key) else { return };
             stream.bev.handle_callback(now);
             let more = stream.bev.has_callbacks() || stream.tell_drain;
@@ -71,16 +76,9 @@ impl Core {
     ) -> Option<Box<dyn Handler>> {
         let home = self.home(key);
         let Some(stream) = self.slots.stream(home) else { return handler };
-        match handler {
-            // One that was set meanwhile stays.
-            Some(handler) if stream.handler.is_some() => Some(handler),
-            Some(handler) => stream.handler.replace(handler),
-            None => {
-                stream.bev.close_now();
-                self.update(home);
-                None
-            }
-        }
+        let replaced = seat(stream, handler);
+        self.update(home);
+        replaced
     }
 
     /// Calls a handler; gives it back unless it panicked.
@@ -132,5 +130,19 @@ impl Core {
     pub(super) fn count_panic(&mut self, id: crate::id::BevId) {
         self.stats.handler_panics += 1;
         tracing::error!(bev = %id, "a handler panicked; its connection is closed");
+    }
+}
+
+/// Gives a stream its handler back, or closes it if that has panicked; returns one that is not
+/// needed.
+fn seat(stream: &mut Stream, handler: Option<Box<dyn Handler>>) -> Option<Box<dyn Handler>> {
+    match handler {
+        // One that was set meanwhile stays.
+        Some(handler) if stream.handler.is_some() => Some(handler),
+        Some(handler) => stream.handler.replace(handler),
+        None => {
+            stream.bev.close_now();
+            None
+        }
     }
 }
