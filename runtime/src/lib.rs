@@ -37,6 +37,7 @@ mod context;
 mod descriptor;
 mod driver;
 mod error;
+mod file;
 mod filter;
 mod group;
 mod handle;
@@ -58,7 +59,8 @@ mod timer;
 mod wire;
 
 pub use core_buf::{
-    Buffer, Event, EventFlags, Filter, FilterError, FilterResult, FlushMode, Suspend,
+    Buffer, Eol, Event, EventFlags, Filter, FilterError, FilterResult, FlushMode, Source,
+    SourceError, Suspend,
 };
 pub use groups::{
     ConfigError, Direction, GroupId, GroupStats, Limit, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate,
@@ -72,6 +74,7 @@ pub use clock::Clock;
 pub use context::{Context, Input, Output};
 pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use error::{BuildError, Error, Result};
+pub use file::File;
 pub use filter::{FilterOptions, StackError, TakenByFilter};
 pub use group::{Group, GroupBuilder};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};

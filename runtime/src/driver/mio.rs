@@ -9,6 +9,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use groups::Time;
 use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use rustix::io::Errno;
 use socket2::SockRef;
 
 use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
@@ -179,6 +181,24 @@ impl Driver for MioDriver {
             [one] => stream.write(one),
             many => stream.write_vectored(many),
         }
+    }
+
+    fn send_file(
+        &mut self,
+        key: Key,
+        file: BorrowedFd<'_>,
+        mut offset: u64,
+        count: usize,
+    ) -> io::Result<usize> {
+        self.calls.writes += 1;
+        let sent = rustix::fs::sendfile(self.stream(key)?, file, Some(&mut offset), count);
+        sent.map_err(|error| match error {
+            // Not a file of a kind that the kernel copies from, or further on than it counts.
+            Errno::INVAL | Errno::NOSYS | Errno::OVERFLOW | Errno::SPIPE => {
+                io::ErrorKind::Unsupported.into()
+            }
+            error => error.into(),
+        })
     }
 
     fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {

@@ -13,6 +13,7 @@ mod mio;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,6 +120,19 @@ pub(crate) trait Driver: Send + fmt::Debug {
     /// # Errors
     /// Those of the system call.
     fn writev(&mut self, key: Key, from: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Sends `count` bytes of a file from `offset` on, without reading them; 0 at its end.
+    ///
+    /// # Errors
+    /// `Unsupported` where this file cannot be sent so: read it and write. Else those of the system
+    /// call.
+    fn send_file(
+        &mut self,
+        key: Key,
+        file: BorrowedFd<'_>,
+        offset: u64,
+        count: usize,
+    ) -> io::Result<usize>;
 
     /// Takes the pending error of a stream: how a connection attempt ended.
     ///

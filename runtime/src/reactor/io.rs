@@ -7,7 +7,8 @@
 use std::io::{self, IoSlice};
 
 use core_buf::{
-    Allowance, Buffer, Landing, Membership, Permit, ReadOutcome, Readiness, WriteOutcome,
+    Allowance, Buffer, Bufferevent, Landing, Membership, Permit, ReadOutcome, Readiness,
+    WriteOutcome,
 };
 use groups::{Direction, Time};
 
@@ -251,6 +252,10 @@ impl Seam<'_> {
     ) -> usize {
         if let Transport::Stage(over) = &mut stream.transport {
             let Some(lower) = lower else { return 0 };
+            // A filter has to see all of its output: it may need more than any part of it.
+            if direction == Direction::Write && !load(self.now, &mut stream.bev, usize::MAX) {
+                return 0;
+            }
             return self.step(key, &mut stream.bev, over, &mut lower.bev, direction, limit);
         }
         match direction {
@@ -276,6 +281,9 @@ impl Seam<'_> {
     fn write(&mut self, key: Key, stream: &mut Stream, limit: usize) -> usize {
         let bev = &mut stream.bev;
         if let Transport::Pair(plug) = stream.transport {
+            if !load(self.now, bev, limit) {
+                return 0;
+            }
             return self.wires.write(self.now, plug, bev, limit);
         }
         if stream.write_turn != self.turn {
@@ -283,7 +291,7 @@ impl Seam<'_> {
             stream.writes = 0;
         }
         stream.writes += 1;
-        let (outcome, asked) = write(self.driver, key, bev.output(), limit);
+        let (outcome, asked) = write(self.driver, key, bev.buffers().1, limit);
         let used = if let WriteOutcome::Bytes(count) = outcome { count } else { 0 };
         bev.handle_write(self.now, outcome, asked);
         self.stats.bytes_out += used as u64;
@@ -322,25 +330,68 @@ fn read(driver: &mut dyn Driver, key: Key, space: &mut [u8]) -> ReadOutcome {
 fn write(
     driver: &mut dyn Driver,
     key: Key,
-    output: &Buffer,
+    output: &mut Buffer,
     limit: usize,
 ) -> (WriteOutcome, usize) {
     let limit = limit.min(output.len());
     let first = output.first();
     // Most output is one segment: no list to fill.
-    let (result, asked) = if first.len() >= limit {
-        (driver.writev(key, &[IoSlice::new(&first[..limit])]), limit)
-    } else {
-        let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-        let count = output.io_slices(limit, &mut slices);
-        let asked = slices[..count].iter().map(|slice| slice.len()).sum();
-        (driver.writev(key, &slices[..count]), asked)
-    };
-    let outcome = match result {
+    if first.len() >= limit {
+        return (outcome(driver.writev(key, &[IoSlice::new(&first[..limit])])), limit);
+    }
+    if first.is_empty() {
+        return write_source(driver, key, output, limit);
+    }
+    let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+    let count = output.io_slices(limit, &mut slices);
+    let asked = slices[..count].iter().map(|slice| slice.len()).sum();
+    (outcome(driver.writev(key, &slices[..count])), asked)
+}
+
+/// Writes from the source at the front of an output: by the kernel if it can, else through memory.
+#[cold]
+fn write_source(
+    driver: &mut dyn Driver,
+    key: Key,
+    output: &mut Buffer,
+    limit: usize,
+) -> (WriteOutcome, usize) {
+    let Some(source) = output.front_source() else { return (WriteOutcome::Bytes(0), 0) };
+    let count = limit.min(source.len());
+    if let Some((file, offset)) = source.file() {
+        match driver.send_file(key, file, offset, count) {
+            // The file is shorter than it was: reading says so, with where it ended.
+            Ok(0) => {}
+            // Fewer than asked for need not mean that the socket is full.
+            Ok(sent) => return (WriteOutcome::Bytes(sent), sent),
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+            Err(error) => return (outcome(Err(error)), count),
+        }
+    }
+    let loaded = output.load(count);
+    match loaded {
+        Err(error) if output.first().is_empty() => (WriteOutcome::Failed(error.into()), count),
+        // What could be read before it failed goes first.
+        _ => write(driver, key, output, count.min(output.loaded())),
+    }
+}
+
+fn outcome(result: io::Result<usize>) -> WriteOutcome {
+    match result {
         Ok(count) => WriteOutcome::Bytes(count),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => WriteOutcome::WouldBlock,
         Err(error) if error.kind() == io::ErrorKind::Interrupted => WriteOutcome::Interrupted,
         Err(error) => WriteOutcome::Failed(error),
-    };
-    (outcome, asked)
+    }
+}
+
+/// Brings what is to be moved in memory there; `false` if that failed, which ends the direction.
+fn load(now: Time, bev: &mut Bufferevent, count: usize) -> bool {
+    match bev.buffers().1.load(count) {
+        Ok(()) => true,
+        Err(error) => {
+            bev.handle_write(now, WriteOutcome::Failed(error.into()), count);
+            false
+        }
+    }
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -181,6 +182,10 @@ impl Driver for SimDriver {
         let bytes = from.iter().map(|piece| &**piece).collect::<Vec<_>>().concat();
         let Transfer { mut network, end, most } = self.begin(key, bytes.len(), shortness)?;
         network.write(end, &bytes[..most])
+    }
+
+    fn send_file(&mut self, _: Key, _: BorrowedFd<'_>, _: u64, _: usize) -> io::Result<usize> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {

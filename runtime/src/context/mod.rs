@@ -1,14 +1,15 @@
 //! What a handler sees while it is called.
 //!
-//! Owns nothing: a [`Context`] lends the core for the time of one call. [`Input`] only consumes and
-//! [`Output`] only appends, which is libevent's freezing of buffers, in types.
+//! Owns nothing: a [`Context`] lends the core for the time of one call.
+
+mod views;
 
 use std::fmt;
-use std::sync::Arc;
 
-use core_buf::{Buffer, Filter};
+use core_buf::Filter;
 use groups::Time;
 
+pub use self::views::{Input, Output};
 use crate::bev::{BevMut, Two};
 use crate::filter::{FilterOptions, StackError};
 use crate::handler::Handler;
@@ -39,7 +40,7 @@ impl<'a> Context<'a> {
     /// Both buffers of this connection, the input first.
     pub fn buffers(&mut self) -> (Input<'_>, Output<'_>) {
         let (input, output) = self.stream().bev.buffers();
-        (Input(input), Output(output))
+        (Input::new(input), Output::new(output))
     }
 
     /// This connection.
@@ -133,95 +134,5 @@ impl<'a> Context<'a> {
 impl fmt::Debug for Context<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("id", &self.id()).finish_non_exhaustive()
-    }
-}
-
-/// The bytes that have arrived; they can be looked at and consumed.
-#[derive(Debug)]
-pub struct Input<'a>(&'a mut Buffer);
-
-impl<'a> Input<'a> {
-    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
-        Self(buffer)
-    }
-
-    /// Bytes that are there.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether none are there.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// The first contiguous piece; empty only if the whole input is.
-    pub fn first(&self) -> &[u8] {
-        self.0.first()
-    }
-
-    /// Copies bytes out from a position without consuming them; returns how many.
-    pub fn copy_out(&self, offset: usize, out: &mut [u8]) -> usize {
-        self.0.copy_out(offset, out)
-    }
-
-    /// Consumes up to `count` bytes; returns how many.
-    pub fn drain(&mut self, count: usize) -> usize {
-        self.0.drain(count)
-    }
-
-    /// Consumes bytes into `out`; returns how many.
-    pub fn remove(&mut self, out: &mut [u8]) -> usize {
-        self.0.remove(out)
-    }
-
-    /// Moves up to `count` bytes to an output, whole segments by reference; returns how many.
-    pub fn move_to(&mut self, output: &mut Output<'_>, count: usize) -> usize {
-        self.0.move_to(output.0, count)
-    }
-
-    /// Moves up to `count` bytes to a buffer, whole segments by reference; returns how many.
-    pub fn move_to_buffer(&mut self, target: &mut Buffer, count: usize) -> usize {
-        self.0.move_to(target, count)
-    }
-}
-
-/// The bytes that wait to be written; more can be appended.
-#[derive(Debug)]
-pub struct Output<'a>(&'a mut Buffer);
-
-impl<'a> Output<'a> {
-    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
-        Self(buffer)
-    }
-
-    /// Bytes that wait.
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether none wait.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Moves a whole input here: segments, no copy.
-    pub fn append(&mut self, input: &mut Input<'_>) {
-        self.0.append(input.0);
-    }
-
-    /// Moves a whole buffer here: segments, no copy.
-    pub fn append_buffer(&mut self, buffer: &mut Buffer) {
-        self.0.append(buffer);
-    }
-
-    /// Appends a copy of `bytes`.
-    pub fn add(&mut self, bytes: &[u8]) {
-        self.0.add(bytes);
-    }
-
-    /// Appends shared bytes by reference: they are not copied and freed with their last reference.
-    pub fn add_shared(&mut self, bytes: Arc<[u8]>) {
-        self.0.add_shared(bytes);
     }
 }
