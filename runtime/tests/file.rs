@@ -26,8 +26,8 @@ fn file(bytes: &[u8]) -> io::Result<fs::File> {
     Ok(file)
 }
 
-/// Sends a head and a source to whoever connects, tells of events, and closes.
-struct Offer(Arc<dyn Source>, Sender<Event>);
+/// Tells of events, and closes when everything is written.
+struct Offer(Sender<Event>);
 
 impl Handler for Offer {
     fn on_write(&mut self, cx: &mut Context<'_>) {
@@ -35,7 +35,7 @@ impl Handler for Offer {
     }
 
     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
-        self.1.send(event).expect("the test listens");
+        self.0.send(event).expect("the test listens");
         cx.me().close_now();
     }
 }
@@ -69,7 +69,7 @@ fn serve(
             let mut output = conn.output();
             output.add(b"head");
             output.add_source(source.clone()).expect("within the limit");
-            Offer(source.clone(), events.clone())
+            Offer(events.clone())
         })
         .expect("a free port");
     (addr, runtime.start().expect("a thread"))

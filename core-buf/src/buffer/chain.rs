@@ -41,14 +41,15 @@ impl Chain {
         }
     }
 
-    /// Gives the only segment, or none, to a chain that holds no bytes; `false` if there are more.
+    /// Gives the only segment to an empty chain; `false` if there are more, or that is not empty.
     #[inline]
     pub(super) fn hand_over(&mut self, target: &mut Self) -> bool {
-        let single = self.rest.capacity() == 0 && target.rest.capacity() == 0;
-        if single {
+        let moves =
+            self.rest.capacity() == 0 && target.rest.capacity() == 0 && target.first.is_none();
+        if moves {
             target.first = self.first.take();
         }
-        single
+        moves
     }
 
     /// Takes the first segment off. O(1).

@@ -61,12 +61,18 @@ impl Buffer {
     /// assert_eq!(from.move_to(&mut to, 4), 4);
     /// assert_eq!((from, to), (Buffer::from(b"ef"), Buffer::from(b"abcd")));
     /// ```
+    #[inline]
     pub fn move_to(&mut self, target: &mut Self, count: usize) -> usize {
         if count >= self.len {
             let all = self.len;
             target.append(self);
             return all;
         }
+        self.move_part(target, count)
+    }
+
+    /// As [`move_to`](Self::move_to), for less than all.
+    fn move_part(&mut self, target: &mut Self, count: usize) -> usize {
         let mut left = count;
         while left > 0
             && let Some(front) = self.chain.front_mut()

@@ -99,12 +99,17 @@ impl Buffer {
     /// O(1) into an empty buffer, else O(segments of `other`). Segments move as they are; only the
     /// bytes of a block no more than an eighth full are copied, so that many small appends do not
     /// hold a block each.
+    #[inline]
     pub fn append(&mut self, other: &mut Self) {
+        if other.len > 0 && other.chain.hand_over(&mut self.chain) {
+            self.len = std::mem::take(&mut other.len);
+        } else {
+            self.append_chain(other);
+        }
+    }
+
+    fn append_chain(&mut self, other: &mut Self) {
         if self.is_empty() {
-            if other.chain.hand_over(&mut self.chain) {
-                self.len = std::mem::take(&mut other.len);
-                return;
-            }
             std::mem::swap(self, other);
             return;
         }

@@ -75,6 +75,7 @@ impl Limits {
         self.own.as_mut().is_some_and(|own| own.handle_deadline(now, direction))
     }
 
+    #[inline]
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.own.as_ref()?.next_deadline()
     }

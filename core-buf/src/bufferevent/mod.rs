@@ -390,6 +390,7 @@ impl Bufferevent {
     }
 
     /// Whether the connection is still being made.
+    #[inline]
     pub fn is_connecting(&self) -> bool {
         self.suspended.of(Direction::Write).contains(Suspend::CONNECTING)
     }
@@ -442,6 +443,7 @@ impl Bufferevent {
     }
 
     /// Makes an event pending, unless the application has closed the stream.
+    #[inline]
     fn trigger(&mut self, flags: EventFlags, error: Option<io::Error>) {
         if self.life == Life::Open {
             self.pending.event(flags, error);

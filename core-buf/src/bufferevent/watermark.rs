@@ -57,25 +57,30 @@ impl Watermarks {
     }
 
     /// Whether the read callback is due: at the low mark, or when no more would come.
+    #[inline]
     pub(super) fn input_is_due(&self, input_len: usize) -> bool {
         input_len >= self.read_low || self.input_is_full(input_len)
     }
 
+    #[inline]
     pub(super) fn output_is_due(&self, output_len: usize) -> bool {
         output_len <= self.write_low
     }
 
+    #[inline]
     pub(super) fn max_single(&self, direction: Direction) -> usize {
         self.max_single[direction.index()]
     }
 
     /// How many bytes one read may take; 0 at the high mark.
+    #[inline]
     pub(super) fn room_to_read(&self, input_len: usize) -> usize {
         let most = self.max_single(Direction::Read);
         if self.read_high == 0 { most } else { most.min(self.read_high.saturating_sub(input_len)) }
     }
 
     /// How many bytes the input may still take: up to its high mark, or `window` without one.
+    #[inline]
     pub(super) fn window(&self, input_len: usize, window: usize) -> usize {
         if self.read_high == 0 { window } else { self.read_high.saturating_sub(input_len) }
     }
@@ -88,6 +93,7 @@ impl Watermarks {
         }
     }
 
+    #[inline]
     fn input_is_full(&self, input_len: usize) -> bool {
         self.read_high != 0 && input_len >= self.read_high
     }
@@ -156,6 +162,7 @@ impl Bufferevent {
     }
 
     /// Suspends and resumes reading as the buffers and marks say.
+    #[inline]
     pub(super) fn update_marks(&mut self) {
         let full = self.marks.input_is_full(self.input.len());
         self.suspended.set(Direction::Read, Suspend::WATERMARK, full);

@@ -119,9 +119,12 @@ impl Core {
     /// Drops a handler; its `Drop` is user code too and may panic.
     #[inline]
     pub(super) fn discard(&mut self, key: Key, handler: Option<Box<dyn Handler>>) {
-        if handler.is_none() {
-            return;
+        if let Some(handler) = handler {
+            self.drop_handler(key, handler);
         }
+    }
+
+    fn drop_handler(&mut self, key: Key, handler: Box<dyn Handler>) {
         if catch_unwind(AssertUnwindSafe(|| drop(handler))).is_err() {
             self.count_panic(self.id(key));
         }
