@@ -7,7 +7,7 @@ use std::time::Duration;
 use sluicegate_core_buf::testing::Stack;
 use sluicegate_core_buf::{
     Buffer, Callback, Event, EventFlags, Filter, FilterError, FilterResult, Flush, FlushMode,
-    Suspend,
+    Landing, ReadOutcome, Suspend,
 };
 use sluicegate_groups::{Direction, Time, TokenBucketConfig};
 
@@ -271,7 +271,9 @@ fn the_end_comes_after_the_last_byte_and_finishes_the_filter() {
     });
     stack.upper().set_read_watermark(0, 4);
     stack.arrive(b"hello, world");
-    stack.end();
+    // The end is learnt while bytes still wait, as it is with bytes and end in one event.
+    stack.lower().handle_read(Time::ZERO, ReadOutcome::EndOfStream, 1, &mut Landing::new());
+    stack.run();
     let mut got = Vec::new();
     while got.len() < 12 {
         assert_eq!(stack.events().len(), 0, "after {} bytes more wait for room", got.len());
@@ -290,6 +292,21 @@ fn the_end_comes_after_the_last_byte_and_finishes_the_filter() {
 fn what_was_refused_counts_again_with_what_follows() {
     let (mut stack, _) = probe(frames);
     for (count, sent) in [(3, 0), (2, 4), (3, 8), (1, 8), (3, 12)] {
+        stack.upper().buffers().1.add(&numbers(count));
+        stack.run();
+        assert_eq!(stack.sent().len(), sent);
+    }
+    // One that once needed a lot may need less later.
+    let mut needs = 10;
+    let (mut stack, _) = probe(move |src: &mut Buffer, dst: &mut Buffer, _| {
+        if src.len() < needs {
+            return FilterResult::NeedMore;
+        }
+        needs = 2;
+        src.move_to(dst, 9);
+        FilterResult::Ok
+    });
+    for (count, sent) in [(9, 0), (1, 9), (1, 11)] {
         stack.upper().buffers().1.add(&numbers(count));
         stack.run();
         assert_eq!(stack.sent().len(), sent);

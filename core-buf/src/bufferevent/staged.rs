@@ -233,6 +233,12 @@ impl Bufferevent {
 
     // ---- what to do next ----
 
+    /// Whether a flush has passed this stream and is to go on.
+    #[inline]
+    pub fn has_flush(&self) -> bool {
+        self.staged.as_ref().is_some_and(|staged| staged.passed != [None; 2])
+    }
+
     /// A flush that everything in this stream has passed, and that is to go on to the next.
     pub fn poll_flush(&mut self, direction: Direction) -> Option<Flush> {
         self.staged.as_mut()?.passed[direction.index()].take()

@@ -9,6 +9,7 @@
 
 use core_buf::Bufferevent;
 
+use super::stack::Neighbours;
 use super::{Core, Timer};
 use crate::handler::Handler;
 use crate::id::Key;
@@ -51,16 +52,16 @@ impl Core {
 
     /// As [`update`](Self::update), but leaves it to the caller to wake another stream.
     pub(super) fn look(&mut self, key: Key) -> Option<Wake> {
-        let (wake, in_stack) = self.look_apart(key)?;
-        if in_stack {
-            self.square(key);
+        let (wake, neighbours) = self.look_apart(key)?;
+        if neighbours != (None, None) {
+            self.square(key, neighbours);
         }
         wake
     }
 
-    /// As [`look`](Self::look), but leaves its neighbours in a stack alone; says if it has any.
+    /// As [`look`](Self::look), but leaves its neighbours in a stack alone, and names them.
     #[inline]
-    pub(super) fn look_apart(&mut self, key: Key) -> Option<(Option<Wake>, bool)> {
+    pub(super) fn look_apart(&mut self, key: Key) -> Option<(Option<Wake>, Neighbours)> {
         let turn = self.turn;
         let slot = self.slots.find(key)?;
         let Occupant::Stream(stream) = &mut slot.occupant else { return None };
@@ -68,12 +69,12 @@ impl Core {
             Transport::Socket { .. } | Transport::Stage(_) => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
         };
-        let in_stack = stream.above.is_some() || stream.transport.lower().is_some();
+        let neighbours = (stream.transport.lower(), stream.above);
         if stream.bev.is_closed() {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
             }
-            return Some((wake, false));
+            return Some((wake, (None, None)));
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
@@ -104,7 +105,7 @@ impl Core {
         if stream.bev.has_callbacks() || stream.tell_drain {
             self.enqueue_callbacks(key.slot);
         }
-        Some((wake, in_stack))
+        Some((wake, neighbours))
     }
 
     pub(crate) fn occupy(

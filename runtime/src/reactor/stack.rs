@@ -24,6 +24,9 @@ use crate::id::{BevId, Key};
 use crate::pair::FlushError;
 use crate::slot::{Over, Transport};
 
+/// The streams below and above one in a stack.
+pub(super) type Neighbours = (Option<Key>, Option<Key>);
+
 impl Core {
     /// Puts a filter over a bufferevent; returns the name of the one that now is on top.
     ///
@@ -179,8 +182,11 @@ impl Core {
     /// A step was made or may be due: both streams are looked at, and flushes go on.
     pub(super) fn handle_step(&mut self, key: Key) {
         let Some(stream) = self.slots.look(key) else { return };
-        if let Some(lower) = stream.transport.lower() {
-            self.pass_flushes(key, lower);
+        let (lower, flushes) = (stream.transport.lower(), stream.bev.has_flush());
+        if let Some(lower) = lower {
+            if flushes {
+                self.pass_flushes(key, lower);
+            }
             self.update(lower);
         }
         self.update(key);
@@ -193,7 +199,9 @@ impl Core {
         seam.operate(key, upper, Some(&mut *under), Direction::Write);
         let (above, below) = (upper.above, under.transport.lower());
         let waits = under.transport.is_socket();
-        self.pass_flushes(key, lower);
+        if upper.bev.has_flush() {
+            self.pass_flushes(key, lower);
+        }
         match below {
             Some(below) => self.write_down(lower, below),
             // Its turn comes with the other sockets.
@@ -287,7 +295,9 @@ impl Core {
         upper.bev.sync_below(now, &mut under.bev);
         let next = upper.above.filter(|_| upper.bev.has_callbacks());
         let (over, below) = (upper.above, under.transport.lower());
-        self.pass_flushes(above, key);
+        if upper.bev.has_flush() {
+            self.pass_flushes(above, key);
+        }
         if let Some((Some(wake), _)) = self.look_apart(key) {
             self.wake(wake);
         }
@@ -301,10 +311,8 @@ impl Core {
         }
     }
 
-    /// Squares a stream with its neighbours.
-    pub(super) fn square(&mut self, key: Key) {
-        let Some(stream) = self.slots.look(key) else { return };
-        let (lower, above) = (stream.transport.lower(), stream.above);
+    /// Squares a stream with its neighbours: the one below, and the one above.
+    pub(super) fn square(&mut self, key: Key, (lower, above): Neighbours) {
         if let Some(lower) = lower {
             self.square_pair(key, lower);
         }
