@@ -24,6 +24,15 @@ pub(crate) struct Desk<'a> {
     pub(crate) shared: &'a Shared,
 }
 
+/// Takes what `policy` allows from the word: for one operation where there are no leases.
+#[inline]
+fn take(word: &Word, plan: &Plan, g: u64, short: u64, policy: impl FnMut(i64) -> u64) -> u64 {
+    match plan.lease {
+        0 => word.launch(g, plan.depth, short, policy),
+        _ => word.draw(g, plan.depth, policy),
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Lane {
     direction: Direction,
@@ -177,10 +186,12 @@ impl Lane {
         if self.seen >= self.fresh_until {
             self.fresh_until = desk.shared.freshen(self.seen, self.direction);
         }
-        if self.weight == 0 && desk.word.weight() > 0 {
+        let mut all = desk.word.weight();
+        if self.weight == 0 && all > 0 {
             self.join(desk, claim);
+            all = desk.word.weight();
         }
-        let share = self.share(desk);
+        let share = self.share_of(all);
         // Borrowed, as a copy of the plan would cost as much as the draw.
         let Some(plan) = &self.plan else { return true };
         let g = plan.clock.at(self.seen);
@@ -195,32 +206,32 @@ impl Lane {
             let level = desk.word.level(g, plan.depth);
             short = plan.worthwhile(level, short);
             if late {
-                short = self.crumb(desk, plan, level, short);
+                short = self.crumb(plan, share, level, short);
             }
         }
         let room = match plan.lease {
             0 => short,
             most => most.saturating_sub(self.lease + self.lent),
         };
-        let (credit, quantum, mut surplus) = (self.credit, self.quantum, 0);
-        let policy = |level| {
-            let mut most = u64::try_from(level).unwrap_or(0);
-            if !alone {
-                let allowance = credit.allowance(level, plan.reserve(share, quantum, late), short);
-                (surplus, most) = (allowance.surplus, allowance.most);
-            }
+        let bounded = |most: u64| {
             let take = most.min(room);
             if take < short { 0 } else { take }
         };
-        let taken = match plan.lease {
-            0 => desk.word.launch(g, plan.depth, short, policy),
-            _ => desk.word.draw(g, plan.depth, policy),
+        let taken = if alone {
+            take(desk.word, plan, g, short, |level| bounded(u64::try_from(level).unwrap_or(0)))
+        } else {
+            let (credit, reserve) = (self.credit, plan.reserve(share, self.quantum, late));
+            let mut surplus = 0;
+            let taken = take(desk.word, plan, g, short, |level| {
+                let allowance = credit.allowance(level, reserve, short);
+                surplus = allowance.surplus;
+                bounded(allowance.most)
+            });
+            self.credit.spend(taken, surplus);
+            taken
         };
         if taken == 0 {
             return false;
-        }
-        if !alone {
-            self.credit.spend(taken, surplus);
         }
         self.lease += taken;
         add(&desk.tally.draws, 1);
@@ -230,8 +241,8 @@ impl Lane {
 
     /// Returns how much of `short` is worth drawing late in a tick: what is left over then is
     /// lost with the next one, however little it is.
-    fn crumb(&self, desk: Desk<'_>, plan: &Plan, level: i64, short: u64) -> u64 {
-        let reserve = plan.reserve(self.share(desk), self.quantum, true);
+    fn crumb(&self, plan: &Plan, share: Share, level: i64, short: u64) -> u64 {
+        let reserve = plan.reserve(share, self.quantum, true);
         let allowance = self.credit.allowance(level, reserve, short);
         if allowance.surplus >= reserve.least { short.min(allowance.most) } else { short }
     }
@@ -422,7 +433,11 @@ impl Lane {
 
     /// Returns this core's part of W as it stands now.
     fn share(&self, desk: Desk<'_>) -> Share {
+        self.share_of(desk.word.weight())
+    }
+
+    fn share_of(&self, all: u64) -> Share {
         let own = self.weight.max(1);
-        Share { own, all: desk.word.weight().max(own) }
+        Share { own, all: all.max(own) }
     }
 }
