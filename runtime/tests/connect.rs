@@ -65,6 +65,22 @@ fn connected_comes_first_then_data_then_the_end() {
 }
 
 #[test]
+fn an_end_that_is_there_before_the_core_looks_is_told() {
+    let listener = TcpListener::bind(ANY).expect("a port is free");
+    let addr = listener.local_addr().expect("it is bound");
+    let server = Server::idle(1);
+    let (told, tells) = mpsc::channel();
+    // One event brings all of it: the core cannot look while it does this.
+    server.on_core(0, move |core| {
+        core.connect(addr, Reporting(told)).expect("descriptors are free");
+        accept(&listener).write_all(b"welcome").expect("there is room");
+    });
+    assert_eq!(receive(&tells), Told::Event(EventFlags::CONNECTED, None));
+    assert_eq!(receive(&tells), Told::Read(b"welcome".to_vec()));
+    assert_eq!(receive(&tells), Told::Event(EventFlags::EOF | EventFlags::READING, None));
+}
+
+#[test]
 fn output_given_before_the_connection_is_made_is_written_then() {
     let listener = TcpListener::bind(ANY).expect("a port is free");
     let server = Server::idle(1);

@@ -167,6 +167,8 @@ impl Core {
         let now = self.now;
         if let Some(stream) = self.slots.stream(key) {
             stream.bev.handle_connected(now, error);
+            // The peer may have closed already; no other event will say so.
+            stream.bev.handle_ready(event.readiness);
         }
         self.update(key);
     }
