@@ -6,7 +6,7 @@
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use sluicegate::{Buffer, Filter, FilterError, FilterResult, FlushMode};
 
-/// What is made in one call at most.
+/// What is made at once.
 const PIECE: usize = 8192;
 
 /// A zlib stream in each direction.
@@ -44,18 +44,28 @@ impl Filter for Deflate {
         if self.ended {
             return FilterResult::NeedMore;
         }
+        let before = self.inflater.total_out();
         let mut piece = [0; PIECE];
-        let room = &mut piece[..limit.unwrap_or(PIECE).min(PIECE)];
-        let (took, made) = (self.inflater.total_in(), self.inflater.total_out());
-        let status = match self.inflater.decompress(src.first(), room, FlushDecompress::None) {
-            Ok(status) => status,
-            Err(error) => return FilterResult::Error(FilterError::new(error)),
+        let mut left = limit.unwrap_or(usize::MAX);
+        let status = loop {
+            let room = &mut piece[..left.min(PIECE)];
+            let (took, made) = (self.inflater.total_in(), self.inflater.total_out());
+            let status = match self.inflater.decompress(src.first(), room, FlushDecompress::None) {
+                Ok(status) => status,
+                Err(error) => return FilterResult::Error(FilterError::new(error)),
+            };
+            src.drain((self.inflater.total_in() - took) as usize);
+            let count = (self.inflater.total_out() - made) as usize;
+            dst.add(&room[..count]);
+            left -= count;
+            // What the inflater holds back for want of room, nobody would ask for later.
+            if count < room.len() || left == 0 || status != Status::Ok {
+                break status;
+            }
         };
-        src.drain((self.inflater.total_in() - took) as usize);
-        let count = (self.inflater.total_out() - made) as usize;
-        dst.add(&room[..count]);
         self.ended = status == Status::StreamEnd;
-        if count > 0 || !src.is_empty() && status == Status::Ok {
+        let moved = self.inflater.total_out() > before;
+        if moved || !src.is_empty() && status == Status::Ok {
             return FilterResult::Ok;
         }
         let is_cut = mode == FlushMode::Finished && !self.ended && self.inflater.total_in() > 0;
