@@ -1,13 +1,18 @@
 //! What the tests of pairs share: ends that note what they are called for, in virtual time.
 //!
-//! Owns the [`Log`] of an end and a pair of ends that keep what comes in. Decides nothing about
-//! what is tested.
+//! Owns the [`Log`] of an end, and two ends of a pair, or of a connection of the core to itself.
+//! Decides nothing about what is tested.
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::mpsc;
 
 use sluicegate::sim::Simulation;
-use sluicegate::{BevId, BevMut, Context, Event, EventFlags, Handler, PairOptions, Unlinked};
+use sluicegate::{
+    BevId, BevMut, Context, Event, EventFlags, Handler, ListenOptions, PairOptions, Unlinked,
+};
+
+use super::sim::{ADDR, LIMIT};
 
 /// What an end has been called for.
 #[derive(Debug, Default)]
@@ -31,6 +36,14 @@ pub(crate) type Log = Rc<RefCell<Calls>>;
 pub(crate) struct Noting {
     log: Log,
     takes: bool,
+}
+
+impl Noting {
+    /// One that takes what comes in, or keeps it; and what it is called for.
+    pub(crate) fn new(takes: bool) -> (Self, Log) {
+        let log = Log::default();
+        (Self { log: log.clone(), takes }, log)
+    }
 }
 
 impl Handler for Noting {
@@ -106,11 +119,29 @@ pub(crate) fn taking(sim: &mut Simulation, options: PairOptions) -> (End, End) {
 }
 
 fn pair(sim: &mut Simulation, options: PairOptions, takes: bool) -> (End, End) {
-    let logs = [Log::default(), Log::default()];
-    let [a, b] = logs.each_ref().map(|log| Noting { log: log.clone(), takes });
+    let [(a, log_a), (b, log_b)] = [(); 2].map(|()| Noting::new(takes));
     let (a, b) = sim.core().pair(options, a, b);
-    let [log_a, log_b] = logs;
     (End { id: a, log: log_a }, End { id: b, log: log_b })
+}
+
+/// The ends of a connection of the core to itself, which take what comes in: the one that asked for
+/// it, and the one that was accepted. Neither has been called for anything yet.
+pub(crate) fn taking_sockets(sim: &mut Simulation) -> (End, End) {
+    let [(a, log_a), (b, log_b)] = [(); 2].map(|()| Noting::new(true));
+    let (made, ids) = mpsc::channel();
+    let factory = move |conn: &mut BevMut<'_>| made.send(conn.id()).expect("the test waits");
+    let listener = sim.core().listen(ADDR, ListenOptions::new(), factory);
+    let addr = listener.expect("it is free").local_addr();
+    let asked = sim.core().connect(addr, a).expect("it is simulated");
+    let mut accepted = None;
+    assert!(sim.run_until(LIMIT, |_| {
+        accepted = accepted.or_else(|| ids.try_recv().ok());
+        accepted.is_some() && log_a.take().events == [EventFlags::CONNECTED]
+    }));
+    let (a, b_id) = (End { id: asked, log: log_a }, accepted.expect("one was"));
+    let b_end = End { id: b_id, log: log_b };
+    b_end.bev(sim).set_handler(b).expect("no filter stands over it");
+    (a, b_end)
 }
 
 /// Turns until nothing has moved for a turn; at most `most` turns.

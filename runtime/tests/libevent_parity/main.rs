@@ -1,0 +1,63 @@
+//! libevent's own cases, restated for what stands in their place here.
+//!
+//! One test for each upstream case, named for it; the first line of its comment names the case. A
+//! test asserts what we do: where that differs from libevent on purpose, the comment says how and
+//! why. Upstream: libevent 2.2, `test/regress_bufferevent.c`; the texts used are our own, sizes are
+//! upstream's where its assertions name them. Where upstream joins two sockets, a core connects to
+//! itself on the simulated network; time is virtual but where threads matter.
+//!
+//! A case that has no test gets a row instead, with the case as the tests name it and a reason.
+//!
+//! | left out | why |
+//! |---|---|
+//! | regress_bufferevent.c `bufferevent_trigger` | comes with `trigger` |
+//! | regress_bufferevent.c `bufferevent_trigger_defer` | comes with `trigger` |
+//! | regress_bufferevent.c `bufferevent_trigger_postpone` | comes with `trigger` |
+//! | regress_bufferevent.c `bufferevent_trigger_defer_postpone` | comes with `trigger` |
+//! | regress_bufferevent.c `iocp/*` | fifteen on Windows, most of them as below: Linux only |
+//!
+//! `runtime/tests/tidy.rs` checks that tests and rows together are as many as the upstream cases.
+
+mod connect;
+#[path = "../../../examples/src/deflate.rs"]
+#[expect(unreachable_pub, reason = "it is public where it is an example")]
+mod deflate;
+mod filter;
+mod rate;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod timeout;
+mod transfer;
+
+use rig::pair::{End, taking, taking_sockets};
+use sluicegate::sim::Simulation;
+use sluicegate::{Direction, Filter, FilterOptions, PairOptions};
+
+const READ: Direction = Direction::Read;
+const WRITE: Direction = Direction::Write;
+
+/// Turns in which whatever a test does must have settled.
+const TURNS: usize = 10_000;
+
+/// What joins two ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Link {
+    Sockets,
+    Pair,
+}
+
+impl Link {
+    /// Two ends joined by it, which take what comes in.
+    fn ends(self, sim: &mut Simulation) -> (End, End) {
+        match self {
+            Self::Sockets => taking_sockets(sim),
+            Self::Pair => taking(sim, PairOptions::new()),
+        }
+    }
+}
+
+/// What stands over a filter over an end, with the end's handler.
+fn over(sim: &mut Simulation, end: &End, filter: impl Filter + 'static) -> End {
+    let id = sim.core().filter(end.id, filter, FilterOptions::new()).expect("it is open");
+    End { id, log: end.log.clone() }
+}
