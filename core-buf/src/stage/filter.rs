@@ -73,7 +73,9 @@ impl From<FilterError> for io::Error {
 ///
 /// `limit` is how many bytes are wanted at most: what marks leave room for and rate limits let
 /// pass; `None` is no limit. It may be ignored: what is made beyond it waits and passes later,
-/// before the function is called again. Do not wait for a larger one: there may never be.
+/// before the function is called again. Do not wait for a larger one: there may never be. Nor keep
+/// back what could be put out within it: one that was not stopped by it is asked again only when
+/// there is more in `src`, or in a stronger mode.
 ///
 /// `mode` is [`Finished`](FlushMode::Finished) once nothing will follow: in `input` when what is
 /// below has ended, in `output` when the stream is closed; a user may ask for it and for
