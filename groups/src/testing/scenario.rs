@@ -143,9 +143,8 @@ const SEATS_LEAST: usize = 16;
 
 /// So many cores share evenly within the quanta that the bars ask for.
 ///
-/// As a group fills up, its cores' credits spread out below nothing, half a quantum for each on
-/// average. Until they have, bytes are gone before the core that turns most rarely looks, and what
-/// its credit cannot hold meanwhile it loses: once, whatever the span, but the more cores the more.
+/// Before the bucket holds what cores have earned, those that look most rarely lose a quantum or
+/// two: once, whatever the span. On more cores rounds are longer, and each core is late for more.
 const CORES_EVEN: f64 = 64.0;
 
 /// Members whose shares are compared get 110 quanta.
@@ -212,7 +211,7 @@ pub const SCENARIOS: &[Scenario] = &[
         burst: 0,
         turns: Turns::First(Pace::Every(ms(50)), Pace::About(us(200))),
         // What it cannot claim first fills the window, and is free to the others from then on.
-        warmup: ms(10_000),
+        warmup: ms(5000),
         bars: LIVED,
         ..BASE
     },
