@@ -75,7 +75,7 @@ pub use context::{Context, Input, Output};
 pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use error::{BuildError, Error, Result};
 pub use file::File;
-pub use filter::{FilterOptions, StackError, TakenByFilter};
+pub use filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 pub use group::{Group, GroupBuilder};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use handler::Handler;

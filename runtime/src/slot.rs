@@ -44,6 +44,14 @@ impl Transport {
         matches!(self, Self::Socket { .. })
     }
 
+    /// Streams over stages from here down.
+    pub(crate) fn height(&self) -> usize {
+        match self {
+            Self::Stage(over) => over.height,
+            Self::Socket { .. } | Self::Pair(_) => 0,
+        }
+    }
+
     /// The stream below, where there is one.
     pub(crate) fn lower(&self) -> Option<Key> {
         match self {
@@ -57,6 +65,8 @@ impl Transport {
 pub(crate) struct Over {
     pub(crate) stage: Box<dyn Stage>,
     pub(crate) lower: Key,
+    /// Streams over stages from here down.
+    pub(crate) height: usize,
     pub(crate) close_underlying: bool,
     /// The stream below has been given back; this one is at its end.
     pub(crate) released: bool,

@@ -6,16 +6,15 @@ mod rig;
 use std::io;
 use std::time::Duration;
 
-use rig::filter::{
-    Lazy, Log as Heard, Over, Swap, Trailer, ends, filters, over_pair, over_socket, settle,
-};
+use rig::ends::{Log as Heard, taking};
+use rig::filter::{Lazy, Over, Swap, Trailer, filters, over_pair, over_socket, settle};
 use rig::log::Log;
 use rig::pattern;
 use rig::sim::{LIMIT, World, ms, per_tick};
 use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{
     Buffer, Context, Direction, EventFlags, Filter, FilterError, FilterOptions, FilterResult,
-    FlushMode, Handler, PairOptions, Shutdown, StackError, Suspend, TakenByFilter,
+    FlushMode, Handler, MAX_FILTERS, PairOptions, Shutdown, StackError, Suspend, TakenByFilter,
 };
 
 const READ: Direction = Direction::Read;
@@ -99,7 +98,7 @@ fn misuse_is_a_typed_error() {
     settle(&mut sim);
     assert_eq!(sim.core().filter(second, (), options), Err(StackError::NotOpen(second)));
     assert_eq!(filters(&mut sim), 0);
-    let (a, _) = ends(&mut sim, PairOptions::new());
+    let (a, _) = taking(&mut sim, PairOptions::new());
     assert_eq!(a.bev(&mut sim).release(), None, "there is no filter");
 }
 
@@ -247,7 +246,7 @@ fn room_below_lets_output_through_to_a_socket_and_a_cut_resets_it() {
 #[test]
 fn the_stream_below_survives_a_filter_that_leaves_it() {
     let mut sim = Simulation::new(10);
-    let (a, far) = ends(&mut sim, PairOptions::new());
+    let (a, far) = taking(&mut sim, PairOptions::new());
     let options = FilterOptions::new().close_underlying(false);
     for round in 0..2 {
         let id = sim.core().filter(a.id, Swap, options).expect("it is open");
@@ -303,7 +302,7 @@ fn a_handler_may_release_its_filter_while_it_is_called() {
 #[test]
 fn an_end_comes_after_the_last_byte_through_every_layer() {
     let mut sim = Simulation::new(12);
-    let (near, far) = ends(&mut sim, PairOptions::new().eof_on_close(true));
+    let (near, far) = taking(&mut sim, PairOptions::new().eof_on_close(true));
     let mut top = near.id;
     for _ in 0..3 {
         top = sim.core().filter(top, Swap, FilterOptions::new()).expect("it is open");
@@ -458,4 +457,23 @@ fn a_drain_tells_the_handler_on_top_and_ends_every_layer() {
     let stats = sim.core().stats();
     assert_eq!((stats.drained, stats.cut, stats.filters), (1, 0, 0));
     assert_eq!(sim.read(peer), b"hello");
+}
+
+#[test]
+fn a_stack_carries_bytes_at_its_greatest_height_and_grows_no_higher() {
+    let mut sim = Simulation::new(20);
+    let (near, far) = taking(&mut sim, PairOptions::new());
+    let mut top = near.id;
+    for _ in 0..MAX_FILTERS {
+        top = sim.core().filter(top, (), FilterOptions::new()).expect("it is open");
+    }
+    let error = sim.core().filter(top, (), FilterOptions::new()).expect_err("it is full");
+    assert_eq!(error, StackError::TooHigh { filters: MAX_FILTERS });
+    sim.core().get(top).expect("it is open").output().add(b"down");
+    far.write(&mut sim, b"up");
+    settle(&mut sim);
+    assert_eq!((&far.log.borrow().got[..], &near.log.borrow().got[..]), (&b"down"[..], &b"up"[..]));
+    sim.core().get(top).expect("it is open").close();
+    settle(&mut sim);
+    assert_eq!(filters(&mut sim), 0);
 }

@@ -18,7 +18,7 @@ use groups::{Direction, Time};
 
 use super::Core;
 use super::io::Seam;
-use crate::filter::{FilterOptions, StackError, TakenByFilter};
+use crate::filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::FlushError;
@@ -35,7 +35,8 @@ impl Core {
     /// read only what is wanted above. What has arrived already is filtered as well.
     ///
     /// # Errors
-    /// `underlying` is not open on this core, or has a filter over it: use the topmost.
+    /// `underlying` is not open on this core, has a filter over it (use the topmost), or stands on
+    /// [`MAX_FILTERS`] of them.
     ///
     /// # Examples
     /// ```
@@ -100,10 +101,14 @@ impl Core {
         if under.above.is_some() {
             return Err(TakenByFilter(self.id(self.top(lower))).into());
         }
+        let height = under.transport.height() + 1;
+        if height > MAX_FILTERS {
+            return Err(StackError::TooHigh { filters: height - 1 });
+        }
         let now = self.now;
         let key = self.slots.reserve();
-        let over =
-            Over { stage, lower, close_underlying: options.close_underlying, released: false };
+        let close_underlying = options.close_underlying;
+        let over = Over { stage, lower, height, close_underlying, released: false };
         let bev = Bufferevent::over_stage(now);
         if options.tell_flushed {
             // Those below have to note it as well, though they tell nobody.
