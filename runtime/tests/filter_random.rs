@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
-use rig::filter::{End, Log, Noting, Swap, ends};
+use rig::ends::{End, Log, Noting, taking};
+use rig::filter::Swap;
 use rig::sim::{ADDR, ms, per_tick};
 use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{
@@ -162,7 +163,7 @@ impl Run {
         let (a, b) = if over_socket {
             connected(&mut sim)
         } else {
-            ends(&mut sim, PairOptions::new().eof_on_close(true))
+            taking(&mut sim, PairOptions::new().eof_on_close(true))
         };
         let stacks = [a, b].map(|end| Stack::new(&mut sim, end, &kinds));
         Self { sim, stacks, group, is_cut: false }

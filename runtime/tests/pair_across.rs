@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use rig::sim::per_second;
-use rig::{Server, eventually, pattern, receive};
+use rig::{Server, eventually, made, pattern, receive};
 use sluicegate::{
     BevId, BevMut, Context, Direction, Event, EventFlags, FlushMode, Handler, MeteredOperation,
     Observer, PairOptions, Runtime, Shutdown, Stopped, Unlinked,
@@ -137,7 +137,7 @@ fn pair_with(
         Reporting { reports: b, takes, stays: false }
     };
     let pending = server.handle.pair(0, make_a, 1, make_b, options).expect("the cores run");
-    let (a, b) = pending.wait().expect("the cores run");
+    let (a, b) = made(pending).expect("the cores run");
     (End { id: a, reports: reports_a }, End { id: b, reports: reports_b })
 }
 
@@ -187,7 +187,7 @@ fn both_ends_know_each_other_and_answer_across() {
         },
         PairOptions::new(),
     );
-    let (a, b) = pending.expect("the cores run").wait().expect("the cores run");
+    let (a, b) = made(pending.expect("the cores run")).expect("the cores run");
     assert_eq!((a.core(), b.core()), (0, 1));
     assert_eq!(receive(&partners.1), Some(a), "the second knows the first from the start");
     while receive(&count) < 2000 {}
@@ -297,7 +297,7 @@ fn ends_on_one_core_and_on_cores_that_are_not_there() {
     let server = Server::idle(2);
     let sink = |_: &mut BevMut<'_>| ();
     let pending = server.handle.pair(1, sink, 1, sink, PairOptions::new());
-    let (a, b) = pending.expect("the core runs").wait().expect("the core runs");
+    let (a, b) = made(pending.expect("the core runs")).expect("the core runs");
     assert_eq!((a.core(), b.core()), (1, 1));
     let partner = server.on_core(1, move |core| core.get(b).expect("it is open").partner());
     assert_eq!(partner, Some(a));
@@ -322,12 +322,12 @@ fn a_core_that_stops_unlinks_its_far_ends_and_takes_no_new_ones() {
     eventually("the second core has stopped", || server.handle.submit_to(1, |_| ()).is_err());
     assert_eq!(a.with(&server, |end| end.partner()), None);
 
-    let (reports, made) = mpsc::channel();
+    let (reports, told) = mpsc::channel();
     let make = move |_: &mut BevMut<'_>| Reporting { reports, takes: true, stays: true };
     let sink = |_: &mut BevMut<'_>| ();
     let pending = server.handle.pair(0, make, 1, sink, PairOptions::new());
-    assert_eq!(pending.expect("the first runs").wait(), Err(Stopped { core: 1 }));
-    assert_eq!(receive(&made), Report::Gone, "the first end is closed");
+    assert_eq!(made(pending.expect("the first runs")), Err(Stopped { core: 1 }));
+    assert_eq!(receive(&told), Report::Gone, "the first end is closed");
     let refused = server.handle.pair(1, sink, 0, sink, PairOptions::new());
     assert_eq!(refused.map(|_| ()), Err(Stopped { core: 1 }));
 

@@ -8,8 +8,7 @@ use sluicegate::sim::Simulation;
 use sluicegate::{BevMut, Context, Core, Event, EventFlags, Handler, ListenOptions};
 
 use crate::TURNS;
-use crate::rig::filter::{Log, Noting as Hearing};
-use crate::rig::pair::{Noting, settle};
+use crate::rig::ends::{Log, Noting, settle};
 use crate::rig::sim::{ADDR, LIMIT};
 use crate::rig::{Server, receive};
 
@@ -103,7 +102,7 @@ fn bufferevent_connect_defer() {
     let mut sim = Simulation::new(2);
     let to = speaking(&mut sim);
     let logs = [(); CLIENTS].map(|()| {
-        let (handler, log) = Noting::new(true);
+        let (handler, log) = Noting::new();
         sim.core().connect(to, handler).expect("it is simulated");
         log
     });
@@ -167,7 +166,7 @@ const NOBODY: ([u8; 4], u16) = ([10, 0, 0, 3], 1);
 fn bufferevent_connect_fail() {
     let mut sim = Simulation::new(4);
     let log = Log::default();
-    sim.core().connect(NOBODY.into(), Hearing(log.clone())).expect("refused later");
+    sim.core().connect(NOBODY.into(), Noting(log.clone())).expect("refused later");
     settle(&mut sim, TURNS);
     let heard = log.take();
     assert_eq!(heard.events, [EventFlags::ERROR]);
@@ -177,7 +176,7 @@ fn bufferevent_connect_fail() {
 /// Counts the callbacks of an attempt that fails.
 fn check_one_event() {
     let mut sim = Simulation::new(5);
-    let (handler, log) = Noting::new(true);
+    let (handler, log) = Noting::new();
     let id = sim.core().connect(NOBODY.into(), handler).expect("refused later");
     assert_eq!(sim.core().stats().callbacks, 0, "not from within the call");
     sim.run_for(LIMIT);

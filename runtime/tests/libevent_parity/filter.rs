@@ -6,7 +6,7 @@ use sluicegate::{
 };
 
 use crate::deflate::Deflate;
-use crate::rig::pair::{Noting, settle, taking};
+use crate::rig::ends::{Noting, settle, taking};
 use crate::rig::pattern;
 use crate::{Link, TURNS, WRITE, over};
 
@@ -132,7 +132,7 @@ fn bufferevent_zlib() {
 fn bufferevent_socket_filter_inactive() {
     let mut sim = Simulation::new(3);
     let addr = sim.listen("10.0.0.2:1".parse().expect("valid")).expect("it is free");
-    let (handler, log) = Noting::new(true);
+    let (handler, log) = Noting::new();
     let id = sim.core().connect(addr, handler).expect("it is simulated");
     let top = sim.core().filter(id, (), FilterOptions::new()).expect("it is open");
     sim.core().get(top).expect("it is open").close_now();

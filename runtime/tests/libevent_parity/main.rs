@@ -29,7 +29,7 @@ mod rig;
 mod timeout;
 mod transfer;
 
-use rig::pair::{End, taking, taking_sockets};
+use rig::ends::{End, taking, taking_sockets};
 use sluicegate::sim::Simulation;
 use sluicegate::{Direction, Filter, FilterOptions, PairOptions};
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sluicegate::sim::Simulation;
 use sluicegate::{Context, EventFlags, FlushMode, Handler, PairOptions};
 
-use crate::rig::pair::{keeping, settle};
+use crate::rig::ends::{keeping, settle};
 use crate::rig::pattern;
 use crate::{Link, READ, TURNS, WRITE};
 

@@ -1,20 +1,17 @@
-//! What the tests of filters share: some filters, and stacks whose handlers note what they hear.
+//! What the tests of filters share: some filters, and stacks of them.
 //!
-//! Owns the [`Log`] of a handler and the stacks it stands on. Decides nothing about what is tested.
+//! Owns only those. Decides nothing about what is tested.
 
-use std::cell::RefCell;
-use std::io;
-use std::rc::Rc;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use sluicegate::sim::{Peer, Simulation};
 use sluicegate::{
-    BevId, BevMut, Buffer, Context, Event, EventFlags, Filter, FilterOptions, FilterResult,
-    FlushMode, Handler, ListenOptions, PairOptions,
+    BevId, BevMut, Buffer, Filter, FilterOptions, FilterResult, FlushMode, ListenOptions,
+    PairOptions,
 };
 
 use super::Echo;
+use super::ends::{End, taking};
 use super::sim::{ADDR, LIMIT};
 
 /// Inverts every byte, its own opposite.
@@ -93,83 +90,6 @@ impl Filter for Lazy {
     }
 }
 
-/// What a handler has been called for.
-#[derive(Debug, Default)]
-pub(crate) struct Heard {
-    /// All that was taken out of the input.
-    pub(crate) got: Vec<u8>,
-    /// Events but for FLUSHED, which is counted.
-    pub(crate) events: Vec<EventFlags>,
-    pub(crate) errors: Vec<io::ErrorKind>,
-    pub(crate) flushed: usize,
-    /// What comes in stays in the input.
-    pub(crate) keeps: bool,
-}
-
-/// What a handler has heard, shared with the test.
-pub(crate) type Log = Rc<RefCell<Heard>>;
-
-/// Notes what it hears, and takes what comes in unless told to keep it.
-pub(crate) struct Noting(pub(crate) Log);
-
-impl Handler for Noting {
-    fn on_read(&mut self, cx: &mut Context<'_>) {
-        let mut heard = self.0.borrow_mut();
-        if !heard.keeps {
-            let mut me = cx.me();
-            let mut bytes = vec![0; me.input().len()];
-            me.input().remove(&mut bytes);
-            heard.got.extend(bytes);
-        }
-    }
-
-    fn on_event(&mut self, _: &mut Context<'_>, event: Event) {
-        let mut heard = self.0.borrow_mut();
-        if event.flags.contains(EventFlags::FLUSHED) {
-            heard.flushed += 1;
-        }
-        let flags = event.flags - EventFlags::FLUSHED;
-        if !flags.is_empty() {
-            heard.events.push(flags);
-        }
-        heard.errors.extend(event.error.map(|error| error.kind()));
-    }
-}
-
-/// A bufferevent, and what its handler has heard.
-#[derive(Clone)]
-pub(crate) struct End {
-    pub(crate) id: BevId,
-    pub(crate) log: Log,
-}
-
-impl End {
-    pub(crate) fn bev<'a>(&self, sim: &'a mut Simulation) -> BevMut<'a> {
-        sim.core().get(self.id).expect("it is open")
-    }
-
-    pub(crate) fn write(&self, sim: &mut Simulation, bytes: &[u8]) {
-        self.bev(sim).output().add(bytes);
-    }
-
-    /// Takes up to `count` bytes out of the input.
-    pub(crate) fn take(&self, sim: &mut Simulation, count: usize) -> Vec<u8> {
-        let mut bytes = vec![0; count];
-        let taken = self.bev(sim).input().remove(&mut bytes);
-        bytes.truncate(taken);
-        bytes
-    }
-}
-
-/// Two ends of a pair.
-pub(crate) fn ends(sim: &mut Simulation, options: PairOptions) -> (End, End) {
-    let logs = [Log::default(), Log::default()];
-    let [a, b] = logs.clone().map(Noting);
-    let (a, b) = sim.core().pair(options, a, b);
-    let [log_a, log_b] = logs;
-    (End { id: a, log: log_a }, End { id: b, log: log_b })
-}
-
 /// A filter over one end of a pair.
 pub(crate) struct Over {
     /// Over the filter.
@@ -181,7 +101,7 @@ pub(crate) struct Over {
 }
 
 pub(crate) fn over_pair(sim: &mut Simulation, filter: impl Filter + 'static) -> Over {
-    let (near, far) = ends(sim, PairOptions::new());
+    let (near, far) = taking(sim, PairOptions::new());
     let id = sim.core().filter(near.id, filter, FilterOptions::new()).expect("it is open");
     Over { top: End { id, log: near.log }, lower: near.id, far }
 }
@@ -212,18 +132,7 @@ pub(crate) fn filters(sim: &mut Simulation) -> u64 {
     sim.core().stats().filters
 }
 
-/// Runs until nothing has moved for a while.
+/// Runs until nothing has moved for a turn.
 pub(crate) fn settle(sim: &mut Simulation) {
-    for _ in 0..100 {
-        let figures = |sim: &mut Simulation| {
-            let stats = sim.core().stats();
-            (stats.callbacks, stats.filters, stats.pair_ends, stats.connections)
-        };
-        let before = figures(sim);
-        sim.run_for(Duration::from_millis(1));
-        if figures(sim) == before {
-            return;
-        }
-    }
-    panic!("still moving after 100 turns");
+    super::ends::settle(sim, 100);
 }

@@ -19,13 +19,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sluicegate::{
-    BevMut, Context, Core, CoreStats, DrainReport, Handle, Handler, ListenOptions, Running,
-    Runtime, Shutdown,
+    BevId, BevMut, Context, Core, CoreStats, DrainReport, Handle, Handler, ListenOptions,
+    PendingPair, Running, Runtime, Shutdown, Stopped,
 };
 
+pub(crate) mod ends;
 pub(crate) mod filter;
 pub(crate) mod log;
-pub(crate) mod pair;
 pub(crate) mod sim;
 
 /// The longest any wait may take; far more than a slow machine needs.
@@ -36,6 +36,13 @@ pub(crate) const ANY: &str = "127.0.0.1:0";
 
 /// Tells a process that it is the child of a test.
 const CHILD: &str = "SLUICEGATE_TEST_CHILD";
+
+/// The names of a pair, once its cores have made it.
+pub(crate) fn made(pending: PendingPair) -> Result<(BevId, BevId), Stopped> {
+    let (waited, names) = mpsc::channel();
+    thread::spawn(move || waited.send(pending.wait()));
+    names.recv_timeout(BOUND).expect("the cores answer")
+}
 
 /// Sends back what it gets.
 pub(crate) struct Echo;

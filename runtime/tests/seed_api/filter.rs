@@ -13,9 +13,8 @@ use sluicegate::{
     Handler, PairOptions, Suspend, TakenByFilter,
 };
 
-use super::rig::filter::{
-    Lazy, Over, Swap, Trailer, ends, filters, over_pair, over_socket, settle,
-};
+use super::rig::ends::taking;
+use super::rig::filter::{Lazy, Over, Swap, Trailer, filters, over_pair, over_socket, settle};
 use super::rig::pattern;
 use super::rig::sim::{LIMIT, per_tick};
 use super::{READ, TICK, WRITE};
@@ -214,7 +213,7 @@ fn bev_normal_flush_finished() {
     settle(&mut sim);
     assert_eq!(far.log.borrow().got, b"done and over");
     let calls = Calls::default();
-    let (near, far) = ends(&mut sim, PairOptions::new().eof_on_close(true));
+    let (near, far) = taking(&mut sim, PairOptions::new().eof_on_close(true));
     let filter = Probe(calls.clone(), pass);
     sim.core().filter(near.id, filter, FilterOptions::new()).expect("it is open");
     far.bev(&mut sim).close();
@@ -284,7 +283,7 @@ fn bev_opt_close_on_free() {
     }
     let mut sim = Simulation::new(10);
     for closes in [true, false] {
-        let (near, _) = ends(&mut sim, PairOptions::new());
+        let (near, _) = taking(&mut sim, PairOptions::new());
         let options = FilterOptions::new().close_underlying(closes);
         let top = sim.core().filter(near.id, Swap, options).expect("it is open");
         sim.core().get(top).expect("it is open").close();

@@ -14,9 +14,9 @@ use sluicegate::{
     BevMut, Context, EventFlags, FlushError, FlushMode, Group, Handler, PairOptions, Unlinked,
 };
 
-use super::rig::pair::{keeping, settle, taking};
+use super::rig::ends::{keeping, settle, taking};
 use super::rig::sim::{World, ms, per_tick};
-use super::rig::{Echo, Server, pattern, receive};
+use super::rig::{Echo, Server, made, pattern, receive};
 use super::{READ, TICK, WRITE};
 
 /// Turns in which anything here must have settled.
@@ -80,7 +80,7 @@ fn handle_pair() {
         Tell(pieces)
     };
     let pending = server.handle.pair(0, ask, 1, |_: &mut BevMut<'_>| Echo, PairOptions::new());
-    let (a, b) = pending.expect("the cores run").wait().expect("the cores run");
+    let (a, b) = made(pending.expect("the cores run")).expect("the cores run");
     let mut got = Vec::new();
     while got.len() < 100_000 {
         got.extend(receive(&piece));
@@ -180,5 +180,7 @@ fn transfer() {
     sim.run_for(ms(100));
     settle(&mut sim, TURNS);
     assert_eq!(b.log.borrow().got, pattern(65_000));
-    assert!(b.log.borrow().reads.iter().all(|bytes| (10..=20).contains(bytes)));
+    let log = b.log.borrow();
+    assert!(log.reads.iter().all(|bytes| (10..=20).contains(bytes)));
+    assert_eq!(log.reads.len(), 3250, "as many as there are slices of 20 bytes");
 }

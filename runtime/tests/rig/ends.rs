@@ -1,11 +1,13 @@
-//! What the tests of pairs share: ends that note what they are called for, in virtual time.
+//! Bufferevents whose handlers note what they are called for, in virtual time.
 //!
-//! Owns the [`Log`] of an end, and two ends of a pair, or of a connection of the core to itself.
-//! Decides nothing about what is tested.
+//! Owns the [`Log`] of a handler, two ends of a pair or of a connection of the core to itself, and
+//! how to run until nothing moves. Decides nothing about what is tested.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use sluicegate::sim::Simulation;
 use sluicegate::{
@@ -14,35 +16,35 @@ use sluicegate::{
 
 use super::sim::{ADDR, LIMIT};
 
-/// What an end has been called for.
+/// What a handler has been called for.
 #[derive(Debug, Default)]
-pub(crate) struct Calls {
+pub(crate) struct Heard {
     /// Bytes in the input at each read callback.
     pub(crate) reads: Vec<usize>,
     /// All that was taken out of the input.
     pub(crate) got: Vec<u8>,
     pub(crate) writes: usize,
+    /// Events but for FLUSHED, which is counted.
     pub(crate) events: Vec<EventFlags>,
+    pub(crate) flushed: usize,
+    pub(crate) errors: Vec<io::ErrorKind>,
     /// Events that carried [`Unlinked`].
     pub(crate) unlinked: usize,
-    /// Events that said that something was cut off.
-    pub(crate) resets: usize,
+    /// What comes in stays in the input.
+    pub(crate) keeps: bool,
 }
 
-/// The calls of one end, shared with the test.
-pub(crate) type Log = Rc<RefCell<Calls>>;
+/// What a handler has heard, shared with the test.
+pub(crate) type Log = Rc<RefCell<Heard>>;
 
-/// Notes its calls, and takes all that comes in if told to.
-pub(crate) struct Noting {
-    log: Log,
-    takes: bool,
-}
+/// Notes what it hears, and takes what comes in unless told to keep it.
+pub(crate) struct Noting(pub(crate) Log);
 
 impl Noting {
-    /// One that takes what comes in, or keeps it; and what it is called for.
-    pub(crate) fn new(takes: bool) -> (Self, Log) {
+    /// One that takes what comes in, and what it hears.
+    pub(crate) fn new() -> (Self, Log) {
         let log = Log::default();
-        (Self { log: log.clone(), takes }, log)
+        (Self(log.clone()), log)
     }
 }
 
@@ -50,30 +52,32 @@ impl Handler for Noting {
     fn on_read(&mut self, cx: &mut Context<'_>) {
         let mut me = cx.me();
         let mut input = me.input();
-        let mut log = self.log.borrow_mut();
-        log.reads.push(input.len());
-        if self.takes {
+        let mut heard = self.0.borrow_mut();
+        heard.reads.push(input.len());
+        if !heard.keeps {
             let mut bytes = vec![0; input.len()];
             input.remove(&mut bytes);
-            log.got.extend(bytes);
+            heard.got.extend(bytes);
         }
     }
 
     fn on_write(&mut self, _: &mut Context<'_>) {
-        self.log.borrow_mut().writes += 1;
+        self.0.borrow_mut().writes += 1;
     }
 
     fn on_event(&mut self, _: &mut Context<'_>, event: Event) {
-        let mut log = self.log.borrow_mut();
-        log.events.push(event.flags);
-        let kind = event.error.as_ref().map(std::io::Error::kind);
-        log.resets += usize::from(kind == Some(std::io::ErrorKind::ConnectionReset));
-        let source = event.error.as_ref().and_then(|error| error.get_ref());
-        log.unlinked += usize::from(source.is_some_and(|error| error.is::<Unlinked>()));
+        let mut heard = self.0.borrow_mut();
+        heard.flushed += usize::from(event.flags.contains(EventFlags::FLUSHED));
+        let flags = event.flags - EventFlags::FLUSHED;
+        heard.events.extend((!flags.is_empty()).then_some(flags));
+        if let Some(error) = event.error {
+            heard.errors.push(error.kind());
+            heard.unlinked += usize::from(error.get_ref().is_some_and(|it| it.is::<Unlinked>()));
+        }
     }
 }
 
-/// One end, and what it was called for.
+/// A bufferevent, and what its handler has heard.
 #[derive(Clone)]
 pub(crate) struct End {
     pub(crate) id: BevId,
@@ -98,7 +102,7 @@ impl End {
         bytes
     }
 
-    /// Takes up to `count` bytes.
+    /// Takes up to `count` bytes out of the input.
     pub(crate) fn take(&self, sim: &mut Simulation, count: usize) -> Vec<u8> {
         let mut me = self.bev(sim);
         let mut input = me.input();
@@ -110,16 +114,16 @@ impl End {
 
 /// A pair whose ends keep what comes in.
 pub(crate) fn keeping(sim: &mut Simulation, options: PairOptions) -> (End, End) {
-    pair(sim, options, false)
+    let (a, b) = taking(sim, options);
+    for end in [&a, &b] {
+        end.log.borrow_mut().keeps = true;
+    }
+    (a, b)
 }
 
 /// A pair whose ends take what comes in.
 pub(crate) fn taking(sim: &mut Simulation, options: PairOptions) -> (End, End) {
-    pair(sim, options, true)
-}
-
-fn pair(sim: &mut Simulation, options: PairOptions, takes: bool) -> (End, End) {
-    let [(a, log_a), (b, log_b)] = [(); 2].map(|()| Noting::new(takes));
+    let [(a, log_a), (b, log_b)] = [(); 2].map(|()| Noting::new());
     let (a, b) = sim.core().pair(options, a, b);
     (End { id: a, log: log_a }, End { id: b, log: log_b })
 }
@@ -127,7 +131,7 @@ fn pair(sim: &mut Simulation, options: PairOptions, takes: bool) -> (End, End) {
 /// The ends of a connection of the core to itself, which take what comes in: the one that asked for
 /// it, and the one that was accepted. Neither has been called for anything yet.
 pub(crate) fn taking_sockets(sim: &mut Simulation) -> (End, End) {
-    let [(a, log_a), (b, log_b)] = [(); 2].map(|()| Noting::new(true));
+    let [(a, log_a), (b, log_b)] = [(); 2].map(|()| Noting::new());
     let (made, ids) = mpsc::channel();
     let factory = move |conn: &mut BevMut<'_>| made.send(conn.id()).expect("the test waits");
     let listener = sim.core().listen(ADDR, ListenOptions::new(), factory);
@@ -146,11 +150,14 @@ pub(crate) fn taking_sockets(sim: &mut Simulation) -> (End, End) {
 
 /// Turns until nothing has moved for a turn; at most `most` turns.
 pub(crate) fn settle(sim: &mut Simulation, most: usize) {
+    let figures = |sim: &mut Simulation| {
+        let stats = sim.core().stats();
+        (stats.callbacks, stats.filters, stats.pair_ends, stats.connections)
+    };
     for _ in 0..most {
-        let before = sim.core().stats();
-        sim.run_for(std::time::Duration::from_millis(1));
-        let after = sim.core().stats();
-        if after.callbacks == before.callbacks && after.pair_ends == before.pair_ends {
+        let before = figures(sim);
+        sim.run_for(Duration::from_millis(1));
+        if figures(sim) == before {
             return;
         }
     }
