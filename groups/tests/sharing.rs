@@ -149,22 +149,23 @@ fn a_small_operation_waits_for_its_own_size_only() {
 
 #[test]
 fn who_comes_and_goes_pays_what_the_last_on_its_seat_overdrew() {
-    let shallow = |us: u64| Time::from_nanos(us * 1000);
+    let us = |us: u64| Time::from_nanos(us * 1000);
     // A depth of 20,000 and a quantum of 10,000: a core stakes 2500 and owes the rest.
     let config = TokenBucketConfig::per_second("10MB/s".parse().unwrap());
     let config = config.with_burst(40_000).unwrap();
-    let group = Group::builder(config).seats(2).build(ms(0)).unwrap();
+    let group = Group::builder(config).seats(2).rebalance(Rebalance::Never);
+    let group = group.build(ms(0)).unwrap();
     let ((mut one, a), (mut two, b)) = (core(&group, 1), core(&group, 1));
     exhaust(&mut one, a, ms(0));
-    assert_eq!(exhaust(&mut two, b, shallow(500)), 0);
-    assert_eq!(serve(&mut two, shallow(1000)), 10_000, "earned 2500");
-    for (at, moved) in [(1500, 0), (2000, 0), (2500, 0)] {
+    assert_eq!(exhaust(&mut two, b, us(500)), 0);
+    assert_eq!(serve(&mut two, us(1000)), 10_000, "earned 2500");
+    for at in [1000, 1200, 1400] {
         drop(two);
         let (mut next, c) = core(&group, 1);
-        assert_eq!(exhaust(&mut next, c, shallow(at)), moved, "at {at} us");
+        assert_eq!(next.request(c, READ, 100, || us(at)), None, "at {at} us");
         two = next;
     }
-    assert_eq!(serve(&mut two, shallow(2900)), 0, "2000 of 10,000 bytes are still to be earned");
+    assert_eq!(assert_exact_deadline(&mut two), us(2520), "7600 bytes are half of 1520 us");
 }
 
 #[test]
