@@ -116,7 +116,9 @@ pub(crate) fn take(
         progress,
     };
     watch.figures.at_start = watch.read()?;
-    let tally = client::run(load, &mut watch)?;
+    // A server that died is to blame for whatever the client met.
+    let tally =
+        client::run(load, &mut watch).map_err(|failure| watch.read().err().unwrap_or(failure))?;
     if tally.errors.count() >= load.connections() as u64 {
         return Err(Failure::NothingMeasured(format!(
             "none of {} connections lasted until the end: {}",
