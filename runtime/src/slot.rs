@@ -150,9 +150,10 @@ impl Slot {
 }
 
 /// All slots of one core.
+#[expect(clippy::vec_box, reason = "a page never moves, however many there are")]
 #[derive(Default)]
 pub(crate) struct Slots {
-    pages: Vec<Box<[Slot]>>,
+    pages: Vec<Box<[Slot; PAGE]>>,
     free: Vec<u32>,
     given_up: Vec<u32>,
     live: usize,
@@ -292,8 +293,9 @@ impl Slots {
 
     fn grow(&mut self) {
         let first = (self.pages.len() * PAGE) as u32;
-        let vacant = || Slot { generation: 0, queued: Queued::default(), occupant: Occupant::None };
-        self.pages.push(std::iter::repeat_with(vacant).take(PAGE).collect());
+        let vacant =
+            |_| Slot { generation: 0, queued: Queued::default(), occupant: Occupant::None };
+        self.pages.push(Box::new(std::array::from_fn(vacant)));
         // Low numbers first, so that a core's live slots stay together.
         self.free.extend((first..first + PAGE as u32).rev());
     }

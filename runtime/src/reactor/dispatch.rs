@@ -18,52 +18,66 @@ use crate::slot::Stream;
 /// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
 const CALLBACKS_PER_VISIT: usize = 4;
 
-/// What a handler is called for.
-enum Call {
-    Callback(Callback),
-    Drain,
-}
-
 impl Core {
     /// Visits every slot that stood in the queue when the stage began.
     pub(super) fn run_callbacks(&mut self) {
         for _ in 0..self.callbacks.len() {
             let Some(slot) = self.callbacks.pop_front() else { break };
-            self.slots.at_mut(slot).queued.callbacks = false;
-            let key = self.slots.key(slot);
+            let entry = self.slots.at_mut(slot);
+            entry.queued.callbacks = false;
+            let key = entry.key(slot);
             self.dispatch(key);
-            self.update(key);
+            self.carry_on(key);
         }
     }
 
     fn dispatch(&mut self, key: Key) {
+        let Some(stream) = self.slots.stream(key) else { return };
+        if let Some(above) = stream.above {
+            return self.climb(key, above);
+        }
+        let Some(mut handler) = stream.handler.take() else { return };
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.visit(key, &mut *handler)));
+        let handler = match outcome {
+            Ok(()) => Some(handler),
+            Err(_) => {
+                self.count_panic(self.id(key));
+                self.drop_handler(key, handler);
+                None
+            }
+        };
+        let replaced = match self.slots.stream(key) {
+            Some(stream) if stream.keeps_handler() => seat(stream, handler),
+            _ => self.put_back(key, handler),
+        };
+        self.discard(key, replaced);
+    }
+
+    /// Calls a handler for what is due, as long as it is the one to be called.
+    fn visit(&mut self, key: Key, handler: &mut dyn Handler) {
+        let now = self.now;
         for _ in 0..CALLBACKS_PER_VISIT {
             let Some(stream) = self.slots.stream(key) else { return };
-            if let Some(above) = stream.above {
-                return self.climb(key, above);
-            }
-            let call = match stream.bev.poll_callback() {
-                Some(callback) => Call::Callback(callback),
-                None if std::mem::take(&mut stream.tell_drain) && !stream.bev.is_closing() => {
-                    Call::Drain
-                }
-                None => return,
-            };
-            let Some(handler) = stream.handler.take() else { return };
-            self.stats.callbacks += 1;
-            let handler = self.call(key, handler, call);
-            let now = self.now;
-            let replaced = match self.slots.stream(key) {
-                Some(stream) if stream.keeps_handler() => seat(stream, handler),
-                Some(_) => self.put_back(key, handler),
-                None => return,
-            };
-            let Some(stream) = self.slots.stream(key) else { return };
-            stream.bev.handle_callback(now);
-            let more = stream.bev.has_callbacks() || stream.tell_drain;
-            self.discard(key, replaced);
-            if !more {
+            if stream.handler.is_some() || !stream.keeps_handler() {
                 return;
+            }
+            let callback = stream.bev.poll_callback();
+            if callback.is_none() {
+                let tell = std::mem::take(&mut stream.tell_drain) && !stream.bev.is_closing();
+                if !tell {
+                    return;
+                }
+            }
+            self.stats.callbacks += 1;
+            let cx = &mut Context::new(self, key);
+            match callback {
+                Some(Callback::Read) => handler.on_read(cx),
+                Some(Callback::Write) => handler.on_write(cx),
+                Some(Callback::Event(event)) => handler.on_event(cx, event),
+                None => handler.on_drain(cx),
+            }
+            if let Some(stream) = self.slots.stream(key) {
+                stream.bev.handle_callback(now);
             }
         }
     }
@@ -79,33 +93,6 @@ impl Core {
         let replaced = seat(stream, handler);
         self.update(home);
         replaced
-    }
-
-    /// Calls a handler; gives it back unless it panicked.
-    fn call(
-        &mut self,
-        key: Key,
-        mut handler: Box<dyn Handler>,
-        call: Call,
-    ) -> Option<Box<dyn Handler>> {
-        let id = self.id(key);
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let mut cx = Context::new(self, key);
-            match call {
-                Call::Callback(Callback::Read) => handler.on_read(&mut cx),
-                Call::Callback(Callback::Write) => handler.on_write(&mut cx),
-                Call::Callback(Callback::Event(event)) => handler.on_event(&mut cx, event),
-                Call::Drain => handler.on_drain(&mut cx),
-            }
-            handler
-        }));
-        match outcome {
-            Ok(handler) => Some(handler),
-            Err(_) => {
-                self.count_panic(id);
-                None
-            }
-        }
     }
 
     /// Runs a task of a message or timer; one that panics is counted and ends alone.

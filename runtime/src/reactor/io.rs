@@ -75,14 +75,29 @@ impl Core {
         }
     }
 
+    /// A stream has been called: what it puts out in memory goes on at once, a socket's when that
+    /// of the others does.
+    pub(super) fn carry_on(&mut self, key: Key) {
+        match self.slots.look(key).map(|stream| &stream.transport) {
+            Some(Transport::Pair(_)) => self.write_out(key),
+            Some(Transport::Stage(over)) => self.write_down(key, over.lower),
+            Some(Transport::Socket { .. }) | None => self.update(key),
+        }
+    }
+
     /// Writes what a stream puts out that has none below it.
     pub(super) fn write_out(&mut self, key: Key) {
         let (slots, mut seam) = self.split();
         let Some(stream) = slots.stream(key) else { return };
         seam.operate(key, stream, None, Direction::Write);
-        if let Some(wake) = self.look(key) {
+        // The reader stands in the queue before the writer, who then is called once for both, that
+        // its output has gone and what comes in answer.
+        if let Transport::Pair(plug) = stream.transport
+            && let Some(wake) = seam.wires.take_fresh(plug)
+        {
             self.hand_on(wake);
         }
+        self.update(key);
     }
 
     /// Lets the reader of what has just been written take it at once: half the way of a message

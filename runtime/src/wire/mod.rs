@@ -233,6 +233,17 @@ impl Wires {
         0
     }
 
+    /// Whom to wake because something has arrived there, if it has not been told.
+    pub(crate) fn take_fresh(&mut self, plug: Plug) -> Option<Wake> {
+        let (_, other) = self.at(plug).ends(plug.side);
+        match other.occupant {
+            Occupant::Here(key) if std::mem::take(&mut other.fresh) => {
+                Some((key, Readiness::READABLE))
+            }
+            _ => None,
+        }
+    }
+
     /// Something has touched the stream at an end: publishes its room, and says whether the other
     /// end can go on now.
     pub(crate) fn publish(&mut self, plug: Plug, bev: &mut Bufferevent) -> Option<Wake> {
