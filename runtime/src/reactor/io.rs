@@ -1,8 +1,8 @@
 //! The I/O stage: one read and one write per stream and visit, each under its permit.
 //!
-//! Every byte of every stream passes through `Seam::operate` or [`Core::resume_groups`], and both
-//! end in `Seam::transfer`: make the system call, tell the state machine, settle. There is no other
-//! way to a socket, so nothing goes unmetered.
+//! Every byte of every stream passes through `Seam::operate` or [`Core::resume_groups`], and where
+//! the stream has a limit or a group both end in `Seam::transfer`: make the system call, tell the
+//! state machine, settle. There is no other way to a socket, so nothing goes unmetered.
 
 use std::io::{self, IoSlice};
 
@@ -219,13 +219,17 @@ impl Seam<'_> {
             let ready = self.wires.ready(plug, &stream.bev, direction, want);
             if ready == 0 {
                 // It learns that it has to wait, or that all is over: that takes no tokens.
-                let _nothing = self.carry(key, stream, None, direction, want);
+                self.carry(key, stream, None, direction, want);
                 return;
             }
             want = ready;
         } else if lower.is_some() {
             let Some(left) = self.in_memory_left.checked_sub(1) else { return };
             *self.in_memory_left = left;
+        }
+        if !stream.bev.is_metered() {
+            self.carry(key, stream, lower, direction, want);
+            return;
         }
         let shard = self.shards.of(stream.bev.membership());
         let driver = &mut *self.driver;
@@ -235,7 +239,7 @@ impl Seam<'_> {
         }
     }
 
-    /// Makes one operation under a permit and settles it.
+    /// Makes one metered operation under a permit and settles it.
     fn transfer(
         &mut self,
         key: Key,
@@ -244,17 +248,14 @@ impl Seam<'_> {
         direction: Direction,
         permit: Permit,
     ) {
-        let metered = stream.bev.is_metered();
-        let before = match self.observer {
-            Some(_) if metered => Some(permit.checked_at().unwrap_or_else(|| self.driver.now())),
-            _ => None,
-        };
+        let observed = self.observer.is_some();
+        let before = observed.then(|| permit.checked_at().unwrap_or_else(|| self.driver.now()));
         let used = self.carry(key, stream, lower, direction, permit.bytes);
         let membership = stream.bev.membership();
         if let Some(before) = before {
             self.report(key, direction, used, before, membership);
         }
-        self.stats.metered_operations += u64::from(metered);
+        self.stats.metered_operations += 1;
         stream.bev.settle(permit, used, self.shards.of(membership));
     }
 

@@ -9,7 +9,6 @@
 
 use core_buf::Bufferevent;
 
-use super::stack::Neighbours;
 use super::{Core, Timer};
 use crate::handler::Handler;
 use crate::id::Key;
@@ -19,18 +18,20 @@ use crate::wire::Wake;
 /// Writes of one stream in a turn; what is left goes on in the next, after the others.
 pub(super) const WRITES_PER_TURN: u32 = 4;
 
+/// What a look at a stream has found for others.
+#[derive(Default)]
+pub(super) struct Looked {
+    /// The other end of its wire has something to do.
+    pub(super) wake: Option<Wake>,
+    /// It has neighbours in a stack, which may have something to do.
+    stacked: bool,
+}
+
 impl Core {
     pub(super) fn enqueue(&mut self, slot: u32) {
         let queued = &mut self.slots.at_mut(slot).queued;
         if !std::mem::replace(&mut queued.ready, true) {
             self.ready.push_back(slot);
-        }
-    }
-
-    fn enqueue_callbacks(&mut self, slot: u32) {
-        let queued = &mut self.slots.at_mut(slot).queued;
-        if !std::mem::replace(&mut queued.callbacks, true) {
-            self.callbacks.push_back(slot);
         }
     }
 
@@ -45,36 +46,31 @@ impl Core {
 
     /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.
     pub(crate) fn update(&mut self, key: Key) {
-        if let Some(wake) = self.look(key) {
+        let Looked { wake, stacked } = self.look_apart(key);
+        if stacked {
+            self.square(key);
+        }
+        if let Some(wake) = wake {
             self.wake(wake);
         }
     }
 
-    /// As [`update`](Self::update), but leaves it to the caller to wake another stream.
-    pub(super) fn look(&mut self, key: Key) -> Option<Wake> {
-        let (wake, neighbours) = self.look_apart(key)?;
-        if neighbours != (None, None) {
-            self.square(key, neighbours);
-        }
-        wake
-    }
-
-    /// As [`look`](Self::look), but leaves its neighbours in a stack alone, and names them.
+    /// As [`update`](Self::update), but leaves its neighbours in a stack alone, and another stream
+    /// that it wakes to the caller.
     #[inline]
-    pub(super) fn look_apart(&mut self, key: Key) -> Option<(Option<Wake>, Neighbours)> {
+    pub(super) fn look_apart(&mut self, key: Key) -> Looked {
         let turn = self.turn;
-        let slot = self.slots.find(key)?;
-        let Occupant::Stream(stream) = &mut slot.occupant else { return None };
+        let Some(slot) = self.slots.find(key) else { return Looked::default() };
+        let Occupant::Stream(stream) = &mut slot.occupant else { return Looked::default() };
         let wake = match stream.transport {
             Transport::Socket { .. } | Transport::Stage(_) => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
         };
-        let neighbours = (stream.transport.lower(), stream.above);
         if stream.bev.is_closed() {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
             }
-            return Some((wake, (None, None)));
+            return Looked { wake, stacked: false };
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
@@ -102,10 +98,13 @@ impl Core {
             }
             stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
         }
-        if stream.bev.has_callbacks() || stream.tell_drain {
-            self.enqueue_callbacks(key.slot);
+        if (stream.bev.has_callbacks() || stream.tell_drain)
+            && !std::mem::replace(&mut slot.queued.callbacks, true)
+        {
+            self.callbacks.push_back(key.slot);
         }
-        Some((wake, neighbours))
+        let stacked = stream.above.is_some() || matches!(stream.transport, Transport::Stage(_));
+        Looked { wake, stacked }
     }
 
     pub(crate) fn occupy(

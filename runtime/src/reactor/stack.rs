@@ -24,9 +24,6 @@ use crate::id::{BevId, Key};
 use crate::pair::FlushError;
 use crate::slot::{Over, Transport};
 
-/// The streams below and above one in a stack.
-pub(super) type Neighbours = (Option<Key>, Option<Key>);
-
 impl Core {
     /// Puts a filter over a bufferevent; returns the name of the one that now is on top.
     ///
@@ -303,7 +300,7 @@ impl Core {
         if upper.bev.has_flush() {
             self.pass_flushes(above, key);
         }
-        if let Some((Some(wake), _)) = self.look_apart(key) {
+        if let Some(wake) = self.look_apart(key).wake {
             self.wake(wake);
         }
         if let Some(below) = below {
@@ -317,7 +314,9 @@ impl Core {
     }
 
     /// Squares a stream with its neighbours: the one below, and the one above.
-    pub(super) fn square(&mut self, key: Key, (lower, above): Neighbours) {
+    pub(super) fn square(&mut self, key: Key) {
+        let Some(stream) = self.slots.look(key) else { return };
+        let (lower, above) = (stream.transport.lower(), stream.above);
         if let Some(lower) = lower {
             self.square_pair(key, lower);
         }

@@ -192,10 +192,17 @@ impl Buffer {
     ///
     /// # Examples
     /// See [`Source`].
+    #[inline]
     pub fn load(&mut self, count: usize) -> Result<(), SourceError> {
-        if self.loaded() >= count.min(self.len) {
+        let wanted = count.min(self.len);
+        if self.first().len() >= wanted || self.loaded() >= wanted {
             return Ok(());
         }
+        self.load_sources(count)
+    }
+
+    #[cold]
+    fn load_sources(&mut self, count: usize) -> Result<(), SourceError> {
         let mut ready = Self::new();
         let mut result = Ok(());
         while ready.len < count
