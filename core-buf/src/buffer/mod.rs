@@ -101,7 +101,10 @@ impl Buffer {
     /// hold a block each.
     #[inline]
     pub fn append(&mut self, other: &mut Self) {
-        if other.len > 0 && other.chain.hand_over(&mut self.chain) {
+        if other.is_empty() {
+            return;
+        }
+        if other.chain.hand_over(&mut self.chain) {
             self.len = std::mem::take(&mut other.len);
         } else {
             self.append_chain(other);

@@ -16,7 +16,8 @@ use std::io;
 use groups::{Direction, Time};
 
 use super::close::Life;
-use super::{Bufferevent, Event, EventFlags, Readiness, Suspend};
+use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
+use crate::buffer::Buffer;
 use crate::flush::FlushMode;
 use crate::stage::{Pass, Progress, Stage, Step, Wait};
 
@@ -105,7 +106,7 @@ impl Bufferevent {
             Direction::Write if flush.is_none() => lower.room_to_write(),
             _ => usize::MAX,
         };
-        let limit = if limit >= isize::MAX as usize { usize::MAX } else { limit };
+        let limit = if limit > Buffer::MAX_LEN { usize::MAX } else { limit };
         let pass = Pass { limit: limit.min(room), mode };
         let before = (self.input.len(), self.output.len(), lower.output.len());
         let progress = stage.step(Step {
@@ -138,18 +139,34 @@ impl Bufferevent {
         };
         self.note_events(progress);
         lower.handle_callback(now);
-        self.handle_callback(now);
+        self.finish_flushing();
+        self.update_deadlines(now);
         moved
     }
 
-    /// Something was told about the stream below: bytes have arrived, or an event.
+    /// Takes what the stream below would tell its handler; says whether there was something.
+    #[inline]
+    pub fn handle_news(&mut self, now: Time, lower: &mut Self) -> bool {
+        let mut told = false;
+        while let Some(callback) = lower.poll_callback() {
+            match callback {
+                Callback::Read => self.ready |= Readiness::READABLE,
+                // Nobody above asks when that output has drained.
+                Callback::Write => continue,
+                Callback::Event(event) => self.handle_below(now, event, lower),
+            }
+            told = true;
+        }
+        told
+    }
+
+    /// An event was told about the stream below.
     ///
     /// An end of its input is told above when everything has passed, anything else at once.
-    pub fn handle_below(&mut self, now: Time, event: Option<Event>, lower: &Self) {
+    pub fn handle_below(&mut self, now: Time, event: Event, lower: &Self) {
         self.ready |= Readiness::READABLE;
-        let (Some(Event { flags, mut error }), Some(staged)) = (event, &mut self.staged) else {
-            return;
-        };
+        let Some(staged) = &mut self.staged else { return };
+        let Event { flags, mut error } = event;
         let (read, write, eof) = (EventFlags::READING, EventFlags::WRITING, EventFlags::EOF);
         let over = |direction| lower.suspended.of(direction).contains(Suspend::ENDED);
         let failed = flags.contains(EventFlags::ERROR);
@@ -389,11 +406,16 @@ impl Bufferevent {
         self.note_departure(now, usize::from(count > 0 || took));
     }
 
+    #[inline]
     fn note_events(&mut self, progress: Progress) {
         let Progress { events, error, .. } = progress;
-        if events.is_empty() {
-            return;
+        if !events.is_empty() {
+            self.note_stage_events(events, error);
         }
+    }
+
+    #[cold]
+    fn note_stage_events(&mut self, events: EventFlags, error: Option<io::Error>) {
         if events.contains(EventFlags::ERROR | EventFlags::READING) {
             self.end(Direction::Read);
         }

@@ -74,14 +74,12 @@ impl<F: Filter> Stage for FilterStage<F> {
         let Self { filter, read, write } = self;
         let mut progress = Progress::default();
         if let Some(pass) = step.read {
-            let call =
-                &mut |src: &mut _, dst: &mut _, limit, mode| filter.input(src, dst, limit, mode);
+            let call = |src: &mut _, dst: &mut _, limit, mode| filter.input(src, dst, limit, mode);
             progress.read = read.run(step.lower_input, step.upper_input, pass, call);
             note_failure(&mut progress, read, EventFlags::READING);
         }
         if let Some(pass) = step.write {
-            let call =
-                &mut |src: &mut _, dst: &mut _, limit, mode| filter.output(src, dst, limit, mode);
+            let call = |src: &mut _, dst: &mut _, limit, mode| filter.output(src, dst, limit, mode);
             progress.write = write.run(step.upper_output, step.lower_output, pass, call);
             note_failure(&mut progress, write, EventFlags::WRITING);
         }
@@ -90,6 +88,7 @@ impl<F: Filter> Stage for FilterStage<F> {
     }
 }
 
+#[inline]
 fn note_failure(progress: &mut Progress, way: &mut Way, side: EventFlags) {
     if way.over
         && let Some(error) = way.failed.take()
@@ -99,19 +98,18 @@ fn note_failure(progress: &mut Progress, way: &mut Way, side: EventFlags) {
     }
 }
 
-type Call<'a> = dyn FnMut(&mut Buffer, &mut Buffer, Option<usize>, FlushMode) -> FilterResult + 'a;
+/// One of the functions of a filter.
+trait Call: FnMut(&mut Buffer, &mut Buffer, Option<usize>, FlushMode) -> FilterResult {}
+impl<F: FnMut(&mut Buffer, &mut Buffer, Option<usize>, FlushMode) -> FilterResult> Call for F {}
 
 impl Way {
-    fn run(&mut self, src: &mut Buffer, dst: &mut Buffer, pass: Pass, call: &mut Call<'_>) -> Wait {
-        // `usize::MAX` is no limit and is not used up.
-        let spend = |left: usize, count| {
-            if pass.limit == usize::MAX { left } else { left - count }
-        };
+    #[inline]
+    fn run(&mut self, src: &mut Buffer, dst: &mut Buffer, pass: Pass, mut call: impl Call) -> Wait {
         if pass.mode > FlushMode::Normal {
             // Each flush is worth a call.
             self.starved = None;
         }
-        let mut left = spend(pass.limit, self.held.move_to(dst, pass.limit));
+        let mut left = pass.limit - self.held.move_to(dst, pass.limit);
         for _ in 0..CALLS_PER_STEP {
             if !self.held.is_empty() {
                 return Wait::Room;
@@ -128,7 +126,7 @@ impl Way {
                 self.stopped = true;
                 return Wait::Room;
             }
-            left = spend(left, self.make(src, dst, left, pass.mode, call));
+            left -= self.make(src, dst, left, pass.mode, &mut call);
         }
         Wait::Room
     }
@@ -148,10 +146,11 @@ impl Way {
         dst: &mut Buffer,
         left: usize,
         mode: FlushMode,
-        call: &mut Call<'_>,
+        call: &mut impl Call,
     ) -> usize {
         let (there, here) = (src.len(), dst.len());
-        let result = call(src, dst, (left != usize::MAX).then_some(left), mode);
+        // No limit is the largest number, which no buffer comes near to using up.
+        let result = call(src, dst, (left <= Buffer::MAX_LEN).then_some(left), mode);
         let made = dst.len().saturating_sub(here);
         let idle = made == 0 && src.len() == there;
         (self.starved, self.stopped) = match result {

@@ -201,16 +201,7 @@ impl Stack {
         if let Some(count) = self.lower.poll_write().filter(|_| !self.is_stalled) {
             busy |= self.lower.write_wire(now, &mut self.sent, count) > 0;
         }
-        while let Some(callback) = self.lower.poll_callback() {
-            let event = match callback {
-                Callback::Read => None,
-                Callback::Write => continue,
-                Callback::Event(event) => Some(event),
-            };
-            self.upper.handle_below(now, event, &self.lower);
-            busy = true;
-        }
-        busy
+        busy | self.upper.handle_news(now, &mut self.lower)
     }
 
     fn step(&mut self, direction: Direction) -> bool {

@@ -13,19 +13,9 @@ use super::{Core, Timer};
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::slot::{Occupant, Stream, Transport};
-use crate::wire::Wake;
 
 /// Writes of one stream in a turn; what is left goes on in the next, after the others.
 pub(super) const WRITES_PER_TURN: u32 = 4;
-
-/// What a look at a stream has found for others.
-#[derive(Default)]
-pub(super) struct Looked {
-    /// The other end of its wire has something to do.
-    pub(super) wake: Option<Wake>,
-    /// It has neighbours in a stack, which may have something to do.
-    stacked: bool,
-}
 
 impl Core {
     pub(super) fn enqueue(&mut self, slot: u32) {
@@ -46,22 +36,17 @@ impl Core {
 
     /// Looks at a stream after anything touched it: queues what it has to do, arms its timer.
     pub(crate) fn update(&mut self, key: Key) {
-        let Looked { wake, stacked } = self.look_apart(key);
-        if stacked {
+        if self.look_apart(key) {
             self.square(key);
-        }
-        if let Some(wake) = wake {
-            self.wake(wake);
         }
     }
 
-    /// As [`update`](Self::update), but leaves its neighbours in a stack alone, and another stream
-    /// that it wakes to the caller.
-    #[inline]
-    pub(super) fn look_apart(&mut self, key: Key) -> Looked {
+    /// As [`update`](Self::update), but leaves its neighbours in a stack alone; `true` if it has
+    /// some.
+    pub(super) fn look_apart(&mut self, key: Key) -> bool {
         let turn = self.turn;
-        let Some(slot) = self.slots.find(key) else { return Looked::default() };
-        let Occupant::Stream(stream) = &mut slot.occupant else { return Looked::default() };
+        let Some(slot) = self.slots.find(key) else { return false };
+        let Occupant::Stream(stream) = &mut slot.occupant else { return false };
         let wake = match stream.transport {
             Transport::Socket { .. } | Transport::Stage(_) => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
@@ -70,7 +55,10 @@ impl Core {
             if !std::mem::replace(&mut slot.queued.closing, true) {
                 self.closing.push(key.slot);
             }
-            return Looked { wake, stacked: false };
+            if let Some(wake) = wake {
+                self.wake(wake);
+            }
+            return false;
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
@@ -104,7 +92,10 @@ impl Core {
             self.callbacks.push_back(key.slot);
         }
         let stacked = stream.above.is_some() || matches!(stream.transport, Transport::Stage(_));
-        Looked { wake, stacked }
+        if let Some(wake) = wake {
+            self.wake(wake);
+        }
+        stacked
     }
 
     pub(crate) fn occupy(

@@ -11,8 +11,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use core_buf::{
-    Bufferevent, Callback, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness,
-    Stage, Suspend,
+    Bufferevent, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness, Stage,
+    Suspend,
 };
 use groups::{Direction, Time};
 
@@ -285,14 +285,7 @@ impl Core {
         let (slots, mut seam) = self.split();
         let Some((upper, under)) = slots.two_streams(above, key) else { return };
         under.tell_drain = false;
-        while let Some(callback) = under.bev.poll_callback() {
-            let event = match callback {
-                Callback::Read => None,
-                Callback::Write => continue,
-                Callback::Event(event) => Some(event),
-            };
-            upper.bev.handle_below(now, event, &under.bev);
-        }
+        upper.bev.handle_news(now, &mut under.bev);
         seam.operate(above, upper, Some(&mut *under), Direction::Read);
         upper.bev.sync_below(now, &mut under.bev);
         let next = upper.above.filter(|_| upper.bev.has_callbacks());
@@ -300,16 +293,16 @@ impl Core {
         if upper.bev.has_flush() {
             self.pass_flushes(above, key);
         }
-        if let Some(wake) = self.look_apart(key).wake {
-            self.wake(wake);
-        }
+        self.look_apart(key);
         if let Some(below) = below {
             self.square_pair(key, below);
         }
         match (next, over) {
             (Some(next), _) => self.climb(above, next),
             (None, Some(_)) => self.update(above),
-            (None, None) => _ = self.look_apart(above),
+            (None, None) => {
+                self.look_apart(above);
+            }
         }
     }
 
@@ -384,12 +377,12 @@ fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
     let over = |direction| under.suspended(direction).contains(Suspend::ENDED);
     if over(Direction::Read) && !under.has_callbacks() {
         let flags = EventFlags::READING | EventFlags::EOF;
-        upper.handle_below(now, Some(Event { flags, error: None }), under);
+        upper.handle_below(now, Event { flags, error: None }, under);
     }
     if over(Direction::Write) && !under.has_callbacks() {
         let flags = EventFlags::WRITING | EventFlags::ERROR;
         let error = Some(std::io::ErrorKind::NotConnected.into());
-        upper.handle_below(now, Some(Event { flags, error }), under);
+        upper.handle_below(now, Event { flags, error }, under);
     }
 }
 
