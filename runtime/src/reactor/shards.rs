@@ -100,6 +100,11 @@ impl Shards {
         self.free.push(index);
     }
 
+    /// Groups with members on this core.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.iter().flatten().count()
+    }
+
     fn entry(&mut self, shard: u32) -> Option<&mut Entry> {
         self.entries.get_mut(shard as usize)?.as_mut()
     }

@@ -1,7 +1,8 @@
 //! The simulated operating system, as the core calls it.
 //!
 //! Owns the table of the core's sockets and injects the faults; the network behind it has none but
-//! delays. Time passes only here: a little in every call, and while a core waits.
+//! delays, some of them long. Time passes a little in every call, and while a core waits; where
+//! there are several, while all of them do.
 //!
 //! Every fault keeps the contract of edges: a call that moved less than it could, for no reason
 //! the caller can see, is followed by an edge. Never blocks the thread.
@@ -22,10 +23,11 @@ use parking_lot::{Mutex, MutexGuard};
 use super::network::{Network, Source};
 use super::socket::End;
 use crate::driver::{Driver, Listening, Ready, SystemCalls, WakeDriver};
-use crate::id::Key;
+use crate::id::{BevId, Key};
 
 /// The driver of a simulated core.
 pub(super) struct SimDriver {
+    core: u16,
     network: Arc<Mutex<Network>>,
     sockets: BTreeMap<Key, Source>,
     waker: Arc<SimWaker>,
@@ -44,14 +46,19 @@ impl WakeDriver for SimWaker {
 }
 
 impl SimDriver {
-    pub(super) fn new(network: Arc<Mutex<Network>>) -> Self {
+    pub(super) fn new(core: u16, network: Arc<Mutex<Network>>) -> Self {
         Self {
+            core,
             network,
             sockets: BTreeMap::new(),
             waker: Arc::default(),
             calls: SystemCalls::default(),
             stale: Vec::new(),
         }
+    }
+
+    fn id(&self, key: Key) -> BevId {
+        BevId { core: self.core, key }
     }
 
     fn end(&self, key: Key) -> io::Result<End> {
@@ -109,12 +116,13 @@ impl Driver for SimDriver {
     fn poll(&mut self, timeout: Option<Duration>, ready: &mut Vec<Ready>) -> io::Result<()> {
         self.calls.polls += 1;
         let mut network = enter(&self.network);
+        network.wake(self.core);
         let interrupted = network.faults.interrupted;
         if network.agenda.chance(interrupted) {
             return Ok(());
         }
         let before = ready.len();
-        network.tell(EVENTS_PER_POLL, ready);
+        network.tell(self.core, EVENTS_PER_POLL, ready);
         ready.append(&mut self.stale);
         let timeout = timeout.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
         let woken = self.waker.0.swap(false, Ordering::Acquire);
@@ -122,8 +130,8 @@ impl Driver for SimDriver {
             // One step at most: what it brings may be for the test, which acts between turns.
             if !network.stirred {
                 let until = network.now() + timeout;
-                network.pass_time(until);
-                network.tell(EVENTS_PER_POLL, ready);
+                network.sleep(self.core, until);
+                network.tell(self.core, EVENTS_PER_POLL, ready);
             }
             network.stirred = false;
         }
@@ -140,8 +148,8 @@ impl Driver for SimDriver {
         let Listening::Address(addr, options) = source else {
             return Err(ErrorKind::Unsupported.into());
         };
-        let addr =
-            enter(&self.network).listeners.bind(Some(key), addr, options.backlog as usize)?;
+        let (id, backlog) = (Some(self.id(key)), options.backlog as usize);
+        let addr = enter(&self.network).listeners.bind(id, addr, backlog)?;
         self.sockets.insert(key, Source::Listener(addr));
         Ok(addr)
     }
@@ -156,7 +164,7 @@ impl Driver for SimDriver {
         if network.agenda.chance(accept_errors) {
             return Err(io::Error::from_raw_os_error(EMFILE));
         }
-        let (end, peer) = network.accept(addr, Some(key))?;
+        let (end, peer) = network.accept(addr, Some(self.id(key)))?;
         drop(network);
         self.sockets.insert(key, Source::Stream(end));
         Ok(peer)
@@ -164,7 +172,7 @@ impl Driver for SimDriver {
 
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
         self.calls.others += 1;
-        let end = enter(&self.network).connect(Some(key), to);
+        let end = enter(&self.network).connect(Some(self.id(key)), to);
         self.sockets.insert(key, Source::Stream(end));
         Ok(())
     }

@@ -35,6 +35,9 @@ pub struct Faults {
     pub accept_errors: f64,
     /// An event of a socket comes after it was closed, with its old key.
     pub stale_events: f64,
+    /// The answer to a connection that the core asked for comes late, and at the same moment all
+    /// that its peer has sent meanwhile: bytes, the end of the stream, a reset, in one event.
+    pub late_connects: f64,
     /// How long whatever is sent takes to arrive. An empty range means exactly its start.
     pub delay: Range<Duration>,
 }
@@ -50,6 +53,7 @@ impl Faults {
             reset: 0.0,
             accept_errors: 0.0,
             stale_events: 0.0,
+            late_connects: 0.0,
             delay: QUIET_DELAY..QUIET_DELAY,
         }
     }
@@ -65,6 +69,7 @@ impl Faults {
             reset: 0.0005,
             accept_errors: 0.1,
             stale_events: 0.5,
+            late_connects: 0.3,
             delay: Duration::from_micros(10)..Duration::from_millis(20),
         }
     }

@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
 use super::socket::End;
-use crate::id::Key;
+use crate::id::BevId;
 
 /// All listeners, by address.
 #[derive(Debug, Default)]
@@ -17,7 +17,7 @@ pub(super) struct Listeners(BTreeMap<SocketAddr, Listener>);
 #[derive(Debug)]
 struct Listener {
     /// Under which name its core hears of it; those of the test have none.
-    key: Option<Key>,
+    id: Option<BevId>,
     waiting: VecDeque<End>,
     backlog: usize,
 }
@@ -26,7 +26,7 @@ impl Listeners {
     /// Takes an address; port 0 stands for a free one.
     pub(super) fn bind(
         &mut self,
-        key: Option<Key>,
+        id: Option<BevId>,
         mut addr: SocketAddr,
         backlog: usize,
     ) -> io::Result<SocketAddr> {
@@ -40,7 +40,7 @@ impl Listeners {
         } else if self.contains(addr) {
             return Err(ErrorKind::AddrInUse.into());
         }
-        self.0.insert(addr, Listener { key, waiting: VecDeque::new(), backlog });
+        self.0.insert(addr, Listener { id, waiting: VecDeque::new(), backlog });
         Ok(addr)
     }
 
@@ -48,8 +48,8 @@ impl Listeners {
         self.0.contains_key(&addr)
     }
 
-    pub(super) fn key(&self, addr: SocketAddr) -> Option<Key> {
-        self.0.get(&addr)?.key
+    pub(super) fn id(&self, addr: SocketAddr) -> Option<BevId> {
+        self.0.get(&addr)?.id
     }
 
     /// Lets an end wait; `false` if nobody listens or the backlog is full.

@@ -1,12 +1,13 @@
 //! Whole servers in virtual time, on one thread, from a seed.
 //!
-//! A [`Simulation`] is a core over a simulated operating system, and the other ends of its
-//! connections for a test to drive. Time passes only when the core waits, so an hour of timeouts
-//! takes milliseconds; and all that is left to chance comes from the seed, so a failure found once
-//! is found again. [`Faults`] says what goes wrong: short reads and writes, interrupted calls,
-//! resets, delays, descriptors running out.
+//! A [`Simulation`] is a core, or several, over a simulated operating system, and the other ends of
+//! its connections for a test to drive. Time passes only when all cores wait, so an hour of
+//! timeouts takes milliseconds; and all that is left to chance comes from the seed, so a failure
+//! found once is found again. [`Faults`] says what goes wrong: short reads and writes, interrupted
+//! calls, resets, delays, descriptors running out.
 //!
-//! What it cannot show: two cores at once, a kernel that is slow or full, and any defect of mio.
+//! What it cannot show: two cores within a turn at once (they take turns, in an order from the
+//! seed), a kernel that is slow or full, and any defect of mio.
 //!
 //! ```text
 //!   test -- Peer --> Network (pipes, listeners) <-- SimDriver <-- Core (the shipped reactor)
@@ -22,6 +23,7 @@ mod network;
 mod pipe;
 mod socket;
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,8 +40,11 @@ use crate::builder::DEFAULT_DRAIN_TIMEOUT;
 use crate::clock::Clock;
 use crate::driver::Driver;
 use crate::handle::Shared;
+use crate::id::BevId;
 use crate::observer::Observer;
+use crate::placement::MAX_CORES;
 use crate::reactor::Core;
+use crate::runtime::Farewell;
 
 /// Bytes that one direction of a simulated connection holds, in both socket buffers together.
 pub const DEFAULT_BUFFER_BYTES: usize = 64 * 1024;
@@ -51,7 +56,7 @@ pub const DEFAULT_BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer(End);
 
-/// One core in a simulated world.
+/// One core, or several, in a simulated world.
 ///
 /// # Shape
 /// Lives on one thread. The test acts between turns: it writes and reads as a [`Peer`], and lets
@@ -87,11 +92,25 @@ pub struct Peer(End);
 /// assert_eq!(echoed, b"twice around");
 /// # Ok::<(), sluicegate::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Simulation {
-    core: Core,
+    /// Each with what tells the others of its end, until it has stopped.
+    cores: Vec<(Core, Option<Farewell>)>,
     network: Arc<Mutex<Network>>,
-    stopped: bool,
+    shared: Arc<Shared>,
+}
+
+/// What the cores of a simulation hold; nothing, once everything has been closed and is settled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Held {
+    /// Bufferevents and listeners.
+    pub slots: usize,
+    /// What joins the ends of pairs, and halves of it.
+    pub wires: usize,
+    /// Timers that are armed.
+    pub timers: usize,
+    /// Groups in which a core has a seat.
+    pub seats: usize,
 }
 
 impl Simulation {
@@ -102,20 +121,56 @@ impl Simulation {
 
     /// A core on a network with faults.
     pub fn with_faults(seed: u64, faults: Faults) -> Self {
-        let network = Network::new(seed, faults, DEFAULT_BUFFER_BYTES);
-        let network = Arc::new(Mutex::new(network));
-        let driver = SimDriver::new(network.clone());
-        let shared = Shared::new(vec![driver.waker()]);
-        let mut core = Core::new(0, Box::new(driver), shared, None);
-        core.drain.timeout = DEFAULT_DRAIN_TIMEOUT;
-        Self { core, network, stopped: false }
+        Self::with_cores(1, seed, faults)
     }
 
-    // ---- the core and its time ----
+    /// Several cores on a network with faults. They take turns, in an order from the seed.
+    ///
+    /// # Panics
+    /// If there is no core, or more than [`MAX_CORES`].
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::PairOptions;
+    /// use sluicegate::sim::{Faults, Simulation};
+    ///
+    /// let mut sim = Simulation::with_cores(2, 7, Faults::none());
+    /// let handle = sim.core().handle();
+    /// let pair = handle.pair(0, |_| (), 1, |_| (), PairOptions::new())?;
+    /// sim.turn();
+    /// let (_, b) = pair.ids().expect("both cores have had their turn")?;
+    /// assert!(sim.core_at(1).get(b).is_some());
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
+    pub fn with_cores(cores: usize, seed: u64, faults: Faults) -> Self {
+        assert!((1..=MAX_CORES).contains(&cores), "{cores} cores cannot be simulated");
+        let network = Network::new(seed, faults, DEFAULT_BUFFER_BYTES, cores);
+        let network = Arc::new(Mutex::new(network));
+        let driver = |core: usize| SimDriver::new(core as u16, network.clone());
+        let drivers: Vec<SimDriver> = (0..cores).map(driver).collect();
+        let shared = Shared::new(drivers.iter().map(Driver::waker).collect());
+        let core = |(index, driver)| {
+            let mut core = Core::new(index, Box::new(driver), shared.clone(), None);
+            core.drain.timeout = DEFAULT_DRAIN_TIMEOUT;
+            (core, Some(Farewell { shared: shared.clone(), index }))
+        };
+        let cores = drivers.into_iter().enumerate().map(core).collect();
+        Self { cores, network, shared }
+    }
 
-    /// The core: listen, connect and set timers here.
+    // ---- the cores and their time ----
+
+    /// The core, or the first of several: listen, connect and set timers here.
     pub fn core(&mut self) -> &mut Core {
-        &mut self.core
+        self.core_at(0)
+    }
+
+    /// The core of that number.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn core_at(&mut self, index: usize) -> &mut Core {
+        &mut self.cores[index].0
     }
 
     /// The virtual clock, for [`GroupBuilder::clock`](crate::GroupBuilder::clock).
@@ -128,9 +183,30 @@ impl Simulation {
         self.network().now()
     }
 
-    /// Has every metered operation from now on reported.
+    /// Has every metered operation of the first core from now on reported.
     pub fn observe(&mut self, observer: impl Observer + 'static) {
-        self.core.set_observer(Box::new(observer));
+        self.core().set_observer(Box::new(observer));
+    }
+
+    /// Bytes in the input and in the output of a bufferevent; `None` if the name is stale.
+    ///
+    /// Looks only. A [`BevMut`](crate::BevMut) has its core look again at what it lent, which would
+    /// hide that the core had forgotten something.
+    pub fn lengths(&self, id: BevId) -> Option<(usize, usize)> {
+        let (core, _) = self.cores.get(id.core())?;
+        let bev = &core.slots.look(id.key)?.bev;
+        Some((bev.input().len(), bev.output().len()))
+    }
+
+    /// What the cores hold, all together: a test that closes everything can see that nothing leaks.
+    pub fn held(&self) -> Held {
+        let add = |held: Held, (core, _): &(Core, Option<Farewell>)| Held {
+            slots: held.slots + core.slots.len(),
+            wires: held.wires + core.wires.len(),
+            timers: held.timers + core.wheel.len(),
+            seats: held.seats + core.shards.len(),
+        };
+        self.cores.iter().fold(Held::default(), add)
     }
 
     /// Changes what goes wrong from now on.
@@ -146,7 +222,7 @@ impl Simulation {
         self.network().buffer_bytes = bytes.max(1);
     }
 
-    /// Runs one turn of the core, which may wait for the next event.
+    /// Runs one turn of every core, which may wait for the next event.
     pub fn turn(&mut self) {
         self.turn_within(LONGEST_TURN);
     }
@@ -173,21 +249,32 @@ impl Simulation {
         }
     }
 
-    /// Whether the core has drained and stopped; the network goes on.
+    /// Whether every core has drained and stopped; the network goes on.
     pub fn is_stopped(&self) -> bool {
-        self.stopped
+        self.cores.iter().all(|(_, farewell)| farewell.is_none())
     }
 
     fn turn_within(&mut self, longest: Duration) {
-        if self.stopped {
-            let mut network = self.network();
-            let until = network.now() + longest;
-            return network.pass_time(until);
+        let until = self.now() + longest;
+        let mut order: Vec<usize> = (0..self.cores.len()).collect();
+        if order.len() > 1 {
+            self.network().agenda.shuffle(&mut order);
         }
-        self.core.turn(longest);
-        if self.core.drain.is_over() {
-            self.core.stop();
-            self.stopped = true;
+        for index in order {
+            let (core, farewell) = &mut self.cores[index];
+            if farewell.is_none() {
+                continue;
+            }
+            core.turn(longest);
+            if core.drain.is_over() {
+                core.stop();
+                *farewell = None;
+                self.network().stop(index);
+            }
+        }
+        let is_idle = (0..self.cores.len()).all(|core| self.shared.mailbox(core).is_empty());
+        if is_idle && (self.cores.len() > 1 || self.is_stopped()) {
+            self.network().pass_if_idle(until);
         }
     }
 
@@ -262,6 +349,16 @@ impl Simulation {
 
     fn network(&self) -> MutexGuard<'_, Network> {
         self.network.lock()
+    }
+}
+
+impl fmt::Debug for Simulation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let cores: Vec<&Core> = self.cores.iter().map(|(core, _)| core).collect();
+        f.debug_struct("Simulation")
+            .field("cores", &cores)
+            .field("network", &self.network)
+            .finish_non_exhaustive()
     }
 }
 

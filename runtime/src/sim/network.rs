@@ -2,8 +2,8 @@
 //!
 //! Owns both ends of every connection and the agenda. It behaves as TCP on Linux does where a
 //! program can tell: bytes and the end of a stream arrive later and in order; closing with bytes
-//! unread, or sending to a closed socket, resets. Never knows what a core is: edges are told to
-//! keys, and the test's own ends have none.
+//! unread, or sending to a closed socket, resets. Of a core it knows the names it gives to sockets,
+//! by which edges are told, and until when it sleeps; the test's own ends have no names.
 //!
 //! Invariants: an edge is told once, with the state of the moment it is told, as epoll tells it;
 //! who found no room gets an edge when a third of it is free; a stream that lost bytes ends in a
@@ -14,6 +14,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use core_buf::Readiness;
 use groups::Time;
@@ -24,7 +25,7 @@ use super::listener::Listeners;
 use super::pipe::Pipe;
 use super::socket::{End, Socket};
 use crate::driver::Ready;
-use crate::id::Key;
+use crate::id::BevId;
 
 /// What an edge is about.
 #[derive(Clone, Copy, Debug)]
@@ -60,20 +61,24 @@ pub(super) struct Network {
     pub(super) buffer_bytes: usize,
     sockets: Vec<Socket>,
     pub(super) listeners: Listeners,
-    edges: VecDeque<Source>,
+    /// What is still to be told, for each core.
+    edges: Vec<VecDeque<Source>>,
+    /// Until when each core sleeps, if its last wait found nothing.
+    asleep: Vec<Option<Time>>,
     /// Something has happened since the last wait: the test has not had its say.
     pub(super) stirred: bool,
 }
 
 impl Network {
-    pub(super) fn new(seed: u64, faults: Faults, buffer_bytes: usize) -> Self {
+    pub(super) fn new(seed: u64, faults: Faults, buffer_bytes: usize, cores: usize) -> Self {
         Self {
             agenda: Agenda::new(seed),
             faults,
             buffer_bytes,
             sockets: Vec::new(),
             listeners: Listeners::default(),
-            edges: VecDeque::new(),
+            edges: vec![VecDeque::new(); cores],
+            asleep: vec![None; cores],
             stirred: false,
         }
     }
@@ -86,6 +91,38 @@ impl Network {
     pub(super) fn pass_time(&mut self, until: Time) {
         self.agenda.skip(until);
         self.catch_up();
+    }
+
+    /// A core looks around.
+    pub(super) fn wake(&mut self, core: u16) {
+        self.asleep[usize::from(core)] = None;
+    }
+
+    /// A core has nothing to do before `until`. Alone it lets time pass at once; of several one
+    /// may still give another something to do.
+    pub(super) fn sleep(&mut self, core: u16, until: Time) {
+        self.asleep[usize::from(core)] = Some(until);
+        if self.asleep.len() == 1 {
+            self.pass_time(until);
+        }
+    }
+
+    /// Lets time pass, at most to `until`, if all cores sleep and nothing waits to be told.
+    pub(super) fn pass_if_idle(&mut self, until: Time) {
+        let hears = |&(edges, asleep): &(&VecDeque<Source>, &Option<Time>)| {
+            !edges.is_empty() && *asleep != Some(Time::MAX)
+        };
+        let untold = self.edges.iter().zip(&self.asleep).any(|core| hears(&core));
+        let wakes = self.asleep.iter().copied().min().flatten();
+        if let Some(wakes) = wakes.filter(|_| !untold) {
+            self.pass_time(until.min(wakes));
+            self.stirred = false;
+        }
+    }
+
+    /// A core has stopped: it never wakes again, and nothing can be told it.
+    pub(super) fn stop(&mut self, core: usize) {
+        self.asleep[core] = Some(Time::MAX);
     }
 
     /// Lets everything happen that is due.
@@ -106,12 +143,12 @@ impl Network {
     }
 
     /// Starts a connection; the answer comes later.
-    pub(super) fn connect(&mut self, key: Option<Key>, to: SocketAddr) -> End {
+    pub(super) fn connect(&mut self, id: Option<BevId>, to: SocketAddr) -> End {
         let client = End(self.sockets.len());
         let from = Ipv4Addr::from(u32::from(CLIENT_BLOCK).wrapping_add(client.0 as u32 / 2));
         let from = SocketAddr::from((from, CLIENT_PORT));
-        for (key, addr) in [(key, from), (None, to)] {
-            self.sockets.push(Socket::new(key, addr, Pipe::new(self.buffer_bytes)));
+        for (id, addr) in [(id, from), (None, to)] {
+            self.sockets.push(Socket::new(id, addr, Pipe::new(self.buffer_bytes)));
         }
         self.send(client.partner(), Arrival::Knock(to));
         client
@@ -121,10 +158,10 @@ impl Network {
     pub(super) fn accept(
         &mut self,
         listener: SocketAddr,
-        key: Option<Key>,
+        id: Option<BevId>,
     ) -> io::Result<(End, SocketAddr)> {
         let end = self.listeners.pop(listener)?;
-        self.socket(end).key = key;
+        self.socket(end).id = id;
         // Registering tells the state of the moment, as epoll does.
         self.edge(end);
         Ok((end, self.socket(end.partner()).addr))
@@ -133,8 +170,12 @@ impl Network {
     fn knock(&mut self, end: End, to: SocketAddr) {
         let client = end.partner();
         if self.listeners.queue(to, end) {
-            self.edges.push_back(Source::Listener(to));
-            self.send(client, Arrival::Made);
+            if let Some(id) = self.listeners.id(to) {
+                self.edges[id.core()].push_back(Source::Listener(to));
+            }
+            let odds = self.faults.late_connects;
+            let late = self.socket(client).id.is_some() && self.agenda.chance(odds);
+            self.send_late(client, Arrival::Made, if late { LATE } else { Duration::ZERO });
         } else {
             self.socket(end).closed = true;
             self.send(client, Arrival::Broken(ErrorKind::ConnectionRefused));
@@ -220,7 +261,12 @@ impl Network {
 
     /// Schedules an arrival, after everything that was sent to that end before.
     fn send(&mut self, end: End, arrival: Arrival) {
-        let at = self.agenda.later(&self.faults.delay);
+        self.send_late(end, arrival, Duration::ZERO);
+    }
+
+    /// As [`send`](Self::send), with so much more delay, which what is sent later waits out too.
+    fn send_late(&mut self, end: End, arrival: Arrival, by: Duration) {
+        let at = self.agenda.later(&self.faults.delay) + by;
         let at = self.socket(end).inbox.in_order(at);
         self.agenda.put(at, Event(end, arrival));
     }
@@ -252,26 +298,28 @@ impl Network {
 
     fn edge(&mut self, end: End) {
         let socket = self.socket(end);
-        if socket.key.is_some() && !std::mem::replace(&mut socket.edge, true) {
-            self.edges.push_back(Source::Stream(end));
+        if let Some(id) = socket.id
+            && !std::mem::replace(&mut socket.edge, true)
+        {
+            self.edges[id.core()].push_back(Source::Stream(end));
         }
     }
 
-    /// Tells the edges that wait, at most `most`, each with the state of now.
-    pub(super) fn tell(&mut self, most: usize, ready: &mut Vec<Ready>) {
+    /// Tells a core the edges that wait for it, at most `most`, each with the state of now.
+    pub(super) fn tell(&mut self, core: u16, most: usize, ready: &mut Vec<Ready>) {
         for _ in 0..most {
-            let Some(source) = self.edges.pop_front() else { return };
-            let (key, readiness) = match source {
+            let Some(source) = self.edges[usize::from(core)].pop_front() else { return };
+            let (id, readiness) = match source {
                 Source::Stream(end) => {
                     let spacious = self.socket(end.partner()).inbox.is_spacious();
                     let socket = self.socket(end);
                     socket.edge = false;
-                    (socket.key.filter(|_| !socket.closed), socket.readiness(spacious))
+                    (socket.id.filter(|_| !socket.closed), socket.readiness(spacious))
                 }
-                Source::Listener(addr) => (self.listeners.key(addr), Readiness::READABLE),
+                Source::Listener(addr) => (self.listeners.id(addr), Readiness::READABLE),
             };
-            if let Some(key) = key.filter(|_| !readiness.is_empty()) {
-                ready.push(Ready { key, readiness });
+            if let Some(id) = id.filter(|_| !readiness.is_empty()) {
+                ready.push(Ready { key: id.key, readiness });
             }
         }
     }
@@ -279,6 +327,9 @@ impl Network {
 
 /// The addresses of clients count up from here; no real network uses 240.0.0.0/4.
 const CLIENT_BLOCK: Ipv4Addr = Ipv4Addr::new(240, 0, 0, 0);
+
+/// How late a late answer to a connection is: enough to accept, to write and to close meanwhile.
+const LATE: Duration = Duration::from_millis(100);
 
 /// The port of every client.
 const CLIENT_PORT: u16 = 20_000;

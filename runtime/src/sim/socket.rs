@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use core_buf::Readiness;
 
 use super::pipe::Pipe;
-use crate::id::Key;
+use crate::id::BevId;
 
 /// Names one end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ impl End {
 #[derive(Debug)]
 pub(super) struct Socket {
     /// Under which name its core hears of it; the test's ends have none.
-    pub(super) key: Option<Key>,
+    pub(super) id: Option<BevId>,
     pub(super) addr: SocketAddr,
     /// What the partner sent.
     pub(super) inbox: Pipe,
@@ -48,13 +48,13 @@ pub(super) struct Socket {
 }
 
 impl Socket {
-    pub(super) fn new(key: Option<Key>, addr: SocketAddr, inbox: Pipe) -> Self {
+    pub(super) fn new(id: Option<BevId>, addr: SocketAddr, inbox: Pipe) -> Self {
         Self {
-            key,
+            id,
             addr,
             inbox,
             // The test's ends may send at once, as if they had waited for the answer.
-            connecting: key.is_some(),
+            connecting: id.is_some(),
             broken: false,
             error: None,
             closed: false,

@@ -151,6 +151,11 @@ impl Wires {
         [Plug { wire, side: 0 }, Plug { wire, side: 1 }]
     }
 
+    /// Wires, and halves of them.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.iter().flatten().count()
+    }
+
     /// Whether nobody of this core sits at a wire.
     pub(crate) fn are_unused(&self) -> bool {
         let mut ends = self.entries.iter().flatten().flat_map(|wire| &wire.ends);
