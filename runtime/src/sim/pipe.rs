@@ -4,8 +4,8 @@
 //! the network says when bytes arrive. Socket buffers of both ends are one bound on the whole.
 //!
 //! Invariants: bytes leave in the order they came in, each once; `arrived` never exceeds what is
-//! held; nothing arrives before what was sent earlier, the end of the stream included; that end
-//! never arrives after a loss.
+//! held; nothing arrives before what was sent earlier, the end of the stream included; nothing at
+//! all arrives after a loss.
 
 use std::collections::VecDeque;
 
@@ -22,7 +22,7 @@ pub(super) struct Pipe {
     last_arrival: Time,
     /// The end of the stream has arrived.
     ended: bool,
-    /// Bytes were lost: the end of the stream must not arrive as if all had come before it.
+    /// Bytes were lost: nothing that was sent after them may arrive, nor the end of the stream.
     torn: bool,
 }
 
@@ -38,10 +38,12 @@ impl Pipe {
         }
     }
 
-    /// Takes bytes from the sender, as many as fit; returns how many.
+    /// Takes bytes from the sender, as many as fit; returns how many. After a loss they are lost.
     pub(super) fn send(&mut self, bytes: &[u8]) -> usize {
         let count = bytes.len().min(self.room());
-        self.bytes.extend(&bytes[..count]);
+        if !self.torn {
+            self.bytes.extend(&bytes[..count]);
+        }
         count
     }
 
@@ -143,6 +145,7 @@ mod tests {
         pipe.arrive(4);
         pipe.send(b"lost");
         pipe.lose_in_flight();
+        assert_eq!(pipe.send(b"late"), 4, "the sender has not heard of it");
         pipe.arrive(4);
         pipe.end();
         assert_eq!(pipe.arrived(), 4);
