@@ -400,7 +400,8 @@ impl Bufferevent {
                 // What the stage will never take must not keep the stream from its end.
                 self.output.clear();
             }
-        } else if took {
+        } else if took || output_len > 0 {
+            // Something has followed a flush that finished.
             staged.finished = false;
         }
         self.note_departure(now, usize::from(count > 0 || took));
