@@ -91,6 +91,7 @@ pub struct Bufferevent {
     /// Timeouts that ran out while the member waited for tokens and were started again.
     excused_timeouts: u32,
     truncated: bool,
+    read_failed: bool,
 }
 
 impl Bufferevent {
@@ -113,6 +114,7 @@ impl Bufferevent {
             staged: None,
             excused_timeouts: 0,
             truncated: false,
+            read_failed: false,
         };
         stream.update_deadlines(now);
         stream
@@ -166,7 +168,7 @@ impl Bufferevent {
                 self.trigger(EventFlags::CONNECTED, None);
             }
             Some(error) => {
-                self.end(Direction::Read);
+                self.end_reading(true);
                 self.end(Direction::Write);
                 self.trigger(EventFlags::ERROR, Some(error));
                 self.finish_flushing();
@@ -198,11 +200,11 @@ impl Bufferevent {
             ReadOutcome::WouldBlock => self.ready -= Readiness::READABLE | Readiness::HANG_UP,
             ReadOutcome::Interrupted => {}
             ReadOutcome::EndOfStream => {
-                self.end(Direction::Read);
+                self.end_reading(false);
                 self.trigger(EventFlags::READING | EventFlags::EOF, None);
             }
             ReadOutcome::Failed(error) => {
-                self.end(Direction::Read);
+                self.end_reading(true);
                 self.trigger(EventFlags::READING | EventFlags::ERROR, Some(error));
             }
         }
@@ -406,6 +408,11 @@ impl Bufferevent {
         self.suspended.of(direction)
     }
 
+    /// Whether reading has ended with an error.
+    pub fn has_failed_reading(&self) -> bool {
+        self.read_failed
+    }
+
     /// Whether callbacks wait to be made.
     #[inline]
     pub fn has_callbacks(&self) -> bool {
@@ -448,6 +455,13 @@ impl Bufferevent {
         if self.life == Life::Open {
             self.pending.event(flags, error);
         }
+    }
+
+    /// Nothing more will be read, for better or worse; what has failed once stays so.
+    fn end_reading(&mut self, failed: bool) {
+        let has_ended = self.suspended.of(Direction::Read).contains(Suspend::ENDED);
+        self.read_failed |= failed && !has_ended;
+        self.end(Direction::Read);
     }
 
     fn end(&mut self, direction: Direction) {

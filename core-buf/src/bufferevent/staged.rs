@@ -33,14 +33,22 @@ pub(super) struct Staged {
     flushes: [Option<Flush>; 2],
     /// Flushes that have passed here and have still to pass the next stream.
     passed: [Option<Flush>; 2],
-    /// How the input below ended; told when all of it has passed.
-    ended: Option<Event>,
+    /// The end of what comes from below; told when all of that has passed.
+    ended: Option<End>,
     /// Something was passed below since all layers were last empty.
     unflushed: bool,
     /// Whether it matters when all layers are empty again.
     tells_flushed: bool,
     linger_until: Option<Time>,
     drained: bool,
+}
+
+/// The end of what comes from below.
+#[derive(Debug)]
+struct End {
+    told: Event,
+    /// Nothing follows; else it is but the end of a flush.
+    is_final: bool,
 }
 
 /// A flush on its way through a stack.
@@ -117,7 +125,7 @@ impl Bufferevent {
             upper_output: &mut self.output,
             read: (direction == Direction::Read).then_some(pass),
             write: (direction == Direction::Write).then_some(pass),
-            ended: staged.ended.is_some(),
+            ended: staged.ended.as_ref().is_some_and(|end| end.is_final),
         });
         let wait = match direction {
             Direction::Read => progress.read,
@@ -170,13 +178,11 @@ impl Bufferevent {
         let (read, write, eof) = (EventFlags::READING, EventFlags::WRITING, EventFlags::EOF);
         let over = |direction| lower.suspended.of(direction).contains(Suspend::ENDED);
         let failed = flags.contains(EventFlags::ERROR);
-        // Events collapse: whose an error is shows in what is over.
+        // Events collapse: an error that reading did not end with is one of writing.
         let is_whole = !flags.intersects(read | write);
-        let is_alone = !flags.intersects(read | EventFlags::TIMEOUT);
-        let is_write = flags.contains(write) && (is_alone || over(Direction::Write));
+        let read_failed = failed && flags.contains(read) && lower.has_failed_reading();
+        let is_write = flags.contains(write) && (!read_failed || over(Direction::Write));
         let write_failed = failed && (is_whole || is_write);
-        let is_read = flags.contains(read) && !flags.contains(eof) && over(Direction::Read);
-        let read_failed = failed && is_read;
         let mut told = flags & (EventFlags::CONNECTED | EventFlags::TIMEOUT);
         if told.contains(EventFlags::TIMEOUT) {
             told |= flags & (read | write);
@@ -190,18 +196,22 @@ impl Bufferevent {
         if flags.contains(read | eof) || read_failed {
             let how = if read_failed { EventFlags::ERROR } else { eof };
             // Each direction tells its own end, as that of a socket does.
-            let own = if write_failed {
-                error.as_ref().map(|error| error.kind().into())
-            } else {
-                error.take()
+            let own = match (read_failed, write_failed) {
+                (false, _) => None,
+                (true, false) => error.take(),
+                (true, true) => error.as_ref().map(|error| error.kind().into()),
             };
-            staged.ended.get_or_insert(Event { flags: read | how, error: own });
+            let told = Event { flags: read | how, error: own };
+            let end = End { told, is_final: over(Direction::Read) };
+            if staged.ended.as_ref().is_none_or(|pending| !pending.is_final && end.is_final) {
+                staged.ended = Some(end);
+            }
         }
         if write_failed {
             self.abandon_output();
         }
         if write_failed && is_whole {
-            self.end(Direction::Read);
+            self.end_reading(true);
         }
         if !told.is_empty() {
             self.trigger(told, error);
@@ -214,7 +224,7 @@ impl Bufferevent {
         let both = Direction::ALL
             .into_iter()
             .all(|direction| self.suspended.of(direction).contains(Suspend::ENDED));
-        self.end(Direction::Read);
+        self.end_reading(true);
         self.abandon_output();
         if !both {
             self.trigger(EventFlags::ERROR, Some(io::ErrorKind::NotConnected.into()));
@@ -374,8 +384,11 @@ impl Bufferevent {
             && let Some(end) = self.staged.as_mut().and_then(|staged| staged.ended.take())
             && !progress.events.contains(EventFlags::READING | EventFlags::ERROR)
         {
-            self.end(Direction::Read);
-            self.trigger(end.flags, end.error);
+            let End { told: Event { flags, error }, is_final } = end;
+            if is_final {
+                self.end_reading(flags.contains(EventFlags::ERROR));
+            }
+            self.trigger(flags, error);
         }
         moved
     }

@@ -376,8 +376,10 @@ fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
     }
     let over = |direction| under.suspended(direction).contains(Suspend::ENDED);
     if over(Direction::Read) && !under.has_callbacks() {
-        let flags = EventFlags::READING | EventFlags::EOF;
-        upper.handle_below(now, Event { flags, error: None }, under);
+        let failed = under.has_failed_reading();
+        let how = if failed { EventFlags::ERROR } else { EventFlags::EOF };
+        let error = failed.then(|| std::io::ErrorKind::NotConnected.into());
+        upper.handle_below(now, Event { flags: EventFlags::READING | how, error }, under);
     }
     if over(Direction::Write) && !under.has_callbacks() {
         let flags = EventFlags::WRITING | EventFlags::ERROR;
