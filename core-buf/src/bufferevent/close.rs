@@ -46,13 +46,19 @@ impl Bufferevent {
     /// Is closed at once; the output is discarded.
     pub fn close_now(&mut self) {
         if self.life != Life::Closed {
-            self.truncated |= !self.output.is_empty();
+            self.truncated |= self.holds_output();
         }
         self.life = Life::Closed;
         self.pending.clear();
         self.end(Direction::Read);
         self.end(Direction::Write);
         self.output.clear();
+    }
+
+    /// As [`close_now`](Self::close_now), of a stream that lacks something though it holds nothing.
+    pub fn abort(&mut self) {
+        self.truncated = true;
+        self.close_now();
     }
 
     /// Whether the stream is over and its slot can be given up.

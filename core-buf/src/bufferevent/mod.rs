@@ -227,13 +227,9 @@ impl Bufferevent {
             WriteOutcome::WouldBlock => self.ready.remove(Readiness::WRITABLE),
             WriteOutcome::Interrupted => {}
             WriteOutcome::Failed(error) => {
-                // What nobody will take must not hold reading back: the peer may have answered
-                // before it stopped listening. Where a source failed it still listens, and must
-                // not take what it got for whole.
-                self.truncated |= !self.output.is_empty();
-                self.output.clear();
-                self.update_marks();
-                self.end(Direction::Write);
+                // Where a source failed the peer still listens, and must not take what it got for
+                // whole.
+                self.abandon_output();
                 self.trigger(EventFlags::WRITING | EventFlags::ERROR, Some(error));
             }
         }

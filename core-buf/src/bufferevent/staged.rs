@@ -345,6 +345,12 @@ impl Bufferevent {
         staged.linger_until.filter(|_| staged.drained)
     }
 
+    /// Whether bytes have still to leave, be it that a stage has taken them.
+    pub fn holds_output(&self) -> bool {
+        let backlog = self.staged.as_ref().map_or(0, |staged| staged.backlog);
+        !self.output.is_empty() || backlog > 0
+    }
+
     /// Whether bytes wait that the peer could take.
     pub(super) fn has_output(&self) -> bool {
         match &self.staged {
@@ -431,16 +437,20 @@ impl Bufferevent {
     #[cold]
     fn note_stage_events(&mut self, events: EventFlags, error: Option<io::Error>) {
         if events.contains(EventFlags::ERROR | EventFlags::READING) {
-            self.end(Direction::Read);
+            self.end_reading(true);
         }
         if events.contains(EventFlags::ERROR | EventFlags::WRITING) {
             self.abandon_output();
+            // What the stage has taken and not made anything of is not known.
+            self.truncated = true;
         }
         self.trigger(events, error);
     }
 
-    /// Nothing goes down any more, so nothing of it may hold anything up.
-    fn abandon_output(&mut self) {
+    /// Nothing goes out any more, so nothing of it may hold anything up: the peer may have answered
+    /// before it stopped listening.
+    pub(super) fn abandon_output(&mut self) {
+        self.truncated |= self.holds_output();
         self.output.clear();
         self.end(Direction::Write);
         if let Some(staged) = &mut self.staged {

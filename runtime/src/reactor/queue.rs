@@ -141,11 +141,13 @@ impl Core {
         let Occupant::Stream(mut stream) = self.slots.vacate(key) else { return };
         let mut handler = stream.handler.take();
         *self.level(&stream.transport) -= 1;
+        let truncated = stream.bev.is_truncated() || self.is_truncated_above(stream.above);
         match stream.transport {
-            Transport::Socket { .. } => self.end_socket(key, stream.bev.is_truncated()),
-            Transport::Pair(plug) => self.unplug(plug, stream.bev.is_truncated()),
+            Transport::Socket { .. } => self.end_socket(key, truncated),
+            Transport::Pair(plug) => self.unplug(plug, truncated),
             Transport::Stage(over) => {
-                self.end_stage(key, &over, stream.bev.drained_until(), &mut handler);
+                let until = stream.bev.drained_until();
+                self.end_stage(key, &over, until, truncated, &mut handler);
             }
         }
         self.end_below(stream.above);

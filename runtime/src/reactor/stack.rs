@@ -338,6 +338,7 @@ impl Core {
         key: Key,
         over: &Over,
         drained_until: Option<Time>,
+        truncated: bool,
         handler: &mut Option<Box<dyn Handler>>,
     ) {
         let now = self.now;
@@ -349,12 +350,25 @@ impl Core {
         if !over.close_underlying && handler.is_some() {
             under.handler = handler.take();
             under.bev.leave_stage(now);
+        } else if truncated {
+            under.bev.abort();
         } else if let Some(until) = drained_until {
             under.bev.close(until);
         } else {
             under.bev.close_now();
         }
         self.update(over.lower);
+    }
+
+    /// Whether something will never come down to the stream below `above` that should have.
+    pub(super) fn is_truncated_above(&self, mut above: Option<Key>) -> bool {
+        while let Some(stream) = above.and_then(|key| self.slots.look(key)) {
+            if stream.bev.is_truncated() || stream.bev.holds_output() {
+                return true;
+            }
+            above = stream.above;
+        }
+        false
     }
 
     /// The stream below `above` is gone.
@@ -406,7 +420,7 @@ impl Seam<'_> {
             let id = BevId { core: self.core, key };
             self.stats.handler_panics += 1;
             tracing::error!(bev = %id, "a filter panicked; its stack is cut");
-            upper.close_now();
+            upper.abort();
             0
         })
     }
