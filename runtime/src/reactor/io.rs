@@ -218,8 +218,12 @@ impl Seam<'_> {
             *self.in_memory_left = left;
             let ready = self.wires.ready(plug, &stream.bev, direction, want);
             if ready == 0 {
-                // It learns that it has to wait, or that all is over: that takes no tokens.
-                self.carry(key, stream, None, direction, want);
+                // It learns that it has to wait, or that all is over: that takes no tokens, and
+                // reads no source.
+                let _nothing = match direction {
+                    Direction::Read => self.read(key, stream, want),
+                    Direction::Write => self.wires.write(self.now, plug, &mut stream.bev, want),
+                };
                 return;
             }
             want = ready;
@@ -271,8 +275,17 @@ impl Seam<'_> {
         if let Transport::Stage(over) = &mut stream.transport {
             let Some(lower) = lower else { return 0 };
             // A filter has to see all of its output: it may need more than any part of it.
-            if direction == Direction::Write && !load(self.now, &mut stream.bev, usize::MAX) {
-                return 0;
+            if direction == Direction::Write
+                && let Err(error) = stream.bev.buffers().1.load(usize::MAX)
+            {
+                return self.step_to_failure(
+                    key,
+                    &mut stream.bev,
+                    over,
+                    &mut lower.bev,
+                    limit,
+                    error,
+                );
             }
             return self.step(key, &mut stream.bev, over, &mut lower.bev, direction, limit);
         }
@@ -299,9 +312,7 @@ impl Seam<'_> {
     fn write(&mut self, key: Key, stream: &mut Stream, limit: usize) -> usize {
         let bev = &mut stream.bev;
         if let Transport::Pair(plug) = stream.transport {
-            if !load(self.now, bev, limit) {
-                return 0;
-            }
+            let Some(limit) = load(self.now, bev, limit) else { return 0 };
             return self.wires.write(self.now, plug, bev, limit);
         }
         if stream.write_turn != self.turn {
@@ -403,13 +414,17 @@ fn outcome(result: io::Result<usize>) -> WriteOutcome {
     }
 }
 
-/// Brings what is to be moved in memory there; `false` if that failed, which ends the direction.
-fn load(now: Time, bev: &mut Bufferevent, count: usize) -> bool {
-    match bev.buffers().1.load(count) {
-        Ok(()) => true,
-        Err(error) => {
-            bev.handle_write(now, WriteOutcome::Failed(error.into()), count);
-            false
+/// Brings up to `limit` bytes that are to be moved in memory there; returns how many may be moved.
+/// What could be read before a source failed goes first; `None` if there is nothing of it, which
+/// ends the direction.
+fn load(now: Time, bev: &mut Bufferevent, limit: usize) -> Option<usize> {
+    let output = bev.buffers().1;
+    let Err(error) = output.load(limit) else { return Some(limit) };
+    match output.loaded() {
+        0 => {
+            bev.handle_write(now, WriteOutcome::Failed(error.into()), limit);
+            None
         }
+        loaded => Some(loaded),
     }
 }
