@@ -90,6 +90,12 @@ impl Pending {
         }
     }
 
+    /// Takes the events that wait, CONNECTED among them.
+    pub(super) fn take_event(&mut self) -> Option<Event> {
+        let flags = std::mem::take(&mut self.flags);
+        (!flags.is_empty()).then(|| Event { flags, error: self.error.take() })
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self { mutes_writes: self.mutes_writes, ..Self::default() };
     }
@@ -109,11 +115,7 @@ impl Pending {
         if std::mem::take(&mut self.write) {
             return Some(Callback::Write);
         }
-        if self.flags.is_empty() {
-            return None;
-        }
-        let flags = std::mem::take(&mut self.flags);
-        Some(Callback::Event(Event { flags, error: self.error.take() }))
+        self.take_event().map(Callback::Event)
     }
 }
 

@@ -322,6 +322,15 @@ impl Bufferevent {
         }
     }
 
+    /// Hands what this stream has learnt and not told to the one below, which goes on without it.
+    pub fn hand_down(&mut self, lower: &mut Self) {
+        let end = self.staged.as_mut().and_then(|staged| staged.ended.take());
+        let untold = self.pending.take_event();
+        for Event { flags, error } in end.map(|end| end.told).into_iter().chain(untold) {
+            lower.trigger(flags - EventFlags::FLUSHED, error);
+        }
+    }
+
     /// A stage stands over this stream: nobody asks when its output has drained.
     pub fn enter_stage(&mut self) {
         self.pending.mute_writes(true);

@@ -139,10 +139,12 @@ impl Core {
         let lower = self.slots.look(key)?.transport.lower()?;
         let (upper, under) = self.slots.two_streams(key, lower)?;
         let Transport::Stage(over) = &mut upper.transport else { return None };
-        if upper.above.is_some() || upper.bev.is_closing() {
+        // After a failure what was written from here on would follow a gap.
+        if upper.above.is_some() || upper.bev.is_closing() || upper.bev.is_truncated() {
             return None;
         }
         over.released = true;
+        upper.bev.hand_down(&mut under.bev);
         upper.bev.close_now();
         under.above = None;
         under.handler = upper.handler.take();
