@@ -92,7 +92,8 @@ pub(crate) struct Stream {
     pub(crate) timer: Option<(TimerKey, Time)>,
     /// The turn of the last read: one read a turn keeps the round robin fair.
     pub(crate) read_turn: u32,
-    /// The turn of the last write, and how many there were in it.
+    /// The turn of the last write, in memory of the last operation, and how many writes there were
+    /// in it. One in memory that had none comes first in the next turn.
     pub(crate) write_turn: u32,
     pub(crate) writes: u32,
     /// The core is draining and the handler has not been told yet.

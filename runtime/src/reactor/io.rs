@@ -213,23 +213,23 @@ impl Seam<'_> {
         direction: Direction,
     ) {
         let Some(mut want) = stream.bev.poll_operation(direction) else { return };
-        if let Transport::Pair(plug) = stream.transport {
+        if !stream.transport.is_socket() {
             let Some(left) = self.in_memory_left.checked_sub(1) else { return };
             *self.in_memory_left = left;
-            let ready = self.wires.ready(plug, &stream.bev, direction, want);
-            if ready == 0 {
-                // It learns that it has to wait, or that all is over: that takes no tokens, and
-                // reads no source.
-                let _nothing = match direction {
-                    Direction::Read => self.read(key, stream, want),
-                    Direction::Write => self.wires.write(self.now, plug, &mut stream.bev, want),
-                };
-                return;
+            stream.write_turn = self.turn;
+            if let Transport::Pair(plug) = stream.transport {
+                let ready = self.wires.ready(plug, &stream.bev, direction, want);
+                if ready == 0 {
+                    // It learns that it has to wait, or that all is over: that takes no tokens, and
+                    // reads no source.
+                    let _nothing = match direction {
+                        Direction::Read => self.read(key, stream, want),
+                        Direction::Write => self.wires.write(self.now, plug, &mut stream.bev, want),
+                    };
+                    return;
+                }
+                want = ready;
             }
-            want = ready;
-        } else if lower.is_some() {
-            let Some(left) = self.in_memory_left.checked_sub(1) else { return };
-            *self.in_memory_left = left;
         }
         if !stream.bev.is_metered() {
             self.carry(key, stream, lower, direction, want);

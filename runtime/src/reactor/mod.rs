@@ -105,8 +105,10 @@ pub struct Core {
     ready: VecDeque<u32>,
     /// Slots whose callbacks have put out something to write.
     flush: VecDeque<u32>,
-    /// Slots that have read in this turn and may read more in the next.
+    /// Slots that have had their share of this turn and may move more bytes in the next.
     again: Vec<u32>,
+    /// Slots that found no operation in memory left in this turn: the first of the next.
+    passed_over: Vec<u32>,
     callbacks: VecDeque<u32>,
     closing: Vec<u32>,
     /// Memory for the list of due shards while it is walked.
@@ -146,6 +148,7 @@ impl Core {
             ready: VecDeque::new(),
             flush: VecDeque::new(),
             again: Vec::new(),
+            passed_over: Vec::new(),
             callbacks: VecDeque::new(),
             closing: Vec::new(),
             due_shards: Vec::new(),
@@ -391,6 +394,7 @@ impl Core {
     fn sleep(&mut self, longest: Duration) -> Duration {
         let busy = self.has_work()
             || !self.again.is_empty()
+            || !self.passed_over.is_empty()
             || !self.closing.is_empty()
             || self.outbox.iter().any(|messages| !messages.is_empty())
             || self.shards.are_due()
@@ -412,12 +416,13 @@ impl Core {
 
     fn mark_ready(&mut self) {
         // Lists are taken out to be walked and put back, so that they keep their memory.
+        let mut passed_over = std::mem::take(&mut self.passed_over);
         let mut again = std::mem::take(&mut self.again);
-        for slot in again.drain(..) {
+        for slot in passed_over.drain(..).chain(again.drain(..)) {
             self.slots.at_mut(slot).queued.again = false;
             self.enqueue(slot);
         }
-        self.again = again;
+        (self.passed_over, self.again) = (passed_over, again);
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             let Some(slot) = self.slots.find(event.key) else { continue };

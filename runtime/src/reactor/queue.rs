@@ -1,8 +1,8 @@
 //! Which slots have something to do, and the two ends of a slot's life.
 //!
 //! Owns the queues between the stages of a turn: `ready` (may move bytes), `flush` (has output to
-//! write), `again` (next turn), `callbacks` and `closing`. [`Core::update`] is called after
-//! anything touched a stream and puts it where it belongs, at most once in each.
+//! write), `again` and `passed_over` (next turn), `callbacks` and `closing`. [`Core::update`] is
+//! called after anything touched a stream and puts it where it belongs, at most once in each.
 //!
 //! Invariants: a slot in a queue has that queue's flag; a slot given up may still stand in a queue,
 //! which costs whoever got it since an empty look and nothing more.
@@ -76,7 +76,8 @@ impl Core {
             self.flush.push_back(key.slot);
         }
         if (read_later || write_later) && !std::mem::replace(&mut slot.queued.again, true) {
-            self.again.push(key.slot);
+            let passed_over = !stream.transport.is_socket() && stream.write_turn != turn;
+            if passed_over { &mut self.passed_over } else { &mut self.again }.push(key.slot);
         }
         if let Some(deadline) = stream.bev.poll_deadline()
             && stream.timer.is_none_or(|(_, at)| deadline < at)
