@@ -124,7 +124,7 @@ impl Bufferevent {
                 Direction::Write => EventFlags::WRITING,
             };
             self.suspended.add(direction, Suspend::USER);
-            self.trigger(side | EventFlags::TIMEOUT, None);
+            self.trigger_event(side | EventFlags::TIMEOUT, None);
         }
         self.update_deadlines(now);
     }

@@ -12,6 +12,10 @@
 use std::io;
 
 use bitflags::bitflags;
+use groups::Direction;
+
+use super::Bufferevent;
+use super::close::Life;
 
 bitflags! {
     /// What happened to a bufferevent, and in which direction.
@@ -54,6 +58,58 @@ pub enum Callback {
     Write,
     /// Something else happened.
     Event(Event),
+}
+
+/// When a callback that is [asked for](Bufferevent::trigger) becomes pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// If the buffer stands as it would have to: the input at its low read mark or above, or the
+    /// output at its low write mark or below.
+    IfDue,
+    /// Whatever the marks.
+    Always,
+}
+
+impl Bufferevent {
+    /// Makes the read or the write callback pending, as if bytes had come or gone.
+    ///
+    /// Collapses with one that is pending already. Nothing happens on a stream that the application
+    /// has closed.
+    pub fn trigger(&mut self, direction: Direction, trigger: Trigger) {
+        let always = trigger == Trigger::Always && self.life == Life::Open;
+        match direction {
+            Direction::Read if always => self.pending.read(),
+            Direction::Write if always => self.pending.write(),
+            Direction::Read => self.note_input(),
+            Direction::Write => self.note_output(),
+        }
+    }
+
+    /// Makes an event pending, unless the application has closed the stream.
+    ///
+    /// Tells and changes nothing else: a stream told that it has ended goes on.
+    #[inline]
+    pub fn trigger_event(&mut self, flags: EventFlags, error: Option<io::Error>) {
+        if self.life == Life::Open {
+            self.pending.event(flags, error);
+        }
+    }
+
+    /// Makes the read callback pending if the input is at its mark.
+    #[inline]
+    pub(super) fn note_input(&mut self) {
+        if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
+            self.pending.read();
+        }
+    }
+
+    /// Makes the write callback pending if the output is at its mark.
+    #[inline]
+    pub(super) fn note_output(&mut self) {
+        if self.life == Life::Open && self.marks.output_is_due(self.output.len()) {
+            self.pending.write();
+        }
+    }
 }
 
 /// The callbacks that wait for the reactor.

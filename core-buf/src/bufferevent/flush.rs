@@ -76,7 +76,7 @@ impl Bufferevent {
                 Direction::Read => EventFlags::READING,
                 Direction::Write => EventFlags::WRITING,
             };
-            self.trigger(side | EventFlags::EOF, None);
+            self.trigger_event(side | EventFlags::EOF, None);
         }
     }
 }

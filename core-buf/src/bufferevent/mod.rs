@@ -40,7 +40,7 @@ use crate::buffer::{Buffer, Landing};
 use close::Life;
 use deadline::Deadlines;
 use event::Pending;
-pub use event::{Callback, Event, EventFlags};
+pub use event::{Callback, Event, EventFlags, Trigger};
 use flush::Flushes;
 use limit::Limits;
 pub use limit::{Allowance, Membership, Permit};
@@ -165,12 +165,12 @@ impl Bufferevent {
             None => {
                 self.ready |= Readiness::READABLE | Readiness::WRITABLE;
                 self.deadlines.restart(now, Direction::Write);
-                self.trigger(EventFlags::CONNECTED, None);
+                self.trigger_event(EventFlags::CONNECTED, None);
             }
             Some(error) => {
                 self.end_reading(true);
                 self.end(Direction::Write);
-                self.trigger(EventFlags::ERROR, Some(error));
+                self.trigger_event(EventFlags::ERROR, Some(error));
                 self.finish_flushing();
             }
         }
@@ -201,11 +201,11 @@ impl Bufferevent {
             ReadOutcome::Interrupted => {}
             ReadOutcome::EndOfStream => {
                 self.end_reading(false);
-                self.trigger(EventFlags::READING | EventFlags::EOF, None);
+                self.trigger_event(EventFlags::READING | EventFlags::EOF, None);
             }
             ReadOutcome::Failed(error) => {
                 self.end_reading(true);
-                self.trigger(EventFlags::READING | EventFlags::ERROR, Some(error));
+                self.trigger_event(EventFlags::READING | EventFlags::ERROR, Some(error));
             }
         }
         self.update_deadlines(now);
@@ -230,7 +230,7 @@ impl Bufferevent {
                 // Where a source failed the peer still listens, and must not take what it got for
                 // whole.
                 self.abandon_output();
-                self.trigger(EventFlags::WRITING | EventFlags::ERROR, Some(error));
+                self.trigger_event(EventFlags::WRITING | EventFlags::ERROR, Some(error));
             }
         }
         self.finish_flushing();
@@ -270,7 +270,7 @@ impl Bufferevent {
             return self.close_now();
         }
         self.output.clear();
-        self.trigger(EventFlags::WRITING | EventFlags::ERROR, Some(error));
+        self.trigger_event(EventFlags::WRITING | EventFlags::ERROR, Some(error));
         self.handle_callback(now);
     }
 
@@ -426,9 +426,7 @@ impl Bufferevent {
     /// Bytes have come into the input.
     #[inline]
     fn note_arrival(&mut self, now: Time) {
-        if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
-            self.pending.read();
-        }
+        self.note_input();
         self.deadlines.restart(now, Direction::Read);
         self.update_marks();
     }
@@ -438,19 +436,9 @@ impl Bufferevent {
     fn note_departure(&mut self, now: Time, count: usize) {
         if count > 0 {
             self.deadlines.restart(now, Direction::Write);
-            if self.life == Life::Open && self.marks.output_is_due(self.output.len()) {
-                self.pending.write();
-            }
+            self.note_output();
         }
         self.update_marks();
-    }
-
-    /// Makes an event pending, unless the application has closed the stream.
-    #[inline]
-    fn trigger(&mut self, flags: EventFlags, error: Option<io::Error>) {
-        if self.life == Life::Open {
-            self.pending.event(flags, error);
-        }
     }
 
     /// Nothing more will be read, for better or worse; what has failed once stays so.

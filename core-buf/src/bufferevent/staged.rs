@@ -214,7 +214,7 @@ impl Bufferevent {
             self.end_reading(true);
         }
         if !told.is_empty() {
-            self.trigger(told, error);
+            self.trigger_event(told, error);
         }
         self.handle_callback(now);
     }
@@ -227,7 +227,7 @@ impl Bufferevent {
         self.end_reading(true);
         self.abandon_output();
         if !both {
-            self.trigger(EventFlags::ERROR, Some(io::ErrorKind::NotConnected.into()));
+            self.trigger_event(EventFlags::ERROR, Some(io::ErrorKind::NotConnected.into()));
         }
         self.handle_callback(now);
     }
@@ -253,7 +253,7 @@ impl Bufferevent {
         let told = flushed && staged.tells_flushed;
         staged.unflushed &= !flushed;
         if told {
-            self.trigger(EventFlags::FLUSHED, None);
+            self.trigger_event(EventFlags::FLUSHED, None);
         }
         ((writable && !was_writable) || told, rests != was)
     }
@@ -327,7 +327,7 @@ impl Bufferevent {
         let end = self.staged.as_mut().and_then(|staged| staged.ended.take());
         let untold = self.pending.take_event();
         for Event { flags, error } in end.map(|end| end.told).into_iter().chain(untold) {
-            lower.trigger(flags - EventFlags::FLUSHED, error);
+            lower.trigger_event(flags - EventFlags::FLUSHED, error);
         }
     }
 
@@ -403,7 +403,7 @@ impl Bufferevent {
             if is_final {
                 self.end_reading(flags.contains(EventFlags::ERROR));
             }
-            self.trigger(flags, error);
+            self.trigger_event(flags, error);
         }
         moved
     }
@@ -453,7 +453,7 @@ impl Bufferevent {
             // What the stage has taken and not made anything of is not known.
             self.truncated = true;
         }
-        self.trigger(events, error);
+        self.trigger_event(events, error);
     }
 
     /// Nothing goes out any more, so nothing of it may hold anything up: the peer may have answered

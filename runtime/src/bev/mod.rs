@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use core_buf::{Bufferevent, Filter, FlushMode, Suspend};
+use core_buf::{Bufferevent, EventFlags, Filter, FlushMode, Suspend, Trigger};
 use groups::Direction;
 
 use crate::context::{Input, Output};
@@ -176,15 +176,43 @@ impl<'a> BevMut<'a> {
 
     /// Replaces the handler; the old one is dropped, or at the end of its call if it is running.
     ///
-    /// The new one is called for what happens from here on, not for input that is there already.
+    /// The new one is called for what happens from here on, not for input that is there already:
+    /// [`trigger`](Self::trigger) calls it for that. The handler `()` stands for none: it discards
+    /// what comes in and closes at the end.
     ///
     /// # Errors
     /// A filter stands over this bufferevent and has taken its handler: set that of the topmost.
     pub fn set_handler(&mut self, handler: impl Handler) -> Result<(), TakenByFilter> {
-        if self.look().above.is_some() {
-            return Err(TakenByFilter(self.core.id(self.core.top(self.key))));
-        }
+        self.keeps_handler()?;
         self.stream().handler = Some(Box::new(handler));
+        Ok(())
+    }
+
+    /// Has the handler called as if bytes had come in or gone out; soon after this call, like all
+    /// callbacks, and once if that was due anyway.
+    ///
+    /// [`IfDue`](Trigger::IfDue) looks at the low marks first. For input that a handler has left
+    /// there, or to begin writing. Nothing happens where this is closed already.
+    ///
+    /// # Errors
+    /// A filter stands over this bufferevent and has taken its handler: trigger the topmost.
+    pub fn trigger(&mut self, direction: Direction, trigger: Trigger) -> Result<(), TakenByFilter> {
+        self.keeps_handler()?;
+        self.bev().trigger(direction, trigger);
+        Ok(())
+    }
+
+    /// Has the handler told an event that the application makes up, soon after this call and
+    /// together with those that wait already.
+    ///
+    /// It is told and nothing else: no direction ends by it. A handler that does not override
+    /// [`on_event`](Handler::on_event) closes on some, as on those of the world.
+    ///
+    /// # Errors
+    /// A filter stands over this bufferevent and has taken its handler: trigger the topmost.
+    pub fn trigger_event(&mut self, flags: EventFlags) -> Result<(), TakenByFilter> {
+        self.keeps_handler()?;
+        self.bev().trigger_event(flags, None);
         Ok(())
     }
 
@@ -242,6 +270,14 @@ impl<'a> BevMut<'a> {
     /// Closes at once; what was not written is discarded, and then the peer sees a reset.
     pub fn close_now(&mut self) {
         self.bev().close_now();
+    }
+
+    /// Whether its handler stands here and not over a filter.
+    fn keeps_handler(&self) -> Result<(), TakenByFilter> {
+        match self.look().above {
+            None => Ok(()),
+            Some(_) => Err(TakenByFilter(self.core.id(self.core.top(self.key)))),
+        }
     }
 
     fn stream(&mut self) -> &mut Stream {

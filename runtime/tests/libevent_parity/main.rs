@@ -10,10 +10,6 @@
 //!
 //! | left out | why |
 //! |---|---|
-//! | regress_bufferevent.c `bufferevent_trigger` | comes with `trigger` |
-//! | regress_bufferevent.c `bufferevent_trigger_defer` | comes with `trigger` |
-//! | regress_bufferevent.c `bufferevent_trigger_postpone` | comes with `trigger` |
-//! | regress_bufferevent.c `bufferevent_trigger_defer_postpone` | comes with `trigger` |
 //! | regress_bufferevent.c `iocp/*` | fifteen on Windows, most of them as below: Linux only |
 //!
 //! `runtime/tests/tidy.rs` checks that tests and rows together are as many as the upstream cases.
@@ -28,6 +24,7 @@ mod rate;
 mod rig;
 mod timeout;
 mod transfer;
+mod trigger;
 
 use rig::ends::{End, taking, taking_sockets};
 use sluicegate::sim::Simulation;
