@@ -60,7 +60,7 @@ mod wire;
 
 pub use core_buf::{
     Buffer, Eol, Event, EventFlags, Filter, FilterError, FilterResult, FlushMode, Source,
-    SourceError, Suspend, Trigger,
+    SourceError, Suspend, Trigger, WriteEnded,
 };
 pub use groups::{
     ConfigError, Direction, GroupId, GroupStats, Limit, NoLimit, NoSeat, RATE_LIMIT_MAX, Rate,

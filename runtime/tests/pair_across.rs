@@ -393,3 +393,45 @@ fn a_core_that_dies_unlinks_its_far_ends() {
     running.handle().shutdown(Shutdown::Now);
     assert_eq!(running.join().panicked, [1]);
 }
+
+#[test]
+fn an_end_of_writing_follows_the_last_byte_and_the_answer_still_comes() {
+    let server = Server::idle(2);
+    let (a, b) = pair_with(&server, PairOptions::new(), true, false, |end| {
+        end.set_read_watermark(0, 1000);
+    });
+    let end = Report::Event(EventFlags::READING | EventFlags::EOF, false);
+    let request = pattern(300_000);
+    let sent = request.clone();
+    a.with(&server, move |a| {
+        a.output().add(&sent);
+        a.shutdown_write();
+        a.shutdown_write();
+    });
+    assert!(b.bytes(request.len()) == request);
+    assert_eq!(b.next(), end);
+    b.write(&server, b"answer");
+    assert_eq!(a.bytes(6), b"answer");
+    a.write(&server, b"too late");
+    assert_eq!(a.next(), Report::Event(EventFlags::WRITING | EventFlags::ERROR, false));
+    b.with(&server, |b| b.shutdown_write());
+    assert_eq!(a.next(), end);
+    a.assert_silent();
+    b.assert_silent();
+    a.with(&server, |a| a.close());
+    b.with(&server, |b| b.close());
+    assert_eq!((a.next(), b.next()), (Report::Gone, Report::Gone));
+}
+
+#[test]
+fn an_end_of_writing_is_told_though_a_close_follows() {
+    let server = Server::idle(2);
+    let (a, b) = pair(&server, PairOptions::new(), true);
+    a.with(&server, |a| {
+        a.output().add(b"last words");
+        a.shutdown_write();
+        a.close();
+    });
+    assert_eq!(b.bytes(10), b"last words");
+    assert_eq!(b.next(), Report::Event(EventFlags::READING | EventFlags::EOF, false));
+}

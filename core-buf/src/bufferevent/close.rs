@@ -78,15 +78,27 @@ impl Bufferevent {
         self.life != Life::Open
     }
 
-    /// Closes a flushing stream that has nothing left to write, or nowhere to write it.
+    /// Whether nothing is left to write.
+    pub(super) fn is_through(&self) -> bool {
+        self.output.is_empty() && self.staged.as_ref().is_none_or(|staged| staged.is_through())
+    }
+
+    /// Closes a flushing stream that has nothing left to write, or nowhere to write it; holds back
+    /// what was put out after the end of writing.
     #[inline]
     pub(super) fn finish_flushing(&mut self) {
+        if self.is_ending() {
+            self.come_to_end();
+        }
+    }
+
+    fn come_to_end(&mut self) {
+        self.refuse_excess();
         if self.life != Life::Flushing {
             return;
         }
         let cannot_write = self.suspended.of(Direction::Write).contains(Suspend::ENDED);
-        let through =
-            self.output.is_empty() && self.staged.as_ref().is_none_or(|staged| staged.is_through());
+        let through = self.is_through();
         if let Some(staged) = &mut self.staged
             && through
             && !cannot_write

@@ -23,6 +23,7 @@ mod close;
 mod deadline;
 mod event;
 mod flush;
+mod half_close;
 mod limit;
 mod outcome;
 mod own_limit;
@@ -42,6 +43,8 @@ use deadline::Deadlines;
 use event::Pending;
 pub use event::{Callback, Event, EventFlags, Trigger};
 use flush::Flushes;
+use half_close::HalfClose;
+pub use half_close::WriteEnded;
 use limit::Limits;
 pub use limit::{Allowance, Membership, Permit};
 pub use outcome::{ReadOutcome, Readiness, WriteOutcome};
@@ -86,6 +89,7 @@ pub struct Bufferevent {
     deadlines: Deadlines,
     limits: Limits,
     flushes: Flushes,
+    half_close: HalfClose,
     /// What is remembered of what is below, where that is another stream.
     staged: Option<Box<Staged>>,
     /// Timeouts that ran out while the member waited for tokens and were started again.
@@ -111,6 +115,7 @@ impl Bufferevent {
             deadlines: Deadlines::default(),
             limits: Limits::default(),
             flushes: Flushes::default(),
+            half_close: HalfClose::default(),
             staged: None,
             excused_timeouts: 0,
             truncated: false,
@@ -277,8 +282,8 @@ impl Bufferevent {
     /// A callback ran, or somebody else touched the buffers: looks at marks and deadlines again.
     #[inline]
     pub fn handle_callback(&mut self, now: Time) {
-        self.update_marks();
         self.finish_flushing();
+        self.update_marks();
         self.update_deadlines(now);
     }
 
@@ -347,7 +352,8 @@ impl Bufferevent {
 
     // ---- what the application commands ----
 
-    /// Lets a direction run. Enabling writing with nothing to write triggers one write callback.
+    /// Lets a direction run that has not ended. Enabling writing with nothing to write triggers one
+    /// write callback.
     pub fn enable(&mut self, now: Time, direction: Direction) {
         self.suspended.lift(direction, Suspend::USER);
         let writes = direction == Direction::Write && self.is_enabled(direction);

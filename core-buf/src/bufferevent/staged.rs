@@ -78,6 +78,10 @@ impl Staged {
     pub(super) fn note_drained(&mut self) {
         self.drained = true;
     }
+
+    pub(super) fn has_drained(&self) -> bool {
+        self.drained
+    }
 }
 
 impl Bufferevent {
@@ -102,13 +106,14 @@ impl Bufferevent {
         stage: &mut dyn Stage,
         lower: &mut Self,
     ) -> usize {
+        let finishes = self.finishes();
         let Some(staged) = &mut self.staged else { return 0 };
         let flush = staged.flushes[direction.index()].take();
-        let finishes = match direction {
+        let due = match direction {
             Direction::Read => staged.ended.is_some(),
-            Direction::Write => self.life == Life::Flushing,
+            Direction::Write => finishes,
         };
-        let due = if finishes { FlushMode::Finished } else { FlushMode::Normal };
+        let due = if due { FlushMode::Finished } else { FlushMode::Normal };
         let mode = flush.map_or(due, |flush| flush.mode.max(due));
         let room = match direction {
             Direction::Write if flush.is_none() => lower.room_to_write(),
@@ -238,6 +243,10 @@ impl Bufferevent {
     /// To be called after either was touched. The lower one reads while this one wants bytes and
     /// has none waiting there; this one writes while there is room below.
     pub fn sync_below(&mut self, now: Time, lower: &mut Self) -> (bool, bool) {
+        let ends = self.poll_shutdown();
+        if ends {
+            lower.shutdown_write(now);
+        }
         let rests = !self.wants_input();
         let was = lower.suspended.of(Direction::Read).contains(Suspend::STAGE);
         if rests != was {
@@ -255,7 +264,7 @@ impl Bufferevent {
         if told {
             self.trigger_event(EventFlags::FLUSHED, None);
         }
-        ((writable && !was_writable) || told, rests != was)
+        ((writable && !was_writable) || told, rests != was || ends)
     }
 
     // ---- what to do next ----
@@ -289,7 +298,7 @@ impl Bufferevent {
             Direction::Read => Some(self.marks.room_to_read(self.input.len())).filter(|&n| n > 0),
             Direction::Write => {
                 let waiting = staged.waiting(self.output.len());
-                let finishes = self.life == Life::Flushing && !staged.finished;
+                let finishes = self.finishes() && !staged.finished;
                 // Under a limit only what is known to wait; what it grows by follows.
                 let want = if self.is_metered() { most.min(waiting.max(1)) } else { most };
                 (waiting > 0 || flushes || finishes).then_some(want)
@@ -302,8 +311,11 @@ impl Bufferevent {
     /// Asks the stage for what it holds back: it is called at least once in that mode, past marks
     /// and though the direction be disabled, but not past limits.
     pub fn flush_stage(&mut self, direction: Direction, flush: Flush) {
+        let over = self.suspended.of(direction).contains(Suspend::ENDED);
         let Some(staged) = &mut self.staged else { return };
-        let slot = &mut staged.flushes[direction.index()];
+        // Where nothing passes any more it goes on at once, for what waits below.
+        let slots = if over { &mut staged.passed } else { &mut staged.flushes };
+        let slot = &mut slots[direction.index()];
         *slot = Some(slot.map_or(flush, |pending| Flush {
             mode: pending.mode.max(flush.mode),
             further: pending.further.max(flush.further),
@@ -339,7 +351,7 @@ impl Bufferevent {
     /// Takes away what a stage over this stream has made it wait for: there is none any more.
     pub fn leave_stage(&mut self, now: Time) {
         self.suspended.lift(Direction::Read, Suspend::STAGE);
-        self.pending.mute_writes(false);
+        self.pending.mute_writes(self.half_close.is_asked());
         if !self.input.is_empty() {
             self.pending.read();
         }
@@ -389,6 +401,11 @@ impl Bufferevent {
 
     // ---- private ----
 
+    /// Whether the stage is to finish what it is given to write: nothing follows.
+    fn finishes(&self) -> bool {
+        self.life == Life::Flushing || self.half_close.is_asked()
+    }
+
     fn note_step_up(&mut self, now: Time, before: usize, progress: &Progress) -> usize {
         let moved = self.input.len().saturating_sub(before);
         self.ready.set(Readiness::READABLE, progress.read == Wait::Room);
@@ -416,7 +433,7 @@ impl Bufferevent {
         progress: &Progress,
         mode: FlushMode,
     ) {
-        let (life, output_len) = (self.life, self.output.len());
+        let (finishes, output_len) = (self.finishes(), self.output.len());
         let Some(staged) = &mut self.staged else { return };
         let more = progress.write == Wait::Room;
         staged.backlog = progress.backlog.max(usize::from(more));
@@ -424,7 +441,7 @@ impl Bufferevent {
         staged.unflushed |= count > 0;
         if mode == FlushMode::Finished && progress.write == Wait::Over {
             staged.finished = true;
-            if life == Life::Flushing {
+            if finishes {
                 // What the stage will never take must not keep the stream from its end.
                 self.output.clear();
             }

@@ -25,7 +25,7 @@ bitflags! {
         const GROUP_LIMIT = 1 << 4;
         /// The connection is not made yet.
         const CONNECTING = 1 << 5;
-        /// The direction is over: end of stream, error or close.
+        /// The direction is over: end of stream, error, half close or close.
         const ENDED = 1 << 6;
         /// Reading: the stream above wants nothing now, or has not used what came.
         const STAGE = 1 << 7;

@@ -182,6 +182,10 @@ impl Rig {
             }
             busy |= self.call(side, handler);
             let seat = &mut self.seats[side.index()];
+            if seat.stream.poll_shutdown() {
+                self.link.half_close(side, now);
+                busy = true;
+            }
             if seat.stream.is_closed() && !std::mem::replace(&mut seat.gone, true) {
                 self.link.close(side, now);
                 busy = true;

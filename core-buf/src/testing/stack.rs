@@ -56,6 +56,7 @@ pub struct Stack {
     ended: bool,
     sent: Buffer,
     is_stalled: bool,
+    has_ended: bool,
     told: Vec<Callback>,
     steps: usize,
 }
@@ -83,6 +84,7 @@ impl Stack {
             ended: false,
             sent: Buffer::new(),
             is_stalled: false,
+            has_ended: false,
             told: Vec::new(),
             steps: 0,
         }
@@ -136,6 +138,11 @@ impl Stack {
     /// What the peer has got so far.
     pub fn sent(&self) -> Vec<u8> {
         self.sent.to_vec()
+    }
+
+    /// Whether the peer has read the end of the stream, after all that was sent.
+    pub fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     /// What the user was told since the last call, in order.
@@ -201,6 +208,7 @@ impl Stack {
         if let Some(count) = self.lower.poll_write().filter(|_| !self.is_stalled) {
             busy |= self.lower.write_wire(now, &mut self.sent, count) > 0;
         }
+        self.has_ended |= self.lower.poll_shutdown();
         busy | self.upper.handle_news(now, &mut self.lower)
     }
 

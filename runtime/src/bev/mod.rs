@@ -102,7 +102,7 @@ impl<'a> BevMut<'a> {
         (Input::new(input), Output::new(output))
     }
 
-    /// Lets a direction run; both do from the start.
+    /// Lets a direction run that is not over; both do from the start.
     ///
     /// Enabling writing with nothing to write triggers one write callback.
     pub fn enable(&mut self, direction: Direction) {
@@ -250,6 +250,24 @@ impl<'a> BevMut<'a> {
     /// first if bytes matter.
     pub fn release(&mut self) -> Option<BevId> {
         self.core.release(self.key)
+    }
+
+    /// Ends writing, though not reading: what is in the output is written first, under its limits,
+    /// then the peer reads the end of the stream.
+    ///
+    /// A socket sends its FIN, the partner of a pair gets EOF with READING, and a filter is
+    /// finished before the bufferevent below ends writing in its turn. A connection that is still
+    /// being made ends writing when it is. The write timeout holds until everything is written;
+    /// there are no more write callbacks. Output added from here on is discarded, and told by an
+    /// ERROR event with WRITING whose error carries [`WriteEnded`](crate::WriteEnded). Nothing
+    /// brings writing back, and nothing closes by this, not even when the peer has ended too:
+    /// [`close`](Self::close) then waits for nothing. A second call changes nothing.
+    ///
+    /// Where a filter stands over this bufferevent, end the topmost: what the filter puts out
+    /// after this is output added too late.
+    pub fn shutdown_write(&mut self) {
+        let now = self.core.now;
+        self.bev().shutdown_write(now);
     }
 
     /// Stops reading, writes what is left and closes; after [`DEFAULT_LINGER`] at the latest.

@@ -8,7 +8,7 @@
 
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::SocketAddr;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -204,6 +204,11 @@ impl Driver for MioDriver {
     fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {
         self.calls.others += 1;
         self.stream(key)?.take_error()
+    }
+
+    fn shutdown(&mut self, key: Key) -> io::Result<()> {
+        self.calls.others += 1;
+        self.stream(key)?.shutdown(Shutdown::Write)
     }
 
     fn close(&mut self, key: Key) {

@@ -140,6 +140,12 @@ pub(crate) trait Driver: Send + fmt::Debug {
     /// Those of asking.
     fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>>;
 
+    /// Ends the sending side of a stream: the peer reads what was written, then the end.
+    ///
+    /// # Errors
+    /// Those of the system call: there is no connection any more.
+    fn shutdown(&mut self, key: Key) -> io::Result<()>;
+
     /// Closes a stream or listener; an unknown key is ignored.
     fn close(&mut self, key: Key);
 

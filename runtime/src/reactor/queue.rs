@@ -7,9 +7,11 @@
 //! Invariants: a slot in a queue has that queue's flag; a slot given up may still stand in a queue,
 //! which costs whoever got it since an empty look and nothing more.
 
-use core_buf::Bufferevent;
+use core_buf::{Bufferevent, WriteOutcome};
+use groups::Time;
 
 use super::{Core, Timer};
+use crate::driver::Driver;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::slot::{Occupant, Stream, Transport};
@@ -51,14 +53,17 @@ impl Core {
             Transport::Socket { .. } | Transport::Stage(_) => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
         };
-        if stream.bev.is_closed() {
-            if !std::mem::replace(&mut slot.queued.closing, true) {
-                self.closing.push(key.slot);
+        if stream.bev.is_ending() {
+            if stream.bev.is_closed() {
+                if !std::mem::replace(&mut slot.queued.closing, true) {
+                    self.closing.push(key.slot);
+                }
+                if let Some(wake) = wake {
+                    self.wake(wake);
+                }
+                return false;
             }
-            if let Some(wake) = wake {
-                self.wake(wake);
-            }
-            return false;
+            end_writing(self.driver.as_mut(), self.now, key, stream);
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
@@ -147,8 +152,7 @@ impl Core {
             Transport::Socket { .. } => self.end_socket(key, truncated),
             Transport::Pair(plug) => self.unplug(plug, truncated),
             Transport::Stage(over) => {
-                let until = stream.bev.drained_until();
-                self.end_stage(key, &over, until, truncated, &mut handler);
+                self.end_stage(key, &over, &mut stream.bev, truncated, &mut handler);
             }
         }
         self.end_below(stream.above);
@@ -183,5 +187,16 @@ impl Core {
             Transport::Pair(_) => &mut self.stats.pair_ends,
             Transport::Stage(_) => &mut self.stats.filters,
         }
+    }
+}
+
+/// Has the peer of a socket read the end of the stream, once everything has been written.
+#[cold]
+fn end_writing(driver: &mut dyn Driver, now: Time, key: Key, stream: &mut Stream) {
+    if stream.transport.is_socket()
+        && stream.bev.poll_shutdown()
+        && let Err(error) = driver.shutdown(key)
+    {
+        stream.bev.handle_write(now, WriteOutcome::Failed(error), 0);
     }
 }

@@ -237,7 +237,7 @@ impl Core {
     fn flush_stage(&mut self, key: Key, direction: Direction, flush: Flush) {
         if let Some(stream) = self.slots.stream(key) {
             stream.bev.flush_stage(direction, flush);
-            self.update(key);
+            self.handle_step(key);
         }
     }
 
@@ -339,7 +339,7 @@ impl Core {
         &mut self,
         key: Key,
         over: &Over,
-        drained_until: Option<Time>,
+        bev: &mut Bufferevent,
         truncated: bool,
         handler: &mut Option<Box<dyn Handler>>,
     ) {
@@ -349,12 +349,15 @@ impl Core {
             return;
         };
         under.above = None;
+        if bev.poll_shutdown() {
+            under.bev.shutdown_write(now);
+        }
         if !over.close_underlying && handler.is_some() {
             under.handler = handler.take();
             under.bev.leave_stage(now);
         } else if truncated {
             under.bev.abort();
-        } else if let Some(until) = drained_until {
+        } else if let Some(until) = bev.drained_until() {
             under.bev.close(until);
         } else {
             under.bev.close_now();
@@ -397,7 +400,9 @@ fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
         let error = failed.then(|| std::io::ErrorKind::NotConnected.into());
         upper.handle_below(now, Event { flags: EventFlags::READING | how, error }, under);
     }
-    if over(Direction::Write) && !under.has_callbacks() {
+    if under.is_shut_down() {
+        upper.inherit_shutdown();
+    } else if over(Direction::Write) && !under.has_callbacks() {
         let flags = EventFlags::WRITING | EventFlags::ERROR;
         let error = Some(std::io::ErrorKind::NotConnected.into());
         upper.handle_below(now, Event { flags, error }, under);

@@ -202,6 +202,17 @@ impl Driver for SimDriver {
         Ok(enter(&self.network).socket(end).error.take().map(io::Error::from))
     }
 
+    fn shutdown(&mut self, key: Key) -> io::Result<()> {
+        self.calls.others += 1;
+        let end = self.end(key)?;
+        let mut network = enter(&self.network);
+        if network.socket(end).broken {
+            return Err(ErrorKind::NotConnected.into());
+        }
+        network.shut(end);
+        Ok(())
+    }
+
     fn abort(&mut self, key: Key) {
         if let Ok(end) = self.end(key) {
             self.calls.others += 1;

@@ -40,6 +40,8 @@ pub(crate) struct Parcel {
     backed_up: bool,
     /// The sender reads nothing any more.
     deaf: bool,
+    /// The sender writes nothing any more.
+    ended: bool,
     /// The sender's stream is gone; whether with something unwritten.
     unplugged: Option<bool>,
     /// The half that answers, and its stream.
@@ -202,7 +204,7 @@ impl Wires {
             }
             let mut parcel = std::mem::take(&mut far.parcel);
             parcel.bytes.append(&mut other.arrived);
-            (parcel.backed_up, parcel.deaf) = (me.backed_up, me.deaf);
+            (parcel.backed_up, parcel.deaf, parcel.ended) = (me.backed_up, me.deaf, other.ended);
             let from = WireName { index, serial: wire.serial };
             send(usize::from(far.core), Box::new(Letter { to, from, parcel }));
             if !me.is_occupied() {
@@ -224,6 +226,7 @@ impl Wires {
         let before = me.arrived.len();
         me.room = me.room.saturating_sub(parcel.bytes.len());
         me.arrived.append(&mut parcel.bytes);
+        me.ended |= parcel.ended;
         other.room += parcel.credit;
         other.backed_up = parcel.backed_up;
         other.deaf |= parcel.deaf || parcel.unplugged.is_some();
@@ -242,7 +245,8 @@ impl Wires {
             return None;
         };
         let mut readiness = Readiness::empty();
-        readiness.set(Readiness::READABLE, !me.arrived.is_empty() || !other.is_occupied());
+        let is_last = me.ended || !other.is_occupied();
+        readiness.set(Readiness::READABLE, !me.arrived.is_empty() || is_last);
         if me.blocked && (other.room > 0 || other.deaf) {
             me.blocked = false;
             readiness |= Readiness::WRITABLE;

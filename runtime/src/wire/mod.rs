@@ -59,6 +59,8 @@ struct End {
     room: usize,
     /// Something has arrived and it has not been told.
     fresh: bool,
+    /// Nothing follows what has arrived: its writer has ended.
+    ended: bool,
     /// It had something to write and found no room.
     blocked: bool,
     /// It reads nothing because its own output waits, and for no other reason.
@@ -75,6 +77,7 @@ impl End {
             arrived,
             room: 0,
             fresh: false,
+            ended: false,
             blocked: false,
             backed_up: false,
             deaf: false,
@@ -219,15 +222,17 @@ impl Wires {
         let wire = self.at(plug);
         let ends_here = wire.options.eof_on_close;
         let (me, other) = wire.ends(plug.side);
+        let is_last = me.ended || (ends_here && !other.is_occupied());
         if !me.arrived.is_empty() {
             let moved = bev.read_wire(now, &mut me.arrived, limit);
-            if me.arrived.is_empty() && ends_here && !other.is_occupied() {
+            if me.arrived.is_empty() && is_last {
                 // The end of the stream is still to be read.
                 bev.handle_ready(Readiness::READABLE);
             }
             return moved;
         }
         let outcome = match other.occupant {
+            _ if me.ended => ReadOutcome::EndOfStream,
             Occupant::Gone if ends_here => ReadOutcome::EndOfStream,
             Occupant::Cut if ends_here => {
                 ReadOutcome::Failed(io::ErrorKind::ConnectionReset.into())
@@ -249,10 +254,14 @@ impl Wires {
         }
     }
 
-    /// Something has touched the stream at an end: publishes its room, and says whether the other
-    /// end can go on now.
+    /// Something has touched the stream at an end: publishes its room and the end of its writing,
+    /// and says whether the other end can go on now.
     pub(crate) fn publish(&mut self, plug: Plug, bev: &mut Bufferevent) -> Option<Wake> {
         let wire = self.at(plug);
+        if bev.poll_shutdown() {
+            let (_, other) = wire.ends(plug.side);
+            (other.ended, other.fresh) = (true, true);
+        }
         if wire.far.is_some() {
             self.publish_far(plug, bev);
             return None;

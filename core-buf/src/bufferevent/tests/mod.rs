@@ -4,6 +4,7 @@
 //! crate's `tests/bufferevent.rs`. Here: readiness, connecting, callbacks, marks, errors.
 
 mod deadline;
+mod half_close;
 mod limit;
 
 use std::io;
