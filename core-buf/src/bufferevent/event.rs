@@ -36,6 +36,9 @@ bitflags! {
         /// Everything that was put out has left this stream and all below it; only stacks tell it,
         /// and only where it is asked for.
         const FLUSHED = 1 << 6;
+        /// The output has grown to its high mark: who produces it should stop until the write
+        /// callback.
+        const HIGH_WATER = 1 << 7;
     }
 }
 
@@ -108,6 +111,7 @@ impl Bufferevent {
     pub(super) fn note_output(&mut self) {
         if self.life == Life::Open && self.marks.output_is_due(self.output.len()) {
             self.pending.write();
+            self.forget_high();
         }
     }
 }
@@ -117,7 +121,7 @@ impl Bufferevent {
 pub(super) struct Pending {
     read: bool,
     write: bool,
-    /// Nobody wants to know when the output drains.
+    /// Nobody wants to know how full the output is.
     mutes_writes: bool,
     flags: EventFlags,
     error: Option<io::Error>,
@@ -132,7 +136,7 @@ impl Pending {
         self.write = !self.mutes_writes;
     }
 
-    /// Makes no more write callbacks pending, or lets them be again.
+    /// Tells no more about how full the output is, or does again.
     pub(super) fn mute_writes(&mut self, on: bool) {
         self.mutes_writes = on;
         self.write &= !on;
@@ -150,6 +154,17 @@ impl Pending {
     pub(super) fn take_event(&mut self) -> Option<Event> {
         let flags = std::mem::take(&mut self.flags);
         (!flags.is_empty()).then(|| Event { flags, error: self.error.take() })
+    }
+
+    /// Whether nobody wants to know how full the output is.
+    pub(super) fn mutes_writes(&self) -> bool {
+        self.mutes_writes
+    }
+
+    /// Takes back what is no longer true and was not told yet.
+    #[inline]
+    pub(super) fn withdraw(&mut self, flags: EventFlags) {
+        self.flags.remove(flags);
     }
 
     pub(super) fn clear(&mut self) {

@@ -63,6 +63,7 @@ impl Bufferevent {
         let ending = Ending { left: self.output.len(), told: false };
         self.half_close = HalfClose(Some(Box::new(ending)));
         self.pending.mute_writes(true);
+        self.forget_high();
         self.suspended.lift(Direction::Write, Suspend::USER);
         self.update_deadlines(now);
     }

@@ -275,6 +275,7 @@ impl Bufferevent {
             return self.close_now();
         }
         self.output.clear();
+        self.forget_high();
         self.trigger_event(EventFlags::WRITING | EventFlags::ERROR, Some(error));
         self.handle_callback(now);
     }

@@ -339,13 +339,15 @@ impl Bufferevent {
         let end = self.staged.as_mut().and_then(|staged| staged.ended.take());
         let untold = self.pending.take_event();
         for Event { flags, error } in end.map(|end| end.told).into_iter().chain(untold) {
-            lower.trigger_event(flags - EventFlags::FLUSHED, error);
+            let own = EventFlags::FLUSHED | EventFlags::HIGH_WATER;
+            lower.trigger_event(flags - own, error);
         }
     }
 
-    /// A stage stands over this stream: nobody asks when its output has drained.
+    /// A stage stands over this stream: nobody asks how full its output is.
     pub fn enter_stage(&mut self) {
         self.pending.mute_writes(true);
+        self.forget_high();
     }
 
     /// Takes away what a stage over this stream has made it wait for: there is none any more.

@@ -1,18 +1,25 @@
 //! Watermarks, the largest single operation, and back-pressure.
 //!
 //! Owns the numbers that say how full a buffer may get and how much one operation may move; lifts
-//! and adds the suspend reasons that follow from them. Never moves a byte.
+//! and adds the suspend reasons that follow from them, and tells producers when to stop. Never
+//! moves a byte.
+//!
+//! The output has two bounds. `max_output` protects from a peer that sends and does not read: by
+//! itself it makes reading rest, of the same stream. The high write mark is for producers that have
+//! their bytes from elsewhere: it is told as an event, and the write callback says when to go on.
 //!
 //! Invariants: a read never takes the input beyond its high mark; reading rests while the output
-//! holds more than `max_output`, so a peer that sends and never reads cannot fill our memory.
+//! holds more than `max_output`, so a peer that sends and never reads cannot fill our memory; the
+//! high write mark is told once before the output has been at its low mark again.
 //! Source: libevent 2.1.12 `bufferevent_setwatermark`, `bufferevent_set_max_single_read`.
-//! Differs: the largest single operation holds together with limits, and back-pressure exists.
+//! Differs: the largest single operation holds together with limits, and back-pressure exists, as
+//! does a high write mark for others than filters.
 //! Reading resumes as soon as the output is at `max_output` again, not at some lower mark: as
 //! suspending costs no system call, there is nothing that hysteresis would save.
 
 use groups::Direction;
 
-use super::{Bufferevent, Suspend};
+use super::{Bufferevent, EventFlags, Suspend};
 
 /// Largest single read and write unless set otherwise, in bytes.
 pub const DEFAULT_MAX_SINGLE: usize = 16_384;
@@ -27,12 +34,18 @@ pub(super) struct Watermarks {
     /// 0 is no mark.
     read_high: usize,
     write_low: usize,
+    /// `usize::MAX` is no mark.
+    write_high: usize,
     max_output: usize,
-    /// More output than that does not make reading rest.
-    output_excused: bool,
+    /// The lower of the two, at least 1: below it nothing follows from how long the output is.
+    output_limit: usize,
     max_single: [usize; 2],
-    /// What `max_single` is unless set.
-    default_single: usize,
+    /// More output than `max_output` does not make reading rest.
+    output_excused: bool,
+    /// The high write mark has been told, and the output not been at its low mark since.
+    high_told: bool,
+    /// One operation moves what there is, unless `max_single` is set.
+    in_memory: bool,
 }
 
 impl Default for Watermarks {
@@ -41,10 +54,13 @@ impl Default for Watermarks {
             read_low: 0,
             read_high: 0,
             write_low: 0,
+            write_high: usize::MAX,
             max_output: DEFAULT_MAX_OUTPUT,
-            output_excused: false,
+            output_limit: DEFAULT_MAX_OUTPUT,
             max_single: [DEFAULT_MAX_SINGLE; 2],
-            default_single: DEFAULT_MAX_SINGLE,
+            output_excused: false,
+            high_told: false,
+            in_memory: false,
         }
     }
 }
@@ -52,8 +68,7 @@ impl Default for Watermarks {
 impl Watermarks {
     /// The marks of a stream in memory: one operation moves what there is.
     pub(super) fn in_memory() -> Self {
-        let all = isize::MAX as usize;
-        Self { max_single: [all; 2], default_single: all, ..Self::default() }
+        Self { max_single: [IN_MEMORY_SINGLE; 2], in_memory: true, ..Self::default() }
     }
 
     /// Whether the read callback is due: at the low mark, or when no more would come.
@@ -87,10 +102,14 @@ impl Watermarks {
 
     /// How many bytes may still be put out by a stage; at least one into an empty output.
     pub(super) fn room_to_write(&self, output_len: usize) -> usize {
-        match self.max_output {
+        match self.output_limit {
             usize::MAX => usize::MAX,
-            most => most.max(1).saturating_sub(output_len),
+            most => most.saturating_sub(output_len),
         }
+    }
+
+    fn bound_output(&mut self) {
+        self.output_limit = self.max_output.max(1).min(self.write_high);
     }
 
     #[inline]
@@ -110,9 +129,36 @@ impl Bufferevent {
         self.update_marks();
     }
 
-    /// Sets the write mark: the write callback runs when the output has drained to `low` bytes.
-    pub fn set_write_watermark(&mut self, low: usize) {
-        self.marks.write_low = low;
+    /// The read marks, low and high, in bytes.
+    pub fn read_watermark(&self) -> (usize, usize) {
+        (self.marks.read_low, self.marks.read_high)
+    }
+
+    /// Sets the write marks: the write callback runs when the output has drained to `low` bytes,
+    /// and a [`HIGH_WATER`](EventFlags::HIGH_WATER) event comes when it has grown to `high`.
+    ///
+    /// The event comes once; again only after the output has been at `low` or below. Nothing is
+    /// refused: what is put out beyond the mark is written as well. A stage over this stream puts
+    /// out no more than fits below the mark.
+    ///
+    /// # Units
+    /// Bytes; a `high` of 0 is no mark, and one that is not above `low` is `low + 1`. The defaults
+    /// are 0 and 0.
+    pub fn set_write_watermark(&mut self, low: usize, high: usize) {
+        let high = if high == 0 { usize::MAX } else { high.max(low.saturating_add(1)) };
+        let marks = &mut self.marks;
+        if (marks.write_low, marks.write_high) != (low, high) {
+            (marks.write_low, marks.write_high) = (low, high);
+            marks.bound_output();
+            self.forget_high();
+            self.update_marks();
+        }
+    }
+
+    /// The write marks, low and high, in bytes; a high mark of 0 is none.
+    pub fn write_watermark(&self) -> (usize, usize) {
+        let high = self.marks.write_high;
+        (self.marks.write_low, if high == usize::MAX { 0 } else { high })
     }
 
     /// Sets how much output may wait before reading rests.
@@ -122,7 +168,20 @@ impl Bufferevent {
     /// then a peer that never reads can fill the memory.
     pub fn set_max_output(&mut self, bytes: usize) {
         self.marks.max_output = bytes;
+        self.marks.bound_output();
         self.update_marks();
+    }
+
+    /// How much output may wait before reading rests, in bytes.
+    pub fn max_output(&self) -> usize {
+        self.marks.max_output
+    }
+
+    /// How long the output may get before its producers should stop: up to the high write mark or
+    /// `max_output`, whichever is lower.
+    #[inline]
+    pub fn output_limit(&self) -> usize {
+        self.marks.output_limit
     }
 
     /// Lets reading go on whatever the output holds, or rest again where it holds too much.
@@ -152,8 +211,8 @@ impl Bufferevent {
     /// which is [`DEFAULT_MAX_SINGLE`] and [in memory](Self::in_memory) `isize::MAX`.
     pub fn set_max_single(&mut self, direction: Direction, bytes: usize) {
         let fits = bytes != 0 && isize::try_from(bytes).is_ok();
-        let bytes = if fits { bytes } else { self.marks.default_single };
-        self.marks.max_single[direction.index()] = bytes;
+        let unless_set = if self.marks.in_memory { IN_MEMORY_SINGLE } else { DEFAULT_MAX_SINGLE };
+        self.marks.max_single[direction.index()] = if fits { bytes } else { unless_set };
     }
 
     /// The largest single read or write, in bytes.
@@ -166,7 +225,32 @@ impl Bufferevent {
     pub(super) fn update_marks(&mut self) {
         let full = self.marks.input_is_full(self.input.len());
         self.suspended.set(Direction::Read, Suspend::WATERMARK, full);
-        let backed_up = self.output.len() > self.marks.max_output && !self.marks.output_excused;
+        if self.output.len() < self.marks.output_limit {
+            self.suspended.lift(Direction::Read, Suspend::OUTPUT);
+        } else {
+            self.note_full_output();
+        }
+    }
+
+    fn note_full_output(&mut self) {
+        let output_len = self.output.len();
+        let backed_up = output_len > self.marks.max_output && !self.marks.output_excused;
         self.suspended.set(Direction::Read, Suspend::OUTPUT, backed_up);
+        if output_len >= self.marks.write_high
+            && !self.pending.mutes_writes()
+            && !std::mem::replace(&mut self.marks.high_told, true)
+        {
+            self.trigger_event(EventFlags::HIGH_WATER, None);
+        }
+    }
+
+    /// The high mark is to be told anew: the output has been at the low one, or nobody has heard.
+    #[inline]
+    pub(super) fn forget_high(&mut self) {
+        self.marks.high_told = false;
+        self.pending.withdraw(EventFlags::HIGH_WATER);
     }
 }
+
+/// The largest single operation in memory unless set otherwise, in bytes.
+const IN_MEMORY_SINGLE: usize = isize::MAX as usize;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use core_buf::{Bufferevent, EventFlags, Filter, FlushMode, Suspend, Trigger};
 use groups::Direction;
 
-use crate::context::{Input, Output};
+use crate::context::{Input, Output, lend};
 use crate::filter::{FilterOptions, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
@@ -88,18 +88,17 @@ impl<'a> BevMut<'a> {
 
     /// The bytes that have arrived.
     pub fn input(&mut self) -> Input<'_> {
-        Input::new(self.bev().buffers().0)
+        self.buffers().0
     }
 
     /// The bytes that wait to be written.
     pub fn output(&mut self) -> Output<'_> {
-        Output::new(self.bev().buffers().1)
+        self.buffers().1
     }
 
     /// Both buffers, the input first.
     pub fn buffers(&mut self) -> (Input<'_>, Output<'_>) {
-        let (input, output) = self.bev().buffers();
-        (Input::new(input), Output::new(output))
+        lend(self.bev())
     }
 
     /// Lets a direction run that is not over; both do from the start.
@@ -132,14 +131,40 @@ impl<'a> BevMut<'a> {
         self.bev().set_read_watermark(low, high);
     }
 
-    /// Sets the write mark in bytes: the callback runs when the output has drained to `low`.
-    pub fn set_write_watermark(&mut self, low: usize) {
-        self.bev().set_write_watermark(low);
+    /// The read marks in bytes, low and high.
+    pub fn read_watermark(&self) -> (usize, usize) {
+        self.look().bev.read_watermark()
+    }
+
+    /// Sets the write marks in bytes: the callback runs when the output has drained to `low`; a
+    /// [`HIGH_WATER`](EventFlags::HIGH_WATER) event comes when it has grown to `high` (0: never).
+    ///
+    /// For whoever has bytes from elsewhere: stop on the event, go on in the callback. The event
+    /// comes once, and again only after the output has been at `low` or below. It stops nobody by
+    /// itself; a producer within a loop asks [`Output::room`]. For output that answers what the
+    /// peer sends [`set_max_output`] does: it stops reading from that peer and asks no handler.
+    ///
+    /// A filter over this bufferevent puts out no more than fits below `high`; its handler hears of
+    /// the marks of the topmost. A `high` that is not above `low` is `low + 1`.
+    ///
+    /// [`set_max_output`]: Self::set_max_output
+    pub fn set_write_watermark(&mut self, low: usize, high: usize) {
+        self.bev().set_write_watermark(low, high);
+    }
+
+    /// The write marks in bytes, low and high; a high mark of 0 is none.
+    pub fn write_watermark(&self) -> (usize, usize) {
+        self.look().bev.write_watermark()
     }
 
     /// Sets how many bytes of output may wait before reading rests. Default 1 MiB.
     pub fn set_max_output(&mut self, bytes: usize) {
         self.bev().set_max_output(bytes);
+    }
+
+    /// How many bytes of output may wait before reading rests.
+    pub fn max_output(&self) -> usize {
+        self.look().bev.max_output()
     }
 
     /// Sets, or with `None` removes, the time the peer has to act; then a TIMEOUT event comes and
@@ -354,9 +379,7 @@ impl<'a> Two<'a> {
         let Some((first, second)) = streams else {
             unreachable!("slots are given up between turns only")
         };
-        let (first, second) = (first.bev.buffers(), second.bev.buffers());
-        let lend = |(input, output)| (Input::new(input), Output::new(output));
-        (lend(first), lend(second))
+        (lend(&mut first.bev), lend(&mut second.bev))
     }
 }
 

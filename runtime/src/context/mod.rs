@@ -9,6 +9,7 @@ use std::fmt;
 use core_buf::Filter;
 use groups::Time;
 
+pub(crate) use self::views::lend;
 pub use self::views::{Input, Output};
 use crate::bev::{BevMut, Two};
 use crate::filter::{FilterOptions, StackError};
@@ -39,8 +40,7 @@ impl<'a> Context<'a> {
 
     /// Both buffers of this connection, the input first.
     pub fn buffers(&mut self) -> (Input<'_>, Output<'_>) {
-        let (input, output) = self.stream().bev.buffers();
-        (Input::new(input), Output::new(output))
+        lend(&mut self.stream().bev)
     }
 
     /// This connection.
@@ -60,31 +60,34 @@ impl<'a> Context<'a> {
     /// What bounds a connection's input is its own output, so a proxy has to stop reading while the
     /// other side is slow:
     /// ```
-    /// use sluicegate::{BevId, Context, Direction, Handler};
-    ///
-    /// /// How much may wait for the slower side, in bytes.
-    /// const WAITING: usize = 256 * 1024;
+    /// use sluicegate::{BevId, Context, Direction, Event, EventFlags, Handler};
     ///
     /// /// Sends what comes in to the connection it is coupled with.
     /// struct Forward(BevId);
     /// impl Handler for Forward {
     ///     fn on_read(&mut self, cx: &mut Context<'_>) {
     ///         let me = cx.id();
-    ///         if let Some(mut two) = cx.two(me, self.0) {
-    ///             let ((mut input, _), (_, mut output)) = two.buffers();
-    ///             output.append(&mut input);
-    ///             if output.len() > WAITING {
-    ///                 two.second().set_write_watermark(WAITING / 2);
-    ///                 two.first().disable(Direction::Read);
-    ///             }
-    ///         } else {
-    ///             cx.me().close();
+    ///         let Some(mut two) = cx.two(me, self.0) else { return cx.me().close() };
+    ///         let ((mut input, _), (_, mut output)) = two.buffers();
+    ///         output.append(&mut input);
+    ///         if output.is_full() {
+    ///             two.first().disable(Direction::Read);
     ///         }
     ///     }
     ///
     ///     fn on_write(&mut self, cx: &mut Context<'_>) {
     ///         if let Some(mut other) = cx.get(self.0) {
     ///             other.enable(Direction::Read);
+    ///         }
+    ///     }
+    ///
+    ///     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+    ///         let over = EventFlags::EOF | EventFlags::ERROR | EventFlags::TIMEOUT;
+    ///         if event.flags.intersects(over) {
+    ///             cx.me().close();
+    ///             if let Some(mut other) = cx.get(self.0) {
+    ///                 other.close();
+    ///             }
     ///         }
     ///     }
     /// }

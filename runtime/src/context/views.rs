@@ -6,17 +6,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use core_buf::{Buffer, Eol, Source, SourceError};
+use core_buf::{Buffer, Bufferevent, Eol, Source, SourceError};
+
+/// Lends both buffers of a bufferevent to its application.
+pub(crate) fn lend(bev: &mut Bufferevent) -> (Input<'_>, Output<'_>) {
+    let limit = bev.output_limit();
+    let (input, buffer) = bev.buffers();
+    (Input(input), Output { buffer, limit })
+}
 
 /// The bytes that have arrived; they can be looked at and consumed.
 #[derive(Debug)]
 pub struct Input<'a>(&'a mut Buffer);
 
 impl<'a> Input<'a> {
-    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
-        Self(buffer)
-    }
-
     /// Bytes that are there.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -70,7 +73,7 @@ impl<'a> Input<'a> {
 
     /// Moves up to `count` bytes to an output, whole segments by reference; returns how many.
     pub fn move_to(&mut self, output: &mut Output<'_>, count: usize) -> usize {
-        self.0.move_to(output.0, count)
+        self.0.move_to(output.buffer, count)
     }
 
     /// Moves up to `count` bytes to a buffer, whole segments by reference; returns how many.
@@ -81,46 +84,59 @@ impl<'a> Input<'a> {
 
 /// The bytes that wait to be written; more can be appended.
 #[derive(Debug)]
-pub struct Output<'a>(&'a mut Buffer);
+pub struct Output<'a> {
+    buffer: &'a mut Buffer,
+    /// How long it may get before its producers should stop.
+    limit: usize,
+}
 
 impl<'a> Output<'a> {
-    pub(crate) fn new(buffer: &'a mut Buffer) -> Self {
-        Self(buffer)
-    }
-
     /// Bytes that wait.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.buffer.len()
     }
 
     /// Whether none wait.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.buffer.is_empty()
+    }
+
+    /// How many more bytes its producers should put out before they wait for the write callback.
+    ///
+    /// What is left up to the high write mark or `max_output`, whichever is lower. It is advice:
+    /// what is added beyond is written as well.
+    pub fn room(&self) -> usize {
+        self.limit.saturating_sub(self.buffer.len())
+    }
+
+    /// Whether there is no [`room`](Self::room).
+    pub fn is_full(&self) -> bool {
+        self.room() == 0
     }
 
     /// Moves a whole input here: segments, no copy.
     pub fn append(&mut self, input: &mut Input<'_>) {
-        self.0.append(input.0);
+        self.buffer.append(input.0);
     }
 
     /// Moves a whole buffer here: segments, no copy.
     pub fn append_buffer(&mut self, buffer: &mut Buffer) {
-        self.0.append(buffer);
+        self.buffer.append(buffer);
     }
 
     /// Appends a copy of `bytes`.
     pub fn add(&mut self, bytes: &[u8]) {
-        self.0.add(bytes);
+        self.buffer.add(bytes);
     }
 
     /// Appends shared bytes by reference: they are not copied and freed with their last reference.
     pub fn add_shared(&mut self, bytes: Arc<[u8]>) {
-        self.0.add_shared(bytes);
+        self.buffer.add_shared(bytes);
     }
 
     /// Appends the bytes of any owner by reference; dropping it, once, is its clean-up.
     pub fn add_owner(&mut self, owner: impl AsRef<[u8]> + Send + Sync + 'static) {
-        self.0.add_owner(owner);
+        self.buffer.add_owner(owner);
     }
 
     /// Appends all bytes of a source, such as a [`File`](crate::File), without reading them.
@@ -133,7 +149,7 @@ impl<'a> Output<'a> {
     /// # Errors
     /// [`SourceError::TooLong`]: nothing was added.
     pub fn add_source(&mut self, source: Arc<dyn Source>) -> Result<(), SourceError> {
-        self.0.add_source(source)
+        self.buffer.add_source(source)
     }
 
     /// As [`add_source`](Self::add_source), of the bytes inside `range` alone.
@@ -145,6 +161,6 @@ impl<'a> Output<'a> {
         source: Arc<dyn Source>,
         range: Range<u64>,
     ) -> Result<(), SourceError> {
-        self.0.add_source_range(source, range)
+        self.buffer.add_source_range(source, range)
     }
 }

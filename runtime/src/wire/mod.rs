@@ -222,10 +222,10 @@ impl Wires {
         let wire = self.at(plug);
         let ends_here = wire.options.eof_on_close;
         let (me, other) = wire.ends(plug.side);
-        let is_last = me.ended || (ends_here && !other.is_occupied());
         if !me.arrived.is_empty() {
             let moved = bev.read_wire(now, &mut me.arrived, limit);
-            if me.arrived.is_empty() && is_last {
+            let is_last = || me.ended || (ends_here && !other.is_occupied());
+            if me.arrived.is_empty() && is_last() {
                 // The end of the stream is still to be read.
                 bev.handle_ready(Readiness::READABLE);
             }

@@ -5,6 +5,7 @@
 
 mod deadline;
 mod half_close;
+mod high;
 mod limit;
 
 use std::io;
@@ -182,7 +183,7 @@ fn the_read_callback_waits_for_the_low_mark() {
 #[test]
 fn the_write_callback_comes_at_the_low_mark() {
     let mut stream = open();
-    stream.set_write_watermark(4);
+    stream.set_write_watermark(4, 0);
     put(&mut stream, Time::ZERO, 10);
     write(&mut stream, Time::ZERO, 5);
     assert!(!stream.has_callbacks());

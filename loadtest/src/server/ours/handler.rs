@@ -72,7 +72,7 @@ impl Prepare for Sink {
 
 impl Prepare for Source {
     fn prepare(&self, connection: &mut BevMut<'_>) -> Self {
-        connection.set_write_watermark(self.piece.len());
+        connection.set_write_watermark(self.piece.len(), 0);
         if let Some(bytes) = self.write_bytes {
             connection.set_max_single_write(bytes);
         }
