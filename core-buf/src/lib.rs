@@ -37,7 +37,8 @@ pub use buffer::{
 };
 pub use bufferevent::{
     Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,
-    Flush, Membership, Permit, ReadOutcome, Readiness, Suspend, Trigger, WriteEnded, WriteOutcome,
+    Flush, Link, Membership, Permit, ReadOutcome, Readiness, Suspend, Trigger, WriteEnded,
+    WriteOutcome,
 };
 pub use flush::FlushMode;
 pub use stage::{

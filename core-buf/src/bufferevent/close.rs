@@ -97,7 +97,8 @@ impl Bufferevent {
         if self.life != Life::Flushing {
             return;
         }
-        let cannot_write = self.suspended.of(Direction::Write).contains(Suspend::ENDED);
+        let never = Suspend::ENDED | Suspend::UNCONNECTED;
+        let cannot_write = self.suspended.of(Direction::Write).intersects(never);
         let through = self.is_through();
         if let Some(staged) = &mut self.staged
             && through

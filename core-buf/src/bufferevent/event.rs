@@ -167,6 +167,12 @@ impl Pending {
         self.flags.remove(flags);
     }
 
+    /// Forgets what was to be told about an earlier connection, though not of the buffers.
+    pub(super) fn forget_events(&mut self) {
+        self.flags &= EventFlags::HIGH_WATER;
+        self.error = None;
+    }
+
     pub(super) fn clear(&mut self) {
         *self = Self { mutes_writes: self.mutes_writes, ..Self::default() };
     }

@@ -25,6 +25,7 @@ mod event;
 mod flush;
 mod half_close;
 mod limit;
+mod link;
 mod outcome;
 mod own_limit;
 mod staged;
@@ -47,6 +48,7 @@ use half_close::HalfClose;
 pub use half_close::WriteEnded;
 use limit::Limits;
 pub use limit::{Allowance, Membership, Permit};
+pub use link::Link;
 pub use outcome::{ReadOutcome, Readiness, WriteOutcome};
 pub use staged::Flush;
 use staged::Staged;
@@ -129,10 +131,7 @@ impl Bufferevent {
     /// [`handle_connected`](Self::handle_connected).
     pub fn connecting(now: Time) -> Self {
         let mut stream = Self::connected(now);
-        stream.ready = Readiness::empty();
-        for direction in Direction::ALL {
-            stream.suspended.add(direction, Suspend::CONNECTING);
-        }
+        stream.renew(now, Link::Awaited);
         stream
     }
 

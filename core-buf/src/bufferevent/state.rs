@@ -12,7 +12,7 @@ use groups::Direction;
 bitflags! {
     /// Reasons for which a direction stands still.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Suspend: u8 {
+    pub struct Suspend: u16 {
         /// The user disabled the direction, or a timeout did.
         const USER = 1;
         /// Reading: the input is at its high mark.
@@ -29,6 +29,8 @@ bitflags! {
         const ENDED = 1 << 6;
         /// Reading: the stream above wants nothing now, or has not used what came.
         const STAGE = 1 << 7;
+        /// There is no connection, and none is being made.
+        const UNCONNECTED = 1 << 8;
     }
 }
 

@@ -7,6 +7,7 @@ mod deadline;
 mod half_close;
 mod high;
 mod limit;
+mod link;
 
 use std::io;
 use std::time::Duration;
