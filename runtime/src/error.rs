@@ -10,6 +10,7 @@ use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
 use crate::handle::Stopped;
 use crate::placement::PlacementError;
+use crate::socket::SocketError;
 
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -43,6 +44,9 @@ pub enum Error {
         /// The cores.
         cores: Vec<usize>,
     },
+    /// A bufferevent gives no socket away, or takes none.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// An address does not parse or resolve: write it as host:port.
     #[error("cannot use address {addr}: {source}; write it as host:port, like 127.0.0.1:7777")]
     Address {

@@ -54,6 +54,7 @@ mod report;
 mod runtime;
 pub mod sim;
 mod slot;
+mod socket;
 mod stats;
 mod timer;
 mod wire;
@@ -90,6 +91,7 @@ pub use placement::{
 pub use reactor::{Core, TimerId};
 pub use report::{DrainReport, StartReport};
 pub use runtime::{Running, Runtime};
+pub use socket::{Socket, SocketError, TakenSocket};
 pub use stats::CoreStats;
 #[cfg(feature = "tls")]
 pub use tls::{InitError, Threading};

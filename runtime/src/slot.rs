@@ -32,6 +32,8 @@ pub(crate) enum Transport {
         /// The address at the other end.
         peer: SocketAddr,
     },
+    /// A socket that it has not got yet.
+    Vacant,
     /// A wire to another stream.
     Pair(Plug),
     /// A stage, and another stream below it.
@@ -39,16 +41,16 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    /// Whether it is a socket, whose operations are system calls.
+    /// Whether it is a socket, whose operations are system calls, or is to be one.
     pub(crate) fn is_socket(&self) -> bool {
-        matches!(self, Self::Socket { .. })
+        matches!(self, Self::Socket { .. } | Self::Vacant)
     }
 
     /// Streams over stages from here down.
     pub(crate) fn height(&self) -> usize {
         match self {
             Self::Stage(over) => over.height,
-            Self::Socket { .. } | Self::Pair(_) => 0,
+            Self::Socket { .. } | Self::Vacant | Self::Pair(_) => 0,
         }
     }
 
@@ -56,7 +58,7 @@ impl Transport {
     pub(crate) fn lower(&self) -> Option<Key> {
         match self {
             Self::Stage(over) => Some(over.lower),
-            Self::Socket { .. } | Self::Pair(_) => None,
+            Self::Socket { .. } | Self::Vacant | Self::Pair(_) => None,
         }
     }
 }

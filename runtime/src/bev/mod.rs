@@ -20,6 +20,7 @@ use crate::reactor::Core;
 use crate::slot::{Stream, Transport};
 
 mod limit;
+mod socket;
 
 /// How long a close waits for the peer to take what is left, unless told otherwise.
 pub const DEFAULT_LINGER: Duration = Duration::from_secs(30);
@@ -53,7 +54,7 @@ impl<'a> BevMut<'a> {
         }
         match stream.transport {
             Transport::Socket { peer } => Some(peer),
-            Transport::Pair(_) | Transport::Stage(_) => None,
+            Transport::Vacant | Transport::Pair(_) | Transport::Stage(_) => None,
         }
     }
 

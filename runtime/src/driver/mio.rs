@@ -25,6 +25,7 @@ use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
 use crate::clock::Clock;
 use crate::id::Key;
 use crate::listen;
+use crate::socket::{Origin, Socket};
 
 /// Most events one poll brings; more stay in the kernel for the next.
 const EVENTS_PER_POLL: usize = 1024;
@@ -37,12 +38,15 @@ pub(crate) struct MioDriver {
     poll: Poll,
     events: Events,
     waker: Arc<MioWaker>,
-    sockets: Vec<Socket>,
+    sockets: Vec<Entry>,
     clock: Clock,
     calls: SystemCalls,
 }
 
-enum Socket {
+/// What stands under a key.
+#[derive(Default)]
+enum Entry {
+    #[default]
     None,
     Stream(TcpStream),
     Listener(TcpListener),
@@ -86,17 +90,17 @@ impl MioDriver {
         self.poll.registry().register(source, Token(key.to_bits() as usize), interest)
     }
 
-    fn put(&mut self, key: Key, socket: Socket) {
+    fn put(&mut self, key: Key, socket: Entry) {
         let index = key.slot as usize;
         if index >= self.sockets.len() {
-            self.sockets.resize_with(index + 1, || Socket::None);
+            self.sockets.resize_with(index + 1, || Entry::None);
         }
         self.sockets[index] = socket;
     }
 
     fn stream(&mut self, key: Key) -> io::Result<&mut TcpStream> {
         match self.sockets.get_mut(key.slot as usize) {
-            Some(Socket::Stream(stream)) => Ok(stream),
+            Some(Entry::Stream(stream)) => Ok(stream),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
     }
@@ -144,18 +148,18 @@ impl Driver for MioDriver {
         let addr = listener.local_addr()?;
         let mut listener = TcpListener::from_std(listener);
         self.register(key, &mut listener, Interest::READABLE)?;
-        self.put(key, Socket::Listener(listener));
+        self.put(key, Entry::Listener(listener));
         Ok(addr)
     }
 
     fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
         self.calls.accepts += 1;
-        let Some(Socket::Listener(listener)) = self.sockets.get(listener.slot as usize) else {
+        let Some(Entry::Listener(listener)) = self.sockets.get(listener.slot as usize) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         let (mut stream, peer) = listener.accept()?;
         self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
-        self.put(key, Socket::Stream(stream));
+        self.put(key, Entry::Stream(stream));
         Ok(peer)
     }
 
@@ -165,7 +169,7 @@ impl Driver for MioDriver {
         let mut stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
-        self.put(key, Socket::Stream(stream));
+        self.put(key, Entry::Stream(stream));
         Ok(())
     }
 
@@ -201,9 +205,42 @@ impl Driver for MioDriver {
         })
     }
 
-    fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {
+    fn check_connected(&mut self, key: Key) -> io::Result<()> {
+        self.calls.others += 2;
+        let stream = self.stream(key)?;
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            result => result.map(|_| ()),
+        }
+    }
+
+    fn attach(&mut self, key: Key, socket: Socket) -> io::Result<()> {
+        let Origin::System(stream) = socket.0 else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
         self.calls.others += 1;
-        self.stream(key)?.take_error()
+        stream.set_nonblocking(true)?;
+        let mut stream = TcpStream::from_std(stream);
+        self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
+        self.put(key, Entry::Stream(stream));
+        Ok(())
+    }
+
+    fn detach(&mut self, key: Key) -> io::Result<Socket> {
+        let Some(Entry::Stream(stream)) = self.sockets.get_mut(key.slot as usize) else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        self.calls.others += 1;
+        self.poll.registry().deregister(stream)?;
+        let Entry::Stream(stream) = std::mem::take(&mut self.sockets[key.slot as usize]) else {
+            unreachable!("it was looked at just now")
+        };
+        Ok(std::net::TcpStream::from(stream).into())
     }
 
     fn shutdown(&mut self, key: Key) -> io::Result<()> {
@@ -213,11 +250,11 @@ impl Driver for MioDriver {
 
     fn close(&mut self, key: Key) {
         if let Some(socket) = self.sockets.get_mut(key.slot as usize) {
-            if !matches!(socket, Socket::None) {
+            if !matches!(socket, Entry::None) {
                 self.calls.others += 1;
             }
             // Closing the descriptor also takes it out of the epoll set.
-            *socket = Socket::None;
+            *socket = Entry::None;
         }
     }
 

@@ -23,6 +23,7 @@ use groups::Time;
 pub(crate) use self::mio::MioDriver;
 use crate::id::Key;
 use crate::listen::ListenOptions;
+use crate::socket::Socket;
 
 /// One readiness event.
 #[derive(Clone, Copy, Debug)]
@@ -134,11 +135,24 @@ pub(crate) trait Driver: Send + fmt::Debug {
         count: usize,
     ) -> io::Result<usize>;
 
-    /// Takes the pending error of a stream: how a connection attempt ended.
+    /// Asks how a connection attempt ended.
     ///
     /// # Errors
-    /// Those of asking.
-    fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>>;
+    /// What made it fail; `WouldBlock` if it goes on.
+    fn check_connected(&mut self, key: Key) -> io::Result<()>;
+
+    /// Takes a connected socket in under `key`; its state is told by an edge.
+    ///
+    /// # Errors
+    /// `Unsupported` for a socket that is not of this driver's kind; those of registering. The
+    /// socket is closed then, and the key stays free.
+    fn attach(&mut self, key: Key, socket: Socket) -> io::Result<()>;
+
+    /// Gives the socket of a stream out, non-blocking; the key is free then.
+    ///
+    /// # Errors
+    /// Those of the system call; nothing has changed then.
+    fn detach(&mut self, key: Key) -> io::Result<Socket>;
 
     /// Ends the sending side of a stream: the peer reads what was written, then the end.
     ///

@@ -7,13 +7,12 @@
 use std::io::{self, IoSlice};
 
 use core_buf::{
-    Allowance, Buffer, Bufferevent, Landing, Membership, Permit, ReadOutcome, Readiness,
-    WriteOutcome,
+    Allowance, Buffer, Bufferevent, Landing, Membership, Permit, ReadOutcome, WriteOutcome,
 };
 use groups::{Direction, Time};
 
 use super::{Core, Shards};
-use crate::driver::{Driver, Ready};
+use crate::driver::Driver;
 use crate::group::Group;
 use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
@@ -81,7 +80,7 @@ impl Core {
         match self.slots.look(key).map(|stream| &stream.transport) {
             Some(Transport::Pair(_)) => self.write_out(key),
             Some(Transport::Stage(over)) => self.write_down(key, over.lower),
-            Some(Transport::Socket { .. }) | None => self.update(key),
+            Some(Transport::Socket { .. } | Transport::Vacant) | None => self.update(key),
         }
     }
 
@@ -170,22 +169,6 @@ impl Core {
             core: self.index,
         };
         (&mut self.slots, seam)
-    }
-
-    /// A connection attempt may be over: asks how it ended.
-    pub(super) fn finish_connecting(&mut self, event: Ready) {
-        if !event.readiness.intersects(Readiness::WRITABLE | Readiness::HANG_UP) {
-            return;
-        }
-        let key = event.key;
-        let error = self.driver.take_error(key).unwrap_or_else(Some);
-        let now = self.now;
-        if let Some(stream) = self.slots.stream(key) {
-            stream.bev.handle_connected(now, error);
-            // The peer may have closed already; no other event will say so.
-            stream.bev.handle_ready(event.readiness);
-        }
-        self.update(key);
     }
 }
 

@@ -24,15 +24,16 @@ mod pair_across;
 mod queue;
 mod seat_waker;
 mod shards;
+mod socket;
 mod stack;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use core_buf::{Bufferevent, Landing};
+use core_buf::Landing;
 use groups::Time;
 
 pub(crate) use self::accept::Factory;
@@ -41,14 +42,14 @@ pub(crate) use self::pair_across::Make;
 pub(crate) use self::shards::Shards;
 use crate::bev::{BevMut, Two};
 use crate::driver::{Driver, Listening, Ready};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::listen::ListenOptions;
 use crate::listener::{Listener, ListenerId};
 use crate::observer::Observer;
-use crate::slot::{Occupant, Slots, Transport};
+use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
 use crate::wire::Wires;
@@ -200,26 +201,6 @@ impl Core {
             .add_listener(id, Listening::Address(addr, options.clone()), options, factory)
             .map_err(|error| crate::listen::bind_error(addr, error))?;
         Ok(Listener::new(addr, id, self.handle()))
-    }
-
-    /// Starts connecting to an address; CONNECTED or ERROR comes as an event.
-    ///
-    /// Output may be given at once; it is written when the connection is made.
-    ///
-    /// # Errors
-    /// The attempt fails at once: usually no descriptor or no route is left.
-    pub fn connect(&mut self, to: SocketAddr, handler: impl Handler) -> Result<BevId> {
-        if self.drain.has_begun() && !self.drain.is_gentle() {
-            return Err(Stopped { core: self.index() }.into());
-        }
-        let key = self.slots.reserve();
-        if let Err(error) = self.driver.connect(key, to) {
-            self.slots.unreserve(key);
-            return Err(Error::Connect { addr: to, source: error });
-        }
-        let bev = Bufferevent::connecting(self.now);
-        self.occupy(key, bev, Some(Box::new(handler)), Transport::Socket { peer: to }, None);
-        Ok(self.id(key))
     }
 
     /// Runs `task` on this core after a time, rounded up to the next millisecond.

@@ -68,8 +68,8 @@ impl Core {
         (self.id(keys[0]), self.id(keys[1]))
     }
 
-    /// A new end of a pair is looked at for the first time.
-    fn settle_in(&mut self, key: Key) {
+    /// A new stream is looked at for the first time; one that comes too late is closed.
+    pub(super) fn settle_in(&mut self, key: Key) {
         let refused = self.refuses_streams();
         if let Some(stream) = self.slots.stream(key)
             && refused
@@ -102,7 +102,7 @@ impl Core {
                 Partner::Here(key) => Some(self.id(key)),
                 Partner::There(id) => id,
             },
-            Transport::Socket { .. } | Transport::Stage(_) => None,
+            Transport::Socket { .. } | Transport::Vacant | Transport::Stage(_) => None,
         }
     }
 

@@ -20,10 +20,12 @@ use core_buf::Readiness;
 use groups::Time;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::loose::LooseEnd;
 use super::network::{Network, Source};
 use super::socket::End;
 use crate::driver::{Driver, Listening, Ready, SystemCalls, WakeDriver};
 use crate::id::{BevId, Key};
+use crate::socket::{Origin, Socket};
 
 /// The driver of a simulated core.
 pub(super) struct SimDriver {
@@ -196,10 +198,30 @@ impl Driver for SimDriver {
         Err(ErrorKind::Unsupported.into())
     }
 
-    fn take_error(&mut self, key: Key) -> io::Result<Option<io::Error>> {
+    fn check_connected(&mut self, key: Key) -> io::Result<()> {
         self.calls.others += 1;
         let end = self.end(key)?;
-        Ok(enter(&self.network).socket(end).error.take().map(io::Error::from))
+        enter(&self.network).socket(end).check_connected()
+    }
+
+    fn attach(&mut self, key: Key, socket: Socket) -> io::Result<()> {
+        self.calls.others += 1;
+        let end = match socket.0 {
+            Origin::Simulated(end) if end.is_of(&self.network) => end.into_end(),
+            _ => return Err(ErrorKind::Unsupported.into()),
+        };
+        let id = self.id(key);
+        enter(&self.network).name(end, Some(id));
+        self.sockets.insert(key, Source::Stream(end));
+        Ok(())
+    }
+
+    fn detach(&mut self, key: Key) -> io::Result<Socket> {
+        self.calls.others += 1;
+        let end = self.end(key)?;
+        self.sockets.remove(&key);
+        enter(&self.network).name(end, None);
+        Ok(Socket(Origin::Simulated(LooseEnd::new(self.network.clone(), end))))
     }
 
     fn shutdown(&mut self, key: Key) -> io::Result<()> {

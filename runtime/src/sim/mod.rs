@@ -19,6 +19,7 @@ mod agenda;
 mod driver;
 mod faults;
 mod listener;
+mod loose;
 mod network;
 mod pipe;
 mod socket;
@@ -34,6 +35,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::driver::SimDriver;
 pub use self::faults::Faults;
+pub(crate) use self::loose::LooseEnd;
 use self::network::Network;
 use self::socket::End;
 use crate::builder::DEFAULT_DRAIN_TIMEOUT;
@@ -45,6 +47,7 @@ use crate::observer::Observer;
 use crate::placement::MAX_CORES;
 use crate::reactor::Core;
 use crate::runtime::Farewell;
+use crate::socket::{Origin, Socket};
 
 /// Bytes that one direction of a simulated connection holds, in both socket buffers together.
 pub const DEFAULT_BUFFER_BYTES: usize = 64 * 1024;
@@ -304,6 +307,16 @@ impl Simulation {
     pub fn accept(&mut self, listener: SocketAddr) -> Option<Peer> {
         let (end, _) = self.network().accept(listener, None).ok()?;
         Some(Peer(end))
+    }
+
+    /// A connection that no core owns yet, and its other end.
+    ///
+    /// Give it to [`Core::adopt`] or [`BevMut::set_socket`](crate::BevMut::set_socket), which see
+    /// `peer` as the address at the other end.
+    pub fn socket(&mut self, peer: SocketAddr) -> (Socket, Peer) {
+        let end = self.network().join(None, peer);
+        let loose = LooseEnd::new(self.network.clone(), end);
+        (Socket(Origin::Simulated(loose)), Peer(end.partner()))
     }
 
     /// Writes what there is room for and returns how much; 0 too when the connection is over.

@@ -144,13 +144,19 @@ impl Network {
 
     /// Starts a connection; the answer comes later.
     pub(super) fn connect(&mut self, id: Option<BevId>, to: SocketAddr) -> End {
+        let client = self.join(id, to);
+        self.send(client.partner(), Arrival::Knock(to));
+        client
+    }
+
+    /// Makes the two ends of a connection, that of the client and, its partner, at address `to`.
+    pub(super) fn join(&mut self, id: Option<BevId>, to: SocketAddr) -> End {
         let client = End(self.sockets.len());
         let from = Ipv4Addr::from(u32::from(CLIENT_BLOCK).wrapping_add(client.0 as u32 / 2));
         let from = SocketAddr::from((from, CLIENT_PORT));
         for (id, addr) in [(id, from), (None, to)] {
             self.sockets.push(Socket::new(id, addr, Pipe::new(self.buffer_bytes)));
         }
-        self.send(client.partner(), Arrival::Knock(to));
         client
     }
 
@@ -161,10 +167,15 @@ impl Network {
         id: Option<BevId>,
     ) -> io::Result<(End, SocketAddr)> {
         let end = self.listeners.pop(listener)?;
+        self.name(end, id);
+        Ok((end, self.socket(end.partner()).addr))
+    }
+
+    /// Has the edges of an end told under a name, or to nobody.
+    pub(super) fn name(&mut self, end: End, id: Option<BevId>) {
         self.socket(end).id = id;
         // Registering tells the state of the moment, as epoll does.
         self.edge(end);
-        Ok((end, self.socket(end.partner()).addr))
     }
 
     fn knock(&mut self, end: End, to: SocketAddr) {

@@ -77,6 +77,15 @@ impl Socket {
         }
     }
 
+    /// Says how the attempt to connect this end has ended, as an error if it has not.
+    pub(super) fn check_connected(&mut self) -> io::Result<()> {
+        match self.error.take() {
+            Some(error) => Err(error.into()),
+            None if self.connecting => Err(ErrorKind::WouldBlock.into()),
+            None => Ok(()),
+        }
+    }
+
     /// Says why this end cannot send, if it cannot.
     pub(super) fn check_sending(&mut self) -> io::Result<()> {
         if let Some(error) = self.error.take() {

@@ -1,0 +1,227 @@
+//! Sockets of streams: from an address, from outside, back outside, one after another.
+//!
+//! Owns nothing: the socket is the driver's, under the key of its stream. A stream may be without
+//! one, and then waits for it with whatever was put out. Everything that gives a stream a socket
+//! passes `place` or the driver's `connect`, and everything that takes one away `hang_up`, a close
+//! or [`Core::take_socket`].
+//!
+//! Invariant: the driver knows a socket under a stream's key exactly while its transport says so.
+
+use std::net::SocketAddr;
+
+use core_buf::{Bufferevent, Link, Readiness};
+
+use super::Core;
+use crate::driver::Ready;
+use crate::error::{Error, Result};
+use crate::filter::TakenByFilter;
+use crate::handle::Stopped;
+use crate::handler::Handler;
+use crate::id::{BevId, Key};
+use crate::slot::Transport;
+use crate::socket::{Socket, SocketError, TakenSocket};
+
+impl Core {
+    /// Starts connecting to an address; CONNECTED or ERROR comes as an event.
+    ///
+    /// Output may be given at once; it is written when the connection is made.
+    ///
+    /// # Errors
+    /// The attempt fails at once: usually no descriptor or no route is left.
+    pub fn connect(&mut self, to: SocketAddr, handler: impl Handler) -> Result<BevId> {
+        self.open(handler, |core, key| core.reconnect(key, to))
+    }
+
+    /// Takes over a connected socket, such as one that other code has accepted or connected.
+    ///
+    /// It is made non-blocking and is closed with its bufferevent; its other options stay. No
+    /// CONNECTED comes.
+    ///
+    /// # Errors
+    /// The socket is not connected, or the core has no use for it: it is closed.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sluicegate::sim::Simulation;
+    /// use sluicegate::{Context, Handler};
+    ///
+    /// struct Echo;
+    /// impl Handler for Echo {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let (mut input, mut output) = cx.buffers();
+    ///         output.append(&mut input);
+    ///     }
+    /// }
+    ///
+    /// let mut sim = Simulation::new(1);
+    /// // On real cores a `std::net::TcpStream` takes the place of this.
+    /// let (socket, peer) = sim.socket("10.0.0.9:4000".parse()?);
+    /// sim.core().adopt(socket, Echo)?;
+    /// sim.write(peer, b"hello");
+    /// sim.run_for(Duration::from_millis(1));
+    /// assert_eq!(sim.read(peer), b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn adopt(&mut self, socket: impl Into<Socket>, handler: impl Handler) -> Result<BevId> {
+        let socket = socket.into();
+        self.open(handler, |core, key| Ok(core.set_socket(key, socket)?))
+    }
+
+    /// A bufferevent that has no socket yet: give it one by [`set_socket`], or [`connect`] it.
+    ///
+    /// Output may be given, limits, marks, timeouts and filters set; timeouts run from the moment
+    /// it connects. Closed before, it discards its output. On a core that has been told to end at
+    /// once it is closed from the start.
+    ///
+    /// [`set_socket`]: crate::BevMut::set_socket
+    /// [`connect`]: crate::BevMut::connect
+    pub fn unconnected(&mut self, handler: impl Handler) -> BevId {
+        let key = self.slots.reserve();
+        let bev = Bufferevent::unconnected(self.now);
+        self.occupy(key, bev, Some(Box::new(handler)), Transport::Vacant, None);
+        self.settle_in(key);
+        self.id(key)
+    }
+
+    /// A new stream that `connect` gives a socket or the prospect of one.
+    fn open(
+        &mut self,
+        handler: impl Handler,
+        connect: impl FnOnce(&mut Self, Key) -> Result<()>,
+    ) -> Result<BevId> {
+        if self.refuses_streams() {
+            return Err(Stopped { core: self.index() }.into());
+        }
+        let id = self.unconnected(handler);
+        match connect(self, id.key) {
+            Ok(()) => Ok(id),
+            Err(error) => {
+                if let Some(stream) = self.slots.stream(id.key) {
+                    stream.bev.close_now();
+                }
+                self.update(id.key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes the socket out of a stream, which is closed.
+    pub(crate) fn take_socket(&mut self, key: Key) -> Result<TakenSocket, SocketError> {
+        self.check_open(key)?;
+        let Some(stream) = self.slots.stream(key) else { return Err(SocketError::Closing) };
+        match stream.transport {
+            Transport::Pair(_) | Transport::Stage(_) => return Err(SocketError::InMemory),
+            Transport::Vacant => return Err(SocketError::Unconnected),
+            Transport::Socket { .. } if stream.bev.is_connecting() => {
+                return Err(SocketError::Connecting);
+            }
+            Transport::Socket { .. } => {}
+        }
+        let socket = self.driver.detach(key).map_err(SocketError::Driver)?;
+        stream.transport = Transport::Vacant;
+        let (input, output) = stream.bev.dissolve();
+        self.update(key);
+        Ok(TakenSocket { socket, input, output })
+    }
+
+    /// Gives a stream, or the one at the bottom of its stack, another socket.
+    pub(crate) fn set_socket(&mut self, key: Key, socket: Socket) -> Result<(), SocketError> {
+        let key = self.socket_place(key)?;
+        let peer = socket.peer_addr().map_err(SocketError::NotConnected)?;
+        self.hang_up(key);
+        self.place(key, socket, peer).map_err(SocketError::Driver)?;
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.renew(self.now, Link::Made);
+        }
+        self.update(key);
+        Ok(())
+    }
+
+    /// Connects a stream, or the one at the bottom of its stack, to an address.
+    pub(crate) fn reconnect(&mut self, key: Key, to: SocketAddr) -> Result<()> {
+        let key = self.socket_place(key)?;
+        self.hang_up(key);
+        self.driver.connect(key, to).map_err(|source| Error::Connect { addr: to, source })?;
+        if let Some(stream) = self.slots.stream(key) {
+            stream.transport = Transport::Socket { peer: to };
+            stream.bev.renew(self.now, Link::Awaited);
+        }
+        self.update(key);
+        Ok(())
+    }
+
+    /// The stream that takes the socket which is meant for `key`: itself, or the one at the bottom.
+    fn socket_place(&self, mut key: Key) -> Result<Key, SocketError> {
+        self.check_open(self.top(key))?;
+        while let Some(lower) = self.slots.look(key).and_then(|stream| stream.transport.lower()) {
+            key = lower;
+        }
+        match self.slots.look(key).map(|stream| &stream.transport) {
+            Some(Transport::Vacant) => Ok(key),
+            // Those above know how the old connection went, and cannot begin again.
+            Some(Transport::Socket { .. }) => self.check_open(key).map(|()| key),
+            Some(Transport::Pair(_)) => Err(SocketError::InMemory),
+            Some(Transport::Stage(_)) | None => Err(SocketError::Closing),
+        }
+    }
+
+    /// Checks that a stream is not closing and has nothing above it.
+    fn check_open(&self, key: Key) -> Result<(), SocketError> {
+        match self.slots.look(key) {
+            Some(stream) if stream.above.is_some() => {
+                Err(TakenByFilter(self.id(self.top(key))).into())
+            }
+            Some(stream) if !stream.bev.is_closing() => Ok(()),
+            _ => Err(SocketError::Closing),
+        }
+    }
+
+    /// Puts a connected socket under the key of a stream that has none.
+    fn place(&mut self, key: Key, socket: Socket, peer: SocketAddr) -> std::io::Result<()> {
+        self.driver.attach(key, socket)?;
+        if let Some(stream) = self.slots.stream(key) {
+            stream.transport = Transport::Socket { peer };
+        }
+        Ok(())
+    }
+
+    /// Takes a stream's socket away and closes it; one whose bytes have not all passed is reset.
+    fn hang_up(&mut self, key: Key) {
+        let now = self.now;
+        let Some(stream) = self.slots.stream(key) else { return };
+        let cut = !stream.bev.output().is_empty();
+        if let Transport::Socket { .. } =
+            std::mem::replace(&mut stream.transport, Transport::Vacant)
+        {
+            stream.bev.renew(now, Link::Missing);
+            if cut {
+                self.driver.abort(key);
+            } else {
+                self.driver.close(key);
+            }
+        }
+    }
+
+    /// A connection attempt may be over: asks how it ended.
+    pub(super) fn finish_connecting(&mut self, event: Ready) {
+        if !event.readiness.intersects(Readiness::WRITABLE | Readiness::HANG_UP) {
+            return;
+        }
+        let key = event.key;
+        let error = match self.driver.check_connected(key) {
+            Ok(()) => None,
+            // What was told is about a socket that stood here before.
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+            Err(error) => Some(error),
+        };
+        let now = self.now;
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.handle_connected(now, error);
+            // The peer may have closed already; no other event will say so.
+            stream.bev.handle_ready(event.readiness);
+        }
+        self.update(key);
+    }
+}

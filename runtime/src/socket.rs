@@ -1,0 +1,99 @@
+//! Connected sockets on their way into and out of cores.
+//!
+//! Owns a socket while no core does: of the operating system, or of a simulation. Dropped, it is
+//! closed. What a core does with one is in `reactor/socket.rs`.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+
+use core_buf::Buffer;
+
+use crate::filter::TakenByFilter;
+use crate::sim::LooseEnd;
+
+/// A connected socket that no core owns.
+///
+/// Made from a [`TcpStream`], or by a [`Simulation`](crate::sim::Simulation::socket); given to
+/// [`Core::adopt`](crate::Core::adopt) or [`BevMut::set_socket`](crate::BevMut::set_socket), and
+/// taken out of a core by [`BevMut::into_socket`](crate::BevMut::into_socket).
+///
+/// # Shape
+/// `Send`: it may go to another core or thread. Dropped, it is closed.
+#[derive(Debug)]
+pub struct Socket(pub(crate) Origin);
+
+/// Whose socket it is.
+#[derive(Debug)]
+pub(crate) enum Origin {
+    System(TcpStream),
+    Simulated(LooseEnd),
+}
+
+impl From<TcpStream> for Socket {
+    fn from(stream: TcpStream) -> Self {
+        Self(Origin::System(stream))
+    }
+}
+
+impl Socket {
+    /// The socket of the operating system; `None`, and it is closed, if it is simulated.
+    ///
+    /// One that comes from a core is non-blocking: call
+    /// [`set_nonblocking(false)`](TcpStream::set_nonblocking) for code that expects to wait.
+    pub fn into_std(self) -> Option<TcpStream> {
+        match self.0 {
+            Origin::System(stream) => Some(stream),
+            Origin::Simulated(_) => None,
+        }
+    }
+
+    /// The address at the other end.
+    ///
+    /// # Errors
+    /// `NotConnected` where there is no other end, or no longer.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        match &self.0 {
+            Origin::System(stream) => stream.peer_addr(),
+            Origin::Simulated(end) => end.peer_addr(),
+        }
+    }
+}
+
+/// A socket that was taken out of a bufferevent, with the bytes that had not passed.
+#[derive(Debug)]
+pub struct TakenSocket {
+    /// The socket; non-blocking.
+    pub socket: Socket,
+    /// What had arrived and was not consumed: it comes before what the socket still brings.
+    pub input: Buffer,
+    /// What was put out and not written: it goes before anything else.
+    pub output: Buffer,
+}
+
+/// Why a bufferevent gives no socket away, or takes none.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SocketError {
+    /// It is an end of a pair, or stands over a filter: take or give the socket at the bottom.
+    #[error("no socket belongs here: this bufferevent moves its bytes through another one")]
+    InMemory,
+    /// It has no socket yet.
+    #[error("there is no socket yet: give it one, or connect it")]
+    Unconnected,
+    /// Its connection is still being made: wait for CONNECTED.
+    #[error("the connection is still being made: wait for CONNECTED")]
+    Connecting,
+    /// It is closed or closing.
+    #[error("the bufferevent is closing: take the socket before it is closed")]
+    Closing,
+    /// A filter stands over it, whose bytes belong to the connection there is: release it first.
+    #[error(transparent)]
+    Taken(#[from] TakenByFilter),
+    /// The socket is not connected: connect it first.
+    #[error("the socket is not connected: {0}; connect it first, or let `connect` do both")]
+    NotConnected(#[source] io::Error),
+    /// The driver of the core cannot use it: it has no memory left, or the socket is of another
+    /// kind, as a simulated one is for real cores.
+    #[error("the core cannot wait for this socket: {0}")]
+    Driver(#[source] io::Error),
+}
