@@ -84,6 +84,14 @@ impl Bufferevent {
         self.half_close.is_asked() && self.finish_writing()
     }
 
+    /// Another connection takes the place of this one: an end that was told was that one's.
+    pub(super) fn renew_writing(&mut self) {
+        if self.half_close.0.as_ref().is_some_and(|ending| ending.told) {
+            self.half_close = HalfClose::default();
+            self.pending.mute_writes(false);
+        }
+    }
+
     /// Whether the application has ended writing; some of it may still wait.
     pub fn is_shut_down(&self) -> bool {
         self.half_close.is_asked()
@@ -96,7 +104,8 @@ impl Bufferevent {
     }
 
     fn finish_writing(&mut self) -> bool {
-        const HINDERED: Suspend = Suspend::CONNECTING.union(Suspend::ENDED);
+        const HINDERED: Suspend =
+            Suspend::UNCONNECTED.union(Suspend::CONNECTING).union(Suspend::ENDED);
         let waits = if self.life == Life::Closed {
             self.is_truncated() || self.staged.as_ref().is_some_and(|staged| !staged.has_drained())
         } else {

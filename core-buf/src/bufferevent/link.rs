@@ -49,6 +49,7 @@ impl Bufferevent {
         self.ready = ready;
         self.truncated = false;
         self.read_failed = false;
+        self.renew_writing();
         self.pending.forget_events();
         for direction in Direction::ALL {
             let old = Suspend::UNCONNECTED | Suspend::CONNECTING | Suspend::ENDED;

@@ -52,6 +52,20 @@ fn another_connection_starts_anew_with_the_old_buffers() {
 }
 
 #[test]
+fn an_end_of_writing_waits_for_a_connection_and_ends_with_the_one_it_was_told_on() {
+    let mut stream = Bufferevent::unconnected(Time::ZERO);
+    stream.shutdown_write(Time::ZERO);
+    assert!(!stream.poll_shutdown(), "nobody is there to be told");
+    stream.renew(Time::ZERO, Link::Made);
+    assert!(stream.poll_shutdown());
+    stream.renew(Time::ZERO, Link::Made);
+    put(&mut stream, Time::ZERO, 5);
+    assert_eq!((stream.poll_write(), stream.poll_shutdown()), (Some(5), false));
+    write(&mut stream, Time::ZERO, 5);
+    assert_eq!(callbacks(&mut stream), ["w"]);
+}
+
+#[test]
 fn a_dissolved_stream_has_given_its_bytes_out_and_lost_none() {
     let mut stream = open();
     put(&mut stream, Time::ZERO, 8);
