@@ -7,14 +7,13 @@ use std::net::Shutdown;
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
-use rig::ends::{End, Noting, settle, taking, taking_sockets};
+use rig::ends::{End, Link, Noting, over, settle};
 use rig::filter::{Lazy, Swap, Trailer};
 use rig::sim::{LIMIT, World, ms, per_second};
 use rig::{Server, eventually, pattern, read_to_end, receive};
 use sluicegate::sim::Simulation;
 use sluicegate::{
-    Context, CoreStats, Direction, Event, EventFlags, Filter, FilterOptions, FlushMode, Handler,
-    PairOptions, WriteEnded,
+    Context, CoreStats, Direction, Event, EventFlags, FilterOptions, FlushMode, Handler, WriteEnded,
 };
 
 const READ: Direction = Direction::Read;
@@ -25,46 +24,6 @@ const TURNS: usize = 10_000;
 
 const END_OF_STREAM: EventFlags = EventFlags::READING.union(EventFlags::EOF);
 const WRITE_ERROR: EventFlags = EventFlags::WRITING.union(EventFlags::ERROR);
-
-/// What stands between two ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Sockets,
-    Pair,
-    /// Filters so high over either, on both ends.
-    OverSockets(usize),
-    OverPair(usize),
-}
-
-const KINDS: [Kind; 6] = [
-    Kind::Sockets,
-    Kind::Pair,
-    Kind::OverSockets(1),
-    Kind::OverSockets(3),
-    Kind::OverPair(1),
-    Kind::OverPair(3),
-];
-
-impl Kind {
-    fn ends(self, sim: &mut Simulation) -> (End, End) {
-        let (mut a, mut b) = match self {
-            Self::Sockets | Self::OverSockets(_) => taking_sockets(sim),
-            Self::Pair | Self::OverPair(_) => taking(sim, PairOptions::new()),
-        };
-        if let Self::OverSockets(height) | Self::OverPair(height) = self {
-            for _ in 0..height {
-                (a, b) = (over(sim, &a, Swap), over(sim, &b, Swap));
-            }
-        }
-        (a, b)
-    }
-}
-
-/// What stands over a filter over an end, with the end's handler.
-fn over(sim: &mut Simulation, end: &End, filter: impl Filter + 'static) -> End {
-    let id = sim.core().filter(end.id, filter, FilterOptions::new()).expect("it is open");
-    End { id, log: end.log.clone() }
-}
 
 fn shut_down(sim: &mut Simulation, end: &End) {
     end.bev(sim).shutdown_write();
@@ -78,40 +37,40 @@ fn other_calls(sim: &mut Simulation) -> u64 {
 
 #[test]
 fn what_was_written_is_read_then_the_end_and_the_answer_still_comes() {
-    for kind in KINDS {
+    for link in Link::ALL {
         let mut sim = Simulation::new(1);
-        let (a, b) = kind.ends(&mut sim);
+        let (a, b) = link.ends(&mut sim);
         let calls = other_calls(&mut sim);
         a.write(&mut sim, &pattern(100_000));
         shut_down(&mut sim, &a);
         settle(&mut sim, TURNS);
         let heard = b.log.take();
-        assert!(heard.got == pattern(100_000), "{kind:?}: {} bytes", heard.got.len());
-        assert_eq!(heard.events, [END_OF_STREAM], "{kind:?}");
+        assert!(heard.got == pattern(100_000), "{link:?}: {} bytes", heard.got.len());
+        assert_eq!(heard.events, [END_OF_STREAM], "{link:?}");
         shut_down(&mut sim, &a);
         let flushed = a.bev(&mut sim).flush(WRITE, FlushMode::Flush);
-        assert_eq!(flushed, Ok(()), "{kind:?}");
+        assert_eq!(flushed, Ok(()), "{link:?}");
         b.write(&mut sim, &pattern(50_000));
         settle(&mut sim, TURNS);
         let heard = a.log.take();
-        assert!(heard.got == pattern(50_000), "{kind:?}: {} bytes", heard.got.len());
-        assert_eq!((heard.writes, heard.events), (0, vec![]), "{kind:?}");
-        let sockets = matches!(kind, Kind::Sockets | Kind::OverSockets(_));
-        assert_eq!(other_calls(&mut sim) - calls, u64::from(sockets), "{kind:?}: one shutdown");
+        assert!(heard.got == pattern(50_000), "{link:?}: {} bytes", heard.got.len());
+        assert_eq!((heard.writes, heard.events), (0, vec![]), "{link:?}");
+        let sockets = matches!(link, Link::Sockets | Link::OverSockets(_));
+        assert_eq!(other_calls(&mut sim) - calls, u64::from(sockets), "{link:?}: one shutdown");
     }
 }
 
 #[test]
 fn when_both_have_ended_nothing_closes_before_it_is_told_to() {
-    for kind in KINDS {
+    for link in Link::ALL {
         let mut sim = Simulation::new(2);
-        let (a, b) = kind.ends(&mut sim);
+        let (a, b) = link.ends(&mut sim);
         for end in [&a, &b] {
             shut_down(&mut sim, end);
             settle(&mut sim, TURNS);
         }
         for end in [&a, &b] {
-            assert_eq!(end.log.borrow().events, [END_OF_STREAM], "{kind:?}");
+            assert_eq!(end.log.borrow().events, [END_OF_STREAM], "{link:?}");
             let bev = end.bev(&mut sim);
             assert_eq!((bev.is_enabled(READ), bev.is_enabled(WRITE)), (false, false));
         }
@@ -121,8 +80,8 @@ fn when_both_have_ended_nothing_closes_before_it_is_told_to() {
         }
         let stats = sim.core().stats();
         let left = (stats.connections, stats.pair_ends, stats.filters, stats.timers);
-        assert_eq!(left, (0, 0, 0, 0), "{kind:?}: nothing is waited for");
-        assert_eq!((a.log.borrow().events.len(), b.log.borrow().events.len()), (1, 1), "{kind:?}");
+        assert_eq!(left, (0, 0, 0, 0), "{link:?}: nothing is waited for");
+        assert_eq!((a.log.borrow().events.len(), b.log.borrow().events.len()), (1, 1), "{link:?}");
     }
 }
 
@@ -139,9 +98,9 @@ impl Handler for TooLate {
 
 #[test]
 fn output_that_comes_too_late_is_discarded_and_told() {
-    for kind in KINDS {
+    for link in Link::ALL {
         let mut sim = Simulation::new(3);
-        let (a, b) = kind.ends(&mut sim);
+        let (a, b) = link.ends(&mut sim);
         let (told, tells) = mpsc::channel();
         a.bev(&mut sim).set_handler(TooLate(told)).expect("it is on top");
         a.write(&mut sim, b"in time");
@@ -152,36 +111,36 @@ fn output_that_comes_too_late_is_discarded_and_told() {
             bev.enable(WRITE);
             drop(bev);
             settle(&mut sim, TURNS);
-            assert_eq!(tells.try_iter().collect::<Vec<_>>(), [(WRITE_ERROR, true)], "{kind:?}");
+            assert_eq!(tells.try_iter().collect::<Vec<_>>(), [(WRITE_ERROR, true)], "{link:?}");
         }
-        assert_eq!(b.log.borrow().got, b"in time", "{kind:?}");
-        assert_eq!(b.log.borrow().events, [END_OF_STREAM], "{kind:?}");
+        assert_eq!(b.log.borrow().got, b"in time", "{link:?}");
+        assert_eq!(b.log.borrow().events, [END_OF_STREAM], "{link:?}");
     }
 }
 
 #[test]
 fn a_limit_holds_the_end_back_with_the_bytes() {
-    for kind in KINDS {
+    for link in Link::ALL {
         let mut sim = Simulation::new(4);
-        let (a, b) = kind.ends(&mut sim);
+        let (a, b) = link.ends(&mut sim);
         let limit = per_second(10_000).with_burst(1000).expect("valid");
         a.bev(&mut sim).set_rate_limit(Some(limit));
         a.write(&mut sim, &pattern(20_000));
         shut_down(&mut sim, &a);
         sim.run_for(ms(1800));
-        assert!(b.log.borrow().got.len() < 20_000 && b.log.borrow().events.is_empty(), "{kind:?}");
+        assert!(b.log.borrow().got.len() < 20_000 && b.log.borrow().events.is_empty(), "{link:?}");
         sim.run_for(ms(400));
-        assert!(b.log.borrow().got == pattern(20_000), "{kind:?}");
-        assert_eq!(b.log.borrow().events, [END_OF_STREAM], "{kind:?}");
+        assert!(b.log.borrow().got == pattern(20_000), "{link:?}");
+        assert_eq!(b.log.borrow().events, [END_OF_STREAM], "{link:?}");
     }
 }
 
 #[test]
 fn a_close_that_follows_at_once_takes_no_end_away() {
-    for kind in KINDS {
+    for link in Link::ALL {
         for reads_later in [false, true] {
             let mut sim = Simulation::new(5);
-            let (a, b) = kind.ends(&mut sim);
+            let (a, b) = link.ends(&mut sim);
             b.bev(&mut sim).set_read_watermark(0, usize::from(reads_later) * 100);
             b.log.borrow_mut().keeps = reads_later;
             let mut bev = a.bev(&mut sim);
@@ -196,8 +155,8 @@ fn a_close_that_follows_at_once_takes_no_end_away() {
             settle(&mut sim, TURNS);
             let heard = b.log.take();
             let all = [got, heard.got].concat();
-            assert!(all == pattern(70_000), "{kind:?}, later: {reads_later}: {}", all.len());
-            assert_eq!(heard.events, [END_OF_STREAM], "{kind:?}, later: {reads_later}");
+            assert!(all == pattern(70_000), "{link:?}, later: {reads_later}: {}", all.len());
+            assert_eq!(heard.events, [END_OF_STREAM], "{link:?}, later: {reads_later}");
         }
     }
 }
@@ -206,8 +165,8 @@ fn a_close_that_follows_at_once_takes_no_end_away() {
 fn a_filter_is_finished_and_everything_flushed_before_the_end() {
     for sockets in [false, true] {
         let mut sim = Simulation::new(6);
-        let kind = if sockets { Kind::Sockets } else { Kind::Pair };
-        let (a, b) = kind.ends(&mut sim);
+        let link = if sockets { Link::Sockets } else { Link::Pair };
+        let (a, b) = link.ends(&mut sim);
         let options = FilterOptions::new().tell_flushed(true);
         let lower = sim.core().filter(a.id, Trailer(b" and all."), options).expect("it is open");
         let top = sim.core().filter(lower, Lazy, options).expect("it is open");
@@ -226,9 +185,9 @@ fn a_filter_is_finished_and_everything_flushed_before_the_end() {
 
 #[test]
 fn a_filter_put_over_it_later_reads_and_refuses_output() {
-    for kind in [Kind::Sockets, Kind::Pair] {
+    for link in [Link::Sockets, Link::Pair] {
         let mut sim = Simulation::new(7);
-        let (a, b) = kind.ends(&mut sim);
+        let (a, b) = link.ends(&mut sim);
         shut_down(&mut sim, &a);
         settle(&mut sim, TURNS);
         let top = over(&mut sim, &a, Trailer(b"nobody reads this"));
@@ -249,7 +208,7 @@ fn a_filter_put_over_it_later_reads_and_refuses_output() {
 #[test]
 fn one_that_ends_below_a_filter_fails_what_the_filter_puts_out() {
     let mut sim = Simulation::new(8);
-    let (a, b) = Kind::Pair.ends(&mut sim);
+    let (a, b) = Link::Pair.ends(&mut sim);
     let top = over(&mut sim, &a, Swap);
     shut_down(&mut sim, &a);
     settle(&mut sim, TURNS);
@@ -310,7 +269,7 @@ fn a_peer_that_is_gone_is_told_as_an_error_of_writing() {
 #[test]
 fn the_write_timeout_bounds_what_waits_and_can_be_waited_out() {
     let mut sim = Simulation::new(11);
-    let (a, b) = Kind::Pair.ends(&mut sim);
+    let (a, b) = Link::Pair.ends(&mut sim);
     b.bev(&mut sim).set_read_watermark(0, 10);
     b.log.borrow_mut().keeps = true;
     a.bev(&mut sim).set_timeout(WRITE, Some(Duration::from_millis(100)));
@@ -330,7 +289,7 @@ fn the_write_timeout_bounds_what_waits_and_can_be_waited_out() {
 #[test]
 fn a_flush_after_the_end_moves_what_still_waits_below() {
     let mut sim = Simulation::new(12);
-    let (a, b) = Kind::Pair.ends(&mut sim);
+    let (a, b) = Link::Pair.ends(&mut sim);
     b.bev(&mut sim).set_read_watermark(0, 10);
     b.log.borrow_mut().keeps = true;
     let top = over(&mut sim, &a, Swap);
@@ -351,7 +310,7 @@ fn a_flush_after_the_end_moves_what_still_waits_below() {
 #[test]
 fn an_end_asked_for_with_the_close_passes_a_filter_that_is_finished_already() {
     let mut sim = Simulation::new(14);
-    let (a, b) = Kind::Pair.ends(&mut sim);
+    let (a, b) = Link::Pair.ends(&mut sim);
     let top = over(&mut sim, &a, Swap);
     top.bev(&mut sim).flush(WRITE, FlushMode::Finished).expect("the partner is there");
     settle(&mut sim, TURNS);
@@ -368,7 +327,7 @@ fn an_end_asked_for_with_the_close_passes_a_filter_that_is_finished_already() {
 #[test]
 fn one_that_is_given_back_by_a_filter_hears_no_more_of_room() {
     let mut sim = Simulation::new(13);
-    let (a, b) = Kind::Pair.ends(&mut sim);
+    let (a, b) = Link::Pair.ends(&mut sim);
     b.bev(&mut sim).set_read_watermark(0, 10);
     b.log.borrow_mut().keeps = true;
     let top = over(&mut sim, &a, Swap);

@@ -2,10 +2,10 @@
 
 mod rig;
 
-use rig::ends::{End, Noting, keeping, settle, taking};
+use rig::ends::{End, Noting, keeping, over, settle, taking};
 use rig::filter::Swap;
 use sluicegate::sim::Simulation;
-use sluicegate::{Direction, EventFlags, FilterOptions, PairOptions, TakenByFilter, Trigger};
+use sluicegate::{Direction, EventFlags, PairOptions, TakenByFilter, Trigger};
 
 const READ: Direction = Direction::Read;
 const WRITE: Direction = Direction::Write;
@@ -90,22 +90,21 @@ fn a_closing_bufferevent_tells_nothing() {
 fn below_a_filter_the_topmost_is_named_instead() {
     let mut sim = Simulation::new(4);
     let (a, _b) = taking(&mut sim, PairOptions::new());
-    let middle = sim.core().filter(a.id, Swap, FilterOptions::new()).expect("it is open");
-    let top = sim.core().filter(middle, Swap, FilterOptions::new()).expect("it is open");
-    for id in [a.id, middle] {
-        let mut bev = sim.core().get(id).expect("it is open");
-        let refused = Err(TakenByFilter(top));
+    let middle = over(&mut sim, &a, Swap);
+    let top = over(&mut sim, &middle, Swap);
+    for end in [&a, &middle] {
+        let mut bev = end.bev(&mut sim);
+        let refused = Err(TakenByFilter(top.id));
         assert_eq!(bev.trigger(READ, Trigger::Always), refused);
         assert_eq!(bev.trigger(WRITE, Trigger::IfDue), refused);
         assert_eq!(bev.trigger_event(EventFlags::TIMEOUT), refused);
     }
     settle(&mut sim, TURNS);
     assert_eq!((a.log.borrow().reads.len(), a.log.borrow().writes), (0, 0));
-    let end = End { id: top, log: a.log };
-    trigger(&mut sim, &end, READ, Trigger::Always);
-    trigger(&mut sim, &end, WRITE, Trigger::Always);
+    trigger(&mut sim, &top, READ, Trigger::Always);
+    trigger(&mut sim, &top, WRITE, Trigger::Always);
     settle(&mut sim, TURNS);
-    assert_eq!((&end.log.borrow().reads, end.log.borrow().writes), (&vec![0], 1));
+    assert_eq!((&top.log.borrow().reads, top.log.borrow().writes), (&vec![0], 1));
 }
 
 #[test]

@@ -26,35 +26,11 @@ mod timeout;
 mod transfer;
 mod trigger;
 
-use rig::ends::{End, taking, taking_sockets};
-use sluicegate::sim::Simulation;
-use sluicegate::{Direction, Filter, FilterOptions, PairOptions};
+use rig::ends::{Link, over};
+use sluicegate::Direction;
 
 const READ: Direction = Direction::Read;
 const WRITE: Direction = Direction::Write;
 
 /// Turns in which whatever a test does must have settled.
 const TURNS: usize = 10_000;
-
-/// What joins two ends.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Link {
-    Sockets,
-    Pair,
-}
-
-impl Link {
-    /// Two ends joined by it, which take what comes in.
-    fn ends(self, sim: &mut Simulation) -> (End, End) {
-        match self {
-            Self::Sockets => taking_sockets(sim),
-            Self::Pair => taking(sim, PairOptions::new()),
-        }
-    }
-}
-
-/// What stands over a filter over an end, with the end's handler.
-fn over(sim: &mut Simulation, end: &End, filter: impl Filter + 'static) -> End {
-    let id = sim.core().filter(end.id, filter, FilterOptions::new()).expect("it is open");
-    End { id, log: end.log.clone() }
-}

@@ -1,7 +1,8 @@
 //! Bufferevents whose handlers note what they are called for, in virtual time.
 //!
-//! Owns the [`Log`] of a handler, two ends of a pair or of a connection of the core to itself, and
-//! how to run until nothing moves. Decides nothing about what is tested.
+//! Owns the [`Log`] of a handler, two ends of a pair or of a connection of the core to itself, with
+//! filters over them or without, and how to run until nothing moves. Decides nothing about what is
+//! tested.
 
 use std::cell::RefCell;
 use std::io;
@@ -11,9 +12,11 @@ use std::time::Duration;
 
 use sluicegate::sim::Simulation;
 use sluicegate::{
-    BevId, BevMut, Context, Event, EventFlags, Handler, ListenOptions, PairOptions, Unlinked,
+    BevId, BevMut, Context, Event, EventFlags, Filter, FilterOptions, Handler, ListenOptions,
+    PairOptions, Unlinked,
 };
 
+use super::filter::Swap;
 use super::sim::{ADDR, LIMIT};
 
 /// What a handler has been called for.
@@ -110,6 +113,49 @@ impl End {
         input.remove(&mut bytes);
         bytes
     }
+}
+
+/// What joins two ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Link {
+    Sockets,
+    Pair,
+    /// So many filters over each of two sockets.
+    OverSockets(usize),
+    /// So many filters over each end of a pair.
+    OverPair(usize),
+}
+
+impl Link {
+    /// One of each kind, with filters in lower and higher stacks.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Sockets,
+        Self::Pair,
+        Self::OverSockets(1),
+        Self::OverSockets(3),
+        Self::OverPair(1),
+        Self::OverPair(3),
+    ];
+
+    /// Two ends joined by it, which take what comes in.
+    pub(crate) fn ends(self, sim: &mut Simulation) -> (End, End) {
+        let (mut a, mut b) = match self {
+            Self::Sockets | Self::OverSockets(_) => taking_sockets(sim),
+            Self::Pair | Self::OverPair(_) => taking(sim, PairOptions::new()),
+        };
+        if let Self::OverSockets(height) | Self::OverPair(height) = self {
+            for _ in 0..height {
+                (a, b) = (over(sim, &a, Swap), over(sim, &b, Swap));
+            }
+        }
+        (a, b)
+    }
+}
+
+/// What stands over a filter over an end, with the end's handler.
+pub(crate) fn over(sim: &mut Simulation, end: &End, filter: impl Filter + 'static) -> End {
+    let id = sim.core().filter(end.id, filter, FilterOptions::new()).expect("it is open");
+    End { id, log: end.log.clone() }
 }
 
 /// A pair whose ends keep what comes in.

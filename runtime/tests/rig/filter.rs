@@ -11,7 +11,7 @@ use sluicegate::{
 };
 
 use super::Echo;
-use super::ends::{End, taking};
+use super::ends::{End, over, taking};
 use super::sim::{ADDR, LIMIT};
 
 /// Inverts every byte, its own opposite.
@@ -102,8 +102,7 @@ pub(crate) struct Over {
 
 pub(crate) fn over_pair(sim: &mut Simulation, filter: impl Filter + 'static) -> Over {
     let (near, far) = taking(sim, PairOptions::new());
-    let id = sim.core().filter(near.id, filter, FilterOptions::new()).expect("it is open");
-    Over { top: End { id, log: near.log }, lower: near.id, far }
+    Over { top: over(sim, &near, filter), lower: near.id, far }
 }
 
 /// An echo over so many filters over a socket; the topmost, and the peer.
