@@ -1,10 +1,12 @@
-//! The seed, row by row: what each of its functions does here. Limits are in this file, pairs and
-//! filters beside it.
+//! The seed, row by row: what each of its functions does here. Limits are in this file, pairs,
+//! filters and what all bufferevents have beside it.
 //!
 //! One test for a row of the tables "Largest single read and write" and "Rate limits", named for
 //! it, with the row in its comment; all in virtual time, so that numbers are exact. What happens at
 //! the edges stands in `seed_limits.rs`, what many cores and real sockets do in `limits.rs`.
 
+#[path = "seed_api/base.rs"]
+mod base;
 #[path = "seed_api/filter.rs"]
 mod filter;
 #[path = "seed_api/pair.rs"]

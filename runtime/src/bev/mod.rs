@@ -46,16 +46,18 @@ impl<'a> BevMut<'a> {
         self.core.id(self.key)
     }
 
-    /// The address of the peer; `None` where there is no socket.
+    /// The address of the peer, also through filters; `None` where there is no socket.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        let mut stream = self.look();
-        while let Some(lower) = stream.transport.lower() {
-            stream = self.core.slots.look(lower)?;
-        }
-        match stream.transport {
-            Transport::Socket { peer } => Some(peer),
-            Transport::Vacant | Transport::Pair(_) | Transport::Stage(_) => None,
-        }
+        self.socket().map(|(_, peer)| peer)
+    }
+
+    /// Our own address, also through filters; `None` where there is no socket.
+    ///
+    /// Costs a system call. Of a connection that is still being made it is what the kernel has
+    /// chosen for it so far.
+    pub fn local_addr(&mut self) -> Option<SocketAddr> {
+        let (key, _) = self.socket()?;
+        self.core.driver.local_addr(key).ok()
     }
 
     /// The other end, if this is an end of a pair and the other has not been closed.
@@ -119,6 +121,11 @@ impl<'a> BevMut<'a> {
     /// Whether a direction is enabled and not over.
     pub fn is_enabled(&self, direction: Direction) -> bool {
         self.look().bev.is_enabled(direction)
+    }
+
+    /// Whether the connection is still being made.
+    pub fn is_connecting(&self) -> bool {
+        self.look().bev.is_connecting()
     }
 
     /// Why a direction stands still; empty if it does not.
@@ -314,6 +321,18 @@ impl<'a> BevMut<'a> {
     /// Closes at once; what was not written is discarded, and then the peer sees a reset.
     pub fn close_now(&mut self) {
         self.bev().close_now();
+    }
+
+    /// The socket at the bottom, where there is one: its key and the peer's address.
+    fn socket(&self) -> Option<(Key, SocketAddr)> {
+        let mut key = self.key;
+        loop {
+            match &self.core.slots.look(key)?.transport {
+                Transport::Socket { peer } => return Some((key, *peer)),
+                Transport::Stage(over) => key = over.lower,
+                Transport::Vacant | Transport::Pair(_) => return None,
+            }
+        }
     }
 
     /// Whether its handler stands here and not over a filter.

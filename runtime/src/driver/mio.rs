@@ -205,6 +205,11 @@ impl Driver for MioDriver {
         })
     }
 
+    fn local_addr(&mut self, key: Key) -> io::Result<SocketAddr> {
+        self.calls.others += 1;
+        self.stream(key)?.local_addr()
+    }
+
     fn check_connected(&mut self, key: Key) -> io::Result<()> {
         self.calls.others += 2;
         let stream = self.stream(key)?;

@@ -135,6 +135,12 @@ pub(crate) trait Driver: Send + fmt::Debug {
         count: usize,
     ) -> io::Result<usize>;
 
+    /// The address of our end of a stream.
+    ///
+    /// # Errors
+    /// Those of asking.
+    fn local_addr(&mut self, key: Key) -> io::Result<SocketAddr>;
+
     /// Asks how a connection attempt ended.
     ///
     /// # Errors

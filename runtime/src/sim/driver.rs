@@ -198,6 +198,12 @@ impl Driver for SimDriver {
         Err(ErrorKind::Unsupported.into())
     }
 
+    fn local_addr(&mut self, key: Key) -> io::Result<SocketAddr> {
+        self.calls.others += 1;
+        let end = self.end(key)?;
+        Ok(enter(&self.network).socket(end).addr)
+    }
+
     fn check_connected(&mut self, key: Key) -> io::Result<()> {
         self.calls.others += 1;
         let end = self.end(key)?;
