@@ -342,6 +342,36 @@ fn one_that_is_given_back_by_a_filter_hears_no_more_of_room() {
     assert_eq!((a.log.borrow().got.as_slice(), a.log.borrow().writes), (&b"answer"[..], 0));
 }
 
+#[test]
+fn one_without_a_socket_ends_the_one_it_gets_and_the_next_can_be_written_to() {
+    let mut sim = Simulation::new(15);
+    let (handler, log) = Noting::new();
+    let id = sim.core().unconnected(handler);
+    let end = End { id, log };
+    let top = over(&mut sim, &end, Trailer(b" and over"));
+    top.write(&mut sim, b"early");
+    shut_down(&mut sim, &top);
+    settle(&mut sim, TURNS);
+    let (socket, peer) = sim.socket("10.0.0.9:4000".parse().expect("an address"));
+    top.bev(&mut sim).set_socket(socket).expect("it has none yet");
+    settle(&mut sim, TURNS);
+    assert_eq!(sim.read(peer), b"early and over");
+    assert!(sim.is_eof(peer));
+
+    let id = sim.core().unconnected(());
+    for text in [b"first", b"later"] {
+        let (socket, peer) = sim.socket("10.0.0.9:4000".parse().expect("an address"));
+        let mut bev = sim.core().get(id).expect("it is open");
+        bev.set_socket(socket).expect("it takes any");
+        bev.output().add(text);
+        bev.shutdown_write();
+        drop(bev);
+        settle(&mut sim, TURNS);
+        assert_eq!(sim.read(peer), text);
+        assert!(sim.is_eof(peer));
+    }
+}
+
 /// Answers at length and ends writing, and reports what comes after that.
 struct Answer(Sender<Vec<u8>>);
 

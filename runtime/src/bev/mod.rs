@@ -289,12 +289,15 @@ impl<'a> BevMut<'a> {
     /// then the peer reads the end of the stream.
     ///
     /// A socket sends its FIN, the partner of a pair gets EOF with READING, and a filter is
-    /// finished before the bufferevent below ends writing in its turn. A connection that is still
-    /// being made ends writing when it is. The write timeout holds until everything is written;
-    /// there are no more write callbacks. Output added from here on is discarded, and told by an
-    /// ERROR event with WRITING whose error carries [`WriteEnded`](crate::WriteEnded). Nothing
-    /// brings writing back, and nothing closes by this, not even when the peer has ended too:
-    /// [`close`](Self::close) then waits for nothing. A second call changes nothing.
+    /// finished before the bufferevent below ends writing in its turn. Where the connection is
+    /// still to be made it is made first. The write timeout holds until everything is written;
+    /// there are no more write callbacks. Nothing closes by this, not even when the peer has ended
+    /// too: [`close`](Self::close) then waits for nothing.
+    ///
+    /// Output added from here on is discarded, and told by an ERROR event with WRITING whose error
+    /// carries [`WriteEnded`](crate::WriteEnded). Enabling does not bring writing back and a second
+    /// call changes nothing; but another [socket](Self::set_socket) can be written to again, once
+    /// the peer of this one was told.
     ///
     /// Where a filter stands over this bufferevent, end the topmost: what the filter puts out
     /// after this is output added too late.
