@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::descriptor::DescriptorLimit;
+use crate::dial::{Desk, Resolve, SystemResolver};
 use crate::driver::{Driver, MioDriver};
 use crate::error::BuildError;
 use crate::handle::Shared;
 use crate::observer::Observer;
-use crate::placement::{Cores, Cpus, Pin, Snapshot, plan};
+use crate::placement::{Cores, Cpus, Pin, Snapshot, helper_cpus, plan};
 use crate::report::StartReport;
 use crate::runtime::{Farewell, Runtime};
 
@@ -39,6 +40,7 @@ pub struct RuntimeBuilder {
     pin: Option<Pin>,
     drain_timeout: Duration,
     observer: Option<ObserverFactory>,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl RuntimeBuilder {
@@ -49,6 +51,7 @@ impl RuntimeBuilder {
             pin: None,
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             observer: None,
+            resolver: Arc::new(SystemResolver),
         }
     }
 
@@ -92,6 +95,15 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Who finds the addresses of hosts that are connected to by name. Default:
+    /// [`SystemResolver`].
+    ///
+    /// It has a thread of its own, which starts with the first name and ends with the cores.
+    pub fn resolver(mut self, resolver: impl Resolve) -> Self {
+        self.resolver = Arc::new(resolver);
+        self
+    }
+
     /// Builds the runtime: sets OpenSSL up, raises the descriptor limit, places the cores and
     /// opens their drivers. No thread runs yet.
     ///
@@ -109,6 +121,7 @@ impl RuntimeBuilder {
             let driver = MioDriver::new().map_err(|source| BuildError::Driver { core, source })?;
             drivers.push(Box::new(driver));
         }
+        let lookups = Desk::new(self.resolver, helper_cpus(&plan, self.cpus.as_ref()));
         let shared = Shared::new(drivers.iter().map(|driver| driver.waker()).collect());
         let farewells = (0..).map(|index| Farewell { shared: shared.clone(), index });
         let drivers = drivers.into_iter().zip(farewells).collect();
@@ -123,6 +136,7 @@ impl RuntimeBuilder {
         Ok(Runtime {
             shared,
             drivers,
+            lookups: Arc::new(lookups),
             listener_number: 0,
             report,
             drain_timeout: self.drain_timeout,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
+use crate::dial::HostError;
 use crate::handle::Stopped;
 use crate::placement::PlacementError;
 use crate::socket::SocketError;
@@ -47,6 +48,9 @@ pub enum Error {
     /// A bufferevent gives no socket away, or takes none.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// A host cannot be connected to by this name or port, or not now.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// An address does not parse or resolve: write it as host:port.
     #[error("cannot use address {addr}: {source}; write it as host:port, like 127.0.0.1:7777")]
     Address {

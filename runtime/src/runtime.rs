@@ -14,6 +14,7 @@ use signal_hook::iterator::Signals;
 
 use crate::bev::BevMut;
 use crate::builder::{ObserverFactory, RuntimeBuilder};
+use crate::dial::LookUp;
 use crate::driver::{Driver, Listening};
 use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Message, Shared, Shutdown};
@@ -52,6 +53,7 @@ use crate::report::{DrainReport, StartReport};
 pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
     pub(crate) drivers: Vec<(Box<dyn Driver>, Farewell)>,
+    pub(crate) lookups: Arc<dyn LookUp>,
     pub(crate) listener_number: u32,
     pub(crate) report: StartReport,
     pub(crate) drain_timeout: Duration,
@@ -130,7 +132,7 @@ impl Runtime {
     /// # Errors
     /// A thread cannot be started; those that were end again.
     pub fn start(self) -> Result<Running> {
-        let Self { shared, drivers, report, drain_timeout, observer, .. } = self;
+        let Self { shared, drivers, lookups, report, drain_timeout, observer, .. } = self;
         let mut running = Running { handle: Handle::new(shared.clone()), threads: Vec::new() };
         for (index, (driver, farewell)) in drivers.into_iter().enumerate() {
             let seed = Seed {
@@ -138,6 +140,7 @@ impl Runtime {
                 driver,
                 farewell,
                 shared: shared.clone(),
+                lookups: lookups.clone(),
                 plan: report.plan.cores[index].clone(),
                 drain_timeout,
                 observer: observer.clone(),
@@ -207,6 +210,7 @@ struct Seed {
     driver: Box<dyn Driver>,
     farewell: Farewell,
     shared: Arc<Shared>,
+    lookups: Arc<dyn LookUp>,
     plan: CorePlan,
     drain_timeout: Duration,
     observer: Option<ObserverFactory>,
@@ -224,7 +228,7 @@ impl Seed {
         // Kept to the end of the thread, however that comes.
         let _farewell = self.farewell;
         let observer = self.observer.map(|factory| factory(self.index));
-        let mut core = Core::new(self.index, self.driver, self.shared, observer);
+        let mut core = Core::new(self.index, self.driver, self.shared, self.lookups, observer);
         core.drain.timeout = self.drain_timeout;
         core.run();
         #[cfg(feature = "tls")]

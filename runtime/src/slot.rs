@@ -1,4 +1,4 @@
-//! The slab of one core: every connection and listener it owns.
+//! The slab of one core: every connection, attempt at one, and listener it owns.
 //!
 //! Owns the slots and their generations. A name ([`Key`]) finds its slot only while the generation
 //! matches; giving a slot up counts the generation at once, so no old name and no late event finds
@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use core_buf::{Bufferevent, Stage};
 use groups::Time;
 
+use crate::dial::Dial;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::ListenOptions;
@@ -34,6 +35,8 @@ pub(crate) enum Transport {
     },
     /// A socket that it has not got yet.
     Vacant,
+    /// A socket that it gets when it has reached a host.
+    Dialing(Box<Dial>),
     /// A wire to another stream.
     Pair(Plug),
     /// A stage, and another stream below it.
@@ -43,14 +46,14 @@ pub(crate) enum Transport {
 impl Transport {
     /// Whether it is a socket, whose operations are system calls, or is to be one.
     pub(crate) fn is_socket(&self) -> bool {
-        matches!(self, Self::Socket { .. } | Self::Vacant)
+        matches!(self, Self::Socket { .. } | Self::Vacant | Self::Dialing(_))
     }
 
     /// Streams over stages from here down.
     pub(crate) fn height(&self) -> usize {
         match self {
             Self::Stage(over) => over.height,
-            Self::Socket { .. } | Self::Vacant | Self::Pair(_) => 0,
+            _ => 0,
         }
     }
 
@@ -58,7 +61,7 @@ impl Transport {
     pub(crate) fn lower(&self) -> Option<Key> {
         match self {
             Self::Stage(over) => Some(over.lower),
-            Self::Socket { .. } | Self::Vacant | Self::Pair(_) => None,
+            _ => None,
         }
     }
 }
@@ -123,6 +126,14 @@ pub(crate) struct Listener {
     pub(crate) live: u32,
 }
 
+/// An attempt to connect to one address of a host; the driver knows its socket by its slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    /// The stream that wants to be connected.
+    pub(crate) owner: Key,
+    pub(crate) addr: SocketAddr,
+}
+
 /// Which of the core's queues a slot stands in.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Queued {
@@ -137,6 +148,7 @@ pub(crate) enum Occupant {
     None,
     Stream(Box<Stream>),
     Listener(Box<Listener>),
+    Attempt(Box<Attempt>),
 }
 
 pub(crate) struct Slot {
@@ -289,7 +301,7 @@ impl Slots {
         live.map(|(i, slot)| Key { slot: i as u32, generation: slot.generation }).collect()
     }
 
-    /// Occupied slots, streams and listeners.
+    /// Occupied slots: streams, listeners, attempts.
     pub(crate) fn len(&self) -> usize {
         self.live
     }

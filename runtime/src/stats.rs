@@ -48,8 +48,10 @@ figures! {
     writes,
     /// Accepts, also those that found nobody.
     accepts,
-    /// Connections alive now, sockets only (a level).
+    /// Connections alive now or still to be made, sockets only (a level).
     connections,
+    /// Attempts to reach an address of a host that run now (a level).
+    attempts,
     /// Ends of pairs alive now (a level).
     pair_ends,
     /// Bufferevents that stand over a filter now (a level).

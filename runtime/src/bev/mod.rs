@@ -333,7 +333,7 @@ impl<'a> BevMut<'a> {
             match &self.core.slots.look(key)?.transport {
                 Transport::Socket { peer } => return Some((key, *peer)),
                 Transport::Stage(over) => key = over.lower,
-                Transport::Vacant | Transport::Pair(_) => return None,
+                _ => return None,
             }
         }
     }

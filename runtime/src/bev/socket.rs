@@ -13,7 +13,8 @@ impl BevMut<'_> {
     ///
     /// The socket stays connected and non-blocking. No byte is lost: what the kernel had brought is
     /// in the input, what it has not taken in the output. The handler is dropped, at the end of its
-    /// call if it is running; limits and groups end here.
+    /// call if it is running; limits and groups end here, as does a
+    /// [`shutdown_write`](Self::shutdown_write) that still waits for output.
     ///
     /// # Errors
     /// There is no socket here, it is still connecting, the bufferevent is closing, or a filter
@@ -60,5 +61,16 @@ impl BevMut<'_> {
     /// is left unconnected: try another address.
     pub fn connect(&mut self, to: SocketAddr) -> Result<()> {
         self.core.reconnect(self.key, to)
+    }
+
+    /// Connects this bufferevent to a host by name, in place of the connection it may have.
+    ///
+    /// As [`Core::connect_host`](crate::Core::connect_host); the buffers stay.
+    ///
+    /// # Errors
+    /// The host or port cannot be one, too many lookups wait, or this bufferevent takes no socket:
+    /// nothing has changed.
+    pub fn connect_host(&mut self, host: &str, port: u16) -> Result<()> {
+        self.core.dial(self.key, host, port)
     }
 }

@@ -39,7 +39,8 @@ pub(crate) fn apply(core: &CorePlan) -> Result<CpuSet, PlacementError> {
     }
 }
 
-fn confine(cpus: &CpuSet) -> io::Result<()> {
+/// Confines the calling thread to some CPUs.
+pub(crate) fn confine(cpus: &CpuSet) -> io::Result<()> {
     let mut members = cpus.iter();
     if let (Some(id), None) = (members.next(), members.next()) {
         // It reports failure only as `false`; the reason is still in errno.

@@ -104,6 +104,16 @@ pub(crate) fn plan(
     Ok(Plan { cores, pin, allowed, quota, reason })
 }
 
+/// Where a thread runs that serves all cores: on the CPUs that were listed, else on all that are
+/// allowed, rather than on those of the core that starts it. Nothing where cores are not confined.
+pub(crate) fn helper_cpus(plan: &Plan, cpus: Option<&Cpus>) -> Option<CpuSet> {
+    match (plan.pin, cpus) {
+        (Pin::None, _) => None,
+        (_, Some(Cpus::Listed(listed))) => Some(listed.clone()),
+        _ => Some(plan.allowed.clone()),
+    }
+}
+
 /// The number of cores when none was given: a core for each CPU, as far as the quota goes.
 fn default_count(snapshot: &Snapshot, usable: &CpuSet) -> (usize, Reason) {
     let cpus = usable.count();
@@ -300,5 +310,18 @@ mod tests {
                 format!("a runtime cannot have {cores} cores: ask for 1 to 1024, or `auto`")
             );
         }
+    }
+
+    #[test]
+    fn threads_that_serve_all_cores_run_where_any_of_them_may() {
+        let helper = |cpus: Option<Cpus>, pin| {
+            let plan = plan(&machine(), count(1), cpus.as_ref(), pin).expect("it fits");
+            helper_cpus(&plan, cpus.as_ref()).map(|cpus| cpus.to_string())
+        };
+        assert_eq!(helper(None, None), None);
+        assert_eq!(helper(listed("3-4"), Some(Pin::None)), None);
+        assert_eq!(helper(None, Some(Pin::Each)).as_deref(), Some("2-7"));
+        assert_eq!(helper(listed("3-4"), None).as_deref(), Some("3-4"));
+        assert_eq!(helper(listed("3-4"), Some(Pin::Each)).as_deref(), Some("3-4"));
     }
 }

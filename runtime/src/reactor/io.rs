@@ -54,7 +54,7 @@ impl Core {
                         self.tell(key, above);
                     }
                 },
-                Occupant::None => {}
+                Occupant::Attempt(_) | Occupant::None => {}
             }
         }
     }
@@ -80,7 +80,7 @@ impl Core {
         match self.slots.look(key).map(|stream| &stream.transport) {
             Some(Transport::Pair(_)) => self.write_out(key),
             Some(Transport::Stage(over)) => self.write_down(key, over.lower),
-            Some(Transport::Socket { .. } | Transport::Vacant) | None => self.update(key),
+            _ => self.update(key),
         }
     }
 

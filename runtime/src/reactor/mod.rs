@@ -16,6 +16,7 @@
 //! is checked by it.
 
 mod accept;
+mod dial;
 mod dispatch;
 mod drain;
 mod io;
@@ -41,6 +42,7 @@ pub(crate) use self::drain::Drain;
 pub(crate) use self::pair_across::Make;
 pub(crate) use self::shards::Shards;
 use crate::bev::{BevMut, Two};
+use crate::dial::LookUp;
 use crate::driver::{Driver, Listening, Ready};
 use crate::error::Result;
 use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
@@ -82,6 +84,8 @@ pub(crate) enum Timer {
     Stream(Key),
     Shard(u32),
     Accept(Key),
+    /// The next attempt of a stream that dials.
+    Dial(Key),
     DrainDeadline,
     Task(Box<dyn FnOnce(&mut Core)>),
 }
@@ -122,6 +126,8 @@ pub struct Core {
     failed_polls: u32,
     observer: Option<Box<dyn Observer>>,
     shared: Arc<Shared>,
+    /// Whom to ask for the addresses of hosts.
+    lookups: Arc<dyn LookUp>,
     outbox: Vec<Vec<Message>>,
     pub(crate) drain: Drain,
 }
@@ -131,6 +137,7 @@ impl Core {
         index: usize,
         mut driver: Box<dyn Driver>,
         shared: Arc<Shared>,
+        lookups: Arc<dyn LookUp>,
         observer: Option<Box<dyn Observer>>,
     ) -> Self {
         let now = driver.now();
@@ -160,6 +167,7 @@ impl Core {
             failed_polls: 0,
             observer,
             shared,
+            lookups,
             outbox,
             drain: Drain::default(),
         }
@@ -416,6 +424,11 @@ impl Core {
                     stream.bev.handle_ready(event.readiness);
                 }
                 Occupant::Listener(listener) => listener.ready = true,
+                Occupant::Attempt(attempt) => {
+                    let attempt = **attempt;
+                    self.finish_attempt(event, attempt);
+                    continue;
+                }
                 Occupant::None => continue,
             }
             self.enqueue(event.key.slot);
@@ -430,6 +443,7 @@ impl Core {
                 Timer::Stream(key) => self.fire_stream_timer(key),
                 Timer::Shard(shard) => self.shards.fire(shard),
                 Timer::Accept(key) => self.resume_accepting(key),
+                Timer::Dial(key) => self.fire_dial_timer(key),
                 Timer::DrainDeadline => self.cut_all(),
                 Timer::Task(task) => self.guard(task),
             }

@@ -102,7 +102,7 @@ impl Core {
                 Partner::Here(key) => Some(self.id(key)),
                 Partner::There(id) => id,
             },
-            Transport::Socket { .. } | Transport::Vacant | Transport::Stage(_) => None,
+            _ => None,
         }
     }
 

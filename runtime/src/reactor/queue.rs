@@ -50,8 +50,8 @@ impl Core {
         let Some(slot) = self.slots.find(key) else { return false };
         let Occupant::Stream(stream) = &mut slot.occupant else { return false };
         let wake = match stream.transport {
-            Transport::Socket { .. } | Transport::Vacant | Transport::Stage(_) => None,
             Transport::Pair(plug) => self.wires.publish(plug, &mut stream.bev),
+            _ => None,
         };
         if stream.bev.is_ending() {
             if stream.bev.is_closed() {
@@ -150,6 +150,10 @@ impl Core {
         let truncated = stream.bev.is_truncated() || self.is_truncated_above(stream.above);
         match stream.transport {
             Transport::Socket { .. } | Transport::Vacant => self.end_socket(key, truncated),
+            Transport::Dialing(dial) => {
+                self.cancel_dial(*dial);
+                self.end_socket(key, truncated);
+            }
             Transport::Pair(plug) => self.unplug(plug, truncated),
             Transport::Stage(over) => {
                 self.end_stage(key, &over, &mut stream.bev, truncated, &mut handler);
@@ -183,9 +187,9 @@ impl Core {
     /// The figure that counts the living streams of a kind.
     fn level(&mut self, transport: &Transport) -> &mut u64 {
         match transport {
-            Transport::Socket { .. } | Transport::Vacant => &mut self.stats.connections,
             Transport::Pair(_) => &mut self.stats.pair_ends,
             Transport::Stage(_) => &mut self.stats.filters,
+            _ => &mut self.stats.connections,
         }
     }
 }

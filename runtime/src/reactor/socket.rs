@@ -7,6 +7,7 @@
 //!
 //! Invariant: the driver knows a socket under a stream's key exactly while its transport says so.
 
+use std::io;
 use std::net::SocketAddr;
 
 use core_buf::{Bufferevent, Link, Readiness};
@@ -86,7 +87,7 @@ impl Core {
     }
 
     /// A new stream that `connect` gives a socket or the prospect of one.
-    fn open(
+    pub(super) fn open(
         &mut self,
         handler: impl Handler,
         connect: impl FnOnce(&mut Self, Key) -> Result<()>,
@@ -114,6 +115,7 @@ impl Core {
         match stream.transport {
             Transport::Pair(_) | Transport::Stage(_) => return Err(SocketError::InMemory),
             Transport::Vacant => return Err(SocketError::Unconnected),
+            Transport::Dialing(_) => return Err(SocketError::Connecting),
             Transport::Socket { .. } if stream.bev.is_connecting() => {
                 return Err(SocketError::Connecting);
             }
@@ -153,13 +155,13 @@ impl Core {
     }
 
     /// The stream that takes the socket which is meant for `key`: itself, or the one at the bottom.
-    fn socket_place(&self, mut key: Key) -> Result<Key, SocketError> {
+    pub(super) fn socket_place(&self, mut key: Key) -> Result<Key, SocketError> {
         self.check_open(self.top(key))?;
         while let Some(lower) = self.slots.look(key).and_then(|stream| stream.transport.lower()) {
             key = lower;
         }
         match self.slots.look(key).map(|stream| &stream.transport) {
-            Some(Transport::Vacant) => Ok(key),
+            Some(Transport::Vacant | Transport::Dialing(_)) => Ok(key),
             // Those above know how the old connection went, and cannot begin again.
             Some(Transport::Socket { .. }) => self.check_open(key).map(|()| key),
             Some(Transport::Pair(_)) => Err(SocketError::InMemory),
@@ -179,7 +181,7 @@ impl Core {
     }
 
     /// Puts a connected socket under the key of a stream that has none.
-    fn place(&mut self, key: Key, socket: Socket, peer: SocketAddr) -> std::io::Result<()> {
+    pub(super) fn place(&mut self, key: Key, socket: Socket, peer: SocketAddr) -> io::Result<()> {
         self.driver.attach(key, socket)?;
         if let Some(stream) = self.slots.stream(key) {
             stream.transport = Transport::Socket { peer };
@@ -188,39 +190,51 @@ impl Core {
     }
 
     /// Takes a stream's socket away and closes it; one whose bytes have not all passed is reset.
-    fn hang_up(&mut self, key: Key) {
+    pub(super) fn hang_up(&mut self, key: Key) {
         let now = self.now;
         let Some(stream) = self.slots.stream(key) else { return };
         let cut = !stream.bev.output().is_empty();
-        if let Transport::Socket { .. } =
-            std::mem::replace(&mut stream.transport, Transport::Vacant)
-        {
-            stream.bev.renew(now, Link::Missing);
-            if cut {
-                self.driver.abort(key);
-            } else {
-                self.driver.close(key);
-            }
+        let transport = std::mem::replace(&mut stream.transport, Transport::Vacant);
+        stream.bev.renew(now, Link::Missing);
+        match transport {
+            Transport::Dialing(dial) => self.cancel_dial(*dial),
+            Transport::Socket { .. } if cut => self.driver.abort(key),
+            Transport::Socket { .. } => self.driver.close(key),
+            Transport::Vacant | Transport::Pair(_) | Transport::Stage(_) => {}
         }
     }
 
-    /// A connection attempt may be over: asks how it ended.
+    /// The connection of a stream may have been made.
     pub(super) fn finish_connecting(&mut self, event: Ready) {
-        if !event.readiness.intersects(Readiness::WRITABLE | Readiness::HANG_UP) {
-            return;
-        }
         let key = event.key;
-        let error = match self.driver.check_connected(key) {
-            Ok(()) => None,
-            // What was told is about a socket that stood here before.
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
-            Err(error) => Some(error),
-        };
+        // One that dials has its attempts elsewhere: this is about a socket it had before.
+        let tries = self
+            .slots
+            .look(key)
+            .is_some_and(|stream| matches!(stream.transport, Transport::Socket { .. }));
+        if tries && let Some(outcome) = self.outcome(event) {
+            self.conclude(key, event.readiness, outcome.err());
+        }
+    }
+
+    /// How the attempt to connect a socket ended that something was told about, if it has.
+    pub(super) fn outcome(&mut self, event: Ready) -> Option<io::Result<()>> {
+        if !event.readiness.intersects(Readiness::WRITABLE | Readiness::HANG_UP) {
+            return None;
+        }
+        match self.driver.check_connected(event.key) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            outcome => Some(outcome),
+        }
+    }
+
+    /// A stream is connected, or is not and has nothing left to try.
+    pub(super) fn conclude(&mut self, key: Key, readiness: Readiness, error: Option<io::Error>) {
         let now = self.now;
         if let Some(stream) = self.slots.stream(key) {
             stream.bev.handle_connected(now, error);
             // The peer may have closed already; no other event will say so.
-            stream.bev.handle_ready(event.readiness);
+            stream.bev.handle_ready(readiness);
         }
         self.update(key);
     }

@@ -250,7 +250,7 @@ impl Core {
     ) -> Result<(), FlushError> {
         let Some(stream) = self.slots.stream(key) else { return Ok(()) };
         match stream.transport {
-            Transport::Socket { .. } | Transport::Vacant => {
+            Transport::Socket { .. } | Transport::Vacant | Transport::Dialing(_) => {
                 stream.bev.handle_ready(match direction {
                     Direction::Read => Readiness::READABLE,
                     Direction::Write => Readiness::WRITABLE,

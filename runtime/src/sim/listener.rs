@@ -3,7 +3,7 @@
 //! Owns the addresses in use and a bounded backlog for each. Never knows a connection, only the
 //! names of ends.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
@@ -12,7 +12,11 @@ use crate::id::BevId;
 
 /// All listeners, by address.
 #[derive(Debug, Default)]
-pub(super) struct Listeners(BTreeMap<SocketAddr, Listener>);
+pub(super) struct Listeners {
+    listening: BTreeMap<SocketAddr, Listener>,
+    /// Where nobody answers, not even that nobody listens.
+    silent: BTreeSet<SocketAddr>,
+}
 
 #[derive(Debug)]
 struct Listener {
@@ -40,21 +44,30 @@ impl Listeners {
         } else if self.contains(addr) {
             return Err(ErrorKind::AddrInUse.into());
         }
-        self.0.insert(addr, Listener { id, waiting: VecDeque::new(), backlog });
+        self.listening.insert(addr, Listener { id, waiting: VecDeque::new(), backlog });
         Ok(addr)
     }
 
+    /// Has nobody answer at an address.
+    pub(super) fn silence(&mut self, addr: SocketAddr) {
+        self.silent.insert(addr);
+    }
+
+    pub(super) fn is_silent(&self, addr: SocketAddr) -> bool {
+        self.silent.contains(&addr)
+    }
+
     pub(super) fn contains(&self, addr: SocketAddr) -> bool {
-        self.0.contains_key(&addr)
+        self.listening.contains_key(&addr)
     }
 
     pub(super) fn id(&self, addr: SocketAddr) -> Option<BevId> {
-        self.0.get(&addr)?.id
+        self.listening.get(&addr)?.id
     }
 
     /// Lets an end wait; `false` if nobody listens or the backlog is full.
     pub(super) fn queue(&mut self, addr: SocketAddr, end: End) -> bool {
-        let Some(listener) = self.0.get_mut(&addr) else { return false };
+        let Some(listener) = self.listening.get_mut(&addr) else { return false };
         let room = listener.waiting.len() < listener.backlog;
         if room {
             listener.waiting.push_back(end);
@@ -64,13 +77,13 @@ impl Listeners {
 
     /// Takes the end that has waited longest.
     pub(super) fn pop(&mut self, addr: SocketAddr) -> io::Result<End> {
-        let listener = self.0.get_mut(&addr).ok_or(ErrorKind::InvalidInput)?;
+        let listener = self.listening.get_mut(&addr).ok_or(ErrorKind::InvalidInput)?;
         listener.waiting.pop_front().ok_or_else(|| ErrorKind::WouldBlock.into())
     }
 
     /// Gives an address up; returns who still waited.
     pub(super) fn remove(&mut self, addr: SocketAddr) -> VecDeque<End> {
-        self.0.remove(&addr).map(|listener| listener.waiting).unwrap_or_default()
+        self.listening.remove(&addr).map(|listener| listener.waiting).unwrap_or_default()
     }
 }
 

@@ -18,6 +18,7 @@
 mod agenda;
 mod driver;
 mod faults;
+mod hosts;
 mod listener;
 mod loose;
 mod network;
@@ -26,7 +27,7 @@ mod socket;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,6 +36,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use self::driver::SimDriver;
 pub use self::faults::Faults;
+use self::hosts::Hosts;
 pub(crate) use self::loose::LooseEnd;
 use self::network::Network;
 use self::socket::End;
@@ -99,6 +101,7 @@ pub struct Simulation {
     /// Each with what tells the others of its end, until it has stopped.
     cores: Vec<(Core, Option<Farewell>)>,
     network: Arc<Mutex<Network>>,
+    hosts: Hosts,
     shared: Arc<Shared>,
 }
 
@@ -106,7 +109,7 @@ pub struct Simulation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Held {
-    /// Bufferevents and listeners.
+    /// Bufferevents, listeners, and attempts to reach an address of a host.
     pub slots: usize,
     /// What joins the ends of pairs, and halves of it.
     pub wires: usize,
@@ -152,13 +155,15 @@ impl Simulation {
         let driver = |core: usize| SimDriver::new(core as u16, network.clone());
         let drivers: Vec<SimDriver> = (0..cores).map(driver).collect();
         let shared = Shared::new(drivers.iter().map(Driver::waker).collect());
+        let hosts = Hosts::default();
         let core = |(index, driver)| {
-            let mut core = Core::new(index, Box::new(driver), shared.clone(), None);
+            let lookups = Arc::new(hosts.clone());
+            let mut core = Core::new(index, Box::new(driver), shared.clone(), lookups, None);
             core.drain.timeout = DEFAULT_DRAIN_TIMEOUT;
             (core, Some(Farewell { shared: shared.clone(), index }))
         };
         let cores = drivers.into_iter().enumerate().map(core).collect();
-        Self { cores, network, shared }
+        Self { cores, network, hosts, shared }
     }
 
     // ---- the cores and their time ----
@@ -282,6 +287,18 @@ impl Simulation {
     }
 
     // ---- the other ends ----
+
+    /// Gives a host addresses, which a lookup finds after `delay`; none means that it has none.
+    ///
+    /// [`Core::connect_host`] knows no other hosts here: others are not found.
+    pub fn set_host(&mut self, host: &str, addresses: &[IpAddr], delay: Duration) {
+        self.hosts.set(host, addresses, delay);
+    }
+
+    /// Has nothing answer at an address, as behind a firewall: who connects there waits.
+    pub fn silence(&mut self, addr: SocketAddr) {
+        self.network().listeners.silence(addr);
+    }
 
     /// Connects to a listener of the core; what is written arrives after the connection.
     ///

@@ -180,6 +180,9 @@ impl Network {
 
     fn knock(&mut self, end: End, to: SocketAddr) {
         let client = end.partner();
+        if self.listeners.is_silent(to) {
+            return;
+        }
         if self.listeners.queue(to, end) {
             if let Some(id) = self.listeners.id(to) {
                 self.edges[id.core()].push_back(Source::Listener(to));
