@@ -1,5 +1,5 @@
-//! The seed, row by row: what each of its functions does here. Limits are in this file, pairs,
-//! filters and what all bufferevents have beside it.
+//! The seed, row by row: what each of its functions does here. Limits are in this file; sockets,
+//! pairs, filters and what all bufferevents have beside it.
 //!
 //! One test for a row of the tables "Largest single read and write" and "Rate limits", named for
 //! it, with the row in its comment; all in virtual time, so that numbers are exact. What happens at
@@ -7,6 +7,8 @@
 
 #[path = "seed_api/base.rs"]
 mod base;
+#[path = "seed_api/connect.rs"]
+mod connect;
 #[path = "seed_api/filter.rs"]
 mod filter;
 #[path = "seed_api/pair.rs"]
