@@ -50,6 +50,7 @@ mod mailbox;
 mod observer;
 mod pair;
 mod placement;
+mod priority;
 mod reactor;
 mod report;
 mod runtime;
@@ -90,6 +91,7 @@ pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{
     CorePlan, Cores, CpuQuota, CpuSet, Cpus, MAX_CORES, Pin, PlacementError, Plan, Reason,
 };
+pub use priority::Priority;
 pub use reactor::{Core, TimerId};
 pub use report::{DrainReport, StartReport};
 pub use runtime::{Running, Runtime};

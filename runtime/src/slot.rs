@@ -18,6 +18,7 @@ use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::ListenOptions;
 use crate::listener::ListenerId;
+use crate::priority::Priority;
 use crate::reactor::Factory;
 use crate::timer::TimerKey;
 use crate::wire::Plug;
@@ -154,6 +155,8 @@ pub(crate) enum Occupant {
 pub(crate) struct Slot {
     generation: u32,
     pub(crate) queued: Queued,
+    /// Which queues these are.
+    pub(crate) priority: Priority,
     pub(crate) occupant: Occupant,
 }
 
@@ -201,6 +204,7 @@ impl Slots {
             return Occupant::None;
         }
         slot.queued = Queued::default();
+        slot.priority = Priority::default();
         let occupant = std::mem::replace(&mut slot.occupant, Occupant::None);
         let next = slot.generation.checked_add(1);
         if let Some(generation) = next {
@@ -308,8 +312,12 @@ impl Slots {
 
     fn grow(&mut self) {
         let first = (self.pages.len() * PAGE) as u32;
-        let vacant =
-            |_| Slot { generation: 0, queued: Queued::default(), occupant: Occupant::None };
+        let vacant = |_| Slot {
+            generation: 0,
+            queued: Queued::default(),
+            priority: Priority::default(),
+            occupant: Occupant::None,
+        };
         self.pages.push(Box::new(std::array::from_fn(vacant)));
         // Low numbers first, so that a core's live slots stay together.
         self.free.extend((first..first + PAGE as u32).rev());

@@ -16,6 +16,7 @@ use crate::filter::{FilterOptions, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::FlushError;
+use crate::priority::Priority;
 use crate::reactor::Core;
 use crate::slot::{Stream, Transport};
 
@@ -205,6 +206,33 @@ impl<'a> BevMut<'a> {
     /// The largest single write, in bytes.
     pub fn max_single_write(&self) -> usize {
         self.look().bev.max_single(Direction::Write)
+    }
+
+    /// Sets how soon in a turn this bufferevent is served, from when it next has something to do.
+    ///
+    /// A stack of filters has one priority, whichever of its layers is told, as bytes climb through
+    /// it in one go; each end of a pair has its own. It stays while what is left is written.
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::{Context, Handler, Priority};
+    ///
+    /// /// Is served before the bulk of the connections, once it has said that it is in charge.
+    /// struct Control;
+    /// impl Handler for Control {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         assert_eq!(cx.me().priority(), Priority::Normal);
+    ///         cx.me().set_priority(Priority::High);
+    ///     }
+    /// }
+    /// ```
+    pub fn set_priority(&mut self, priority: Priority) {
+        self.core.set_priority(self.key, priority);
+    }
+
+    /// How soon in a turn this bufferevent is served.
+    pub fn priority(&self) -> Priority {
+        self.core.priority(self.key)
     }
 
     /// Replaces the handler; the old one is dropped, or at the end of its call if it is running.

@@ -20,6 +20,7 @@ mod dial;
 mod dispatch;
 mod drain;
 mod io;
+mod order;
 mod pair;
 mod pair_across;
 mod queue;
@@ -28,7 +29,6 @@ mod shards;
 mod socket;
 mod stack;
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -39,6 +39,7 @@ use groups::Time;
 
 pub(crate) use self::accept::Factory;
 pub(crate) use self::drain::Drain;
+use self::order::Lanes;
 pub(crate) use self::pair_across::Make;
 pub(crate) use self::shards::Shards;
 use crate::bev::{BevMut, Two};
@@ -106,15 +107,12 @@ pub struct Core {
     pub(crate) now: Time,
     landing: Landing,
     events: Vec<Ready>,
-    /// Slots that may move bytes this turn.
-    ready: VecDeque<u32>,
-    /// Slots whose callbacks have put out something to write.
-    flush: VecDeque<u32>,
+    /// Slots that have something to do in this turn.
+    lanes: Lanes,
     /// Slots that have had their share of this turn and may move more bytes in the next.
     again: Vec<u32>,
     /// Slots that found no operation in memory left in this turn: the first of the next.
     passed_over: Vec<u32>,
-    callbacks: VecDeque<u32>,
     closing: Vec<u32>,
     /// Memory for the list of due shards while it is walked.
     due_shards: Vec<u32>,
@@ -153,11 +151,9 @@ impl Core {
             now,
             landing: Landing::new(),
             events: Vec::new(),
-            ready: VecDeque::new(),
-            flush: VecDeque::new(),
+            lanes: Lanes::default(),
             again: Vec::new(),
             passed_over: Vec::new(),
-            callbacks: VecDeque::new(),
             closing: Vec::new(),
             due_shards: Vec::new(),
             listeners: Vec::new(),
@@ -300,15 +296,13 @@ impl Core {
     fn run_rounds(&mut self) {
         let mut rounds = 0;
         let mut in_memory_left = 0;
-        while rounds < ROUNDS_PER_TURN && self.has_work() {
+        while rounds < ROUNDS_PER_TURN && self.lanes.have_work() {
             // A socket is ready once a turn, and operations in memory are counted, so the batches
             // and the hops of a chain end.
             let goes_on =
                 std::mem::replace(&mut in_memory_left, self.in_memory_left) > self.in_memory_left;
-            rounds += usize::from(self.ready.is_empty() && !goes_on);
-            self.run_io();
-            self.run_callbacks();
-            self.run_flush();
+            rounds += usize::from(!self.lanes.has_ready() && !goes_on);
+            self.run_round();
         }
     }
 
@@ -381,7 +375,7 @@ impl Core {
 
     /// How long the core may sleep: not at all while something is to do.
     fn sleep(&mut self, longest: Duration) -> Duration {
-        let busy = self.has_work()
+        let busy = self.lanes.have_work()
             || !self.again.is_empty()
             || !self.passed_over.is_empty()
             || !self.closing.is_empty()
@@ -399,19 +393,8 @@ impl Core {
         }
     }
 
-    fn has_work(&self) -> bool {
-        !(self.ready.is_empty() && self.callbacks.is_empty() && self.flush.is_empty())
-    }
-
     fn mark_ready(&mut self) {
-        // Lists are taken out to be walked and put back, so that they keep their memory.
-        let mut passed_over = std::mem::take(&mut self.passed_over);
-        let mut again = std::mem::take(&mut self.again);
-        for slot in passed_over.drain(..).chain(again.drain(..)) {
-            self.slots.at_mut(slot).queued.again = false;
-            self.enqueue(slot);
-        }
-        (self.passed_over, self.again) = (passed_over, again);
+        self.enqueue_waiting();
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             let Some(slot) = self.slots.find(event.key) else { continue };

@@ -20,13 +20,6 @@ use crate::slot::{Occupant, Stream, Transport};
 pub(super) const WRITES_PER_TURN: u32 = 4;
 
 impl Core {
-    pub(super) fn enqueue(&mut self, slot: u32) {
-        let queued = &mut self.slots.at_mut(slot).queued;
-        if !std::mem::replace(&mut queued.ready, true) {
-            self.ready.push_back(slot);
-        }
-    }
-
     /// Somebody had a stream in hand: its buffers and marks are looked at again.
     pub(crate) fn handle_touched(&mut self, key: Key) {
         let now = self.now;
@@ -75,10 +68,10 @@ impl Core {
             (reads && later, writes && later)
         };
         if reads && !read_later && !std::mem::replace(&mut slot.queued.ready, true) {
-            self.ready.push_back(key.slot);
+            self.lanes.of(slot.priority).ready.push_back(key.slot);
         }
         if writes && !write_later && !std::mem::replace(&mut slot.queued.flush, true) {
-            self.flush.push_back(key.slot);
+            self.lanes.of(slot.priority).flush.push_back(key.slot);
         }
         if (read_later || write_later) && !std::mem::replace(&mut slot.queued.again, true) {
             let passed_over = !stream.transport.is_socket() && stream.write_turn != turn;
@@ -95,7 +88,7 @@ impl Core {
         if (stream.bev.has_callbacks() || stream.tell_drain)
             && !std::mem::replace(&mut slot.queued.callbacks, true)
         {
-            self.callbacks.push_back(key.slot);
+            self.lanes.of(slot.priority).callbacks.push_back(key.slot);
         }
         let stacked = stream.above.is_some() || matches!(stream.transport, Transport::Stage(_));
         if let Some(wake) = wake {

@@ -116,6 +116,7 @@ impl Core {
             }
         }
         self.occupy(key, bev, None, Transport::Stage(Box::new(over)), None);
+        self.slots.at_mut(key.slot).priority = self.priority(lower);
         if let Some((upper, under)) = self.slots.two_streams(key, lower) {
             upper.handler = under.handler.take();
             upper.tell_drain = std::mem::take(&mut under.tell_drain);
