@@ -336,6 +336,22 @@ fn bytes_survive_any_number_of_moves_in_order() {
     }
 }
 
+#[test]
+fn a_socket_goes_to_another_core_with_what_waited_for_it() {
+    let mut sim = Simulation::with_cores(2, 13, Faults::none());
+    let (end, peer) = adopted(&mut sim);
+    end.bev(&mut sim).disable(WRITE);
+    end.write(&mut sim, b"not written yet");
+    let mut taken = take(&mut sim, end.id).expect("it is open");
+    let (handler, log) = Noting::new();
+    let id = sim.core_at(1).adopt(taken.socket, handler).expect("it is connected");
+    sim.core_at(1).get(id).expect("it is open").output().append_buffer(&mut taken.output);
+    sim.write(peer, b"for the second core");
+    assert_eq!(arrived(&mut sim, peer), b"not written yet");
+    assert_eq!(log.borrow().got, b"for the second core");
+    assert_eq!(sim.held().slots, 1, "nothing is left on the first");
+}
+
 // ---- real sockets ----
 
 /// Two ends of a real connection.
