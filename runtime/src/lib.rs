@@ -45,7 +45,6 @@ mod handle;
 mod handler;
 mod id;
 mod listen;
-mod listener;
 mod mailbox;
 mod observer;
 mod pair;
@@ -84,8 +83,7 @@ pub use group::{Group, GroupBuilder};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use handler::Handler;
 pub use id::BevId;
-pub use listen::ListenOptions;
-pub use listener::Listener;
+pub use listen::{ListenOptions, Listener};
 pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{

@@ -1,8 +1,9 @@
-//! How a listener is set up, and the sockets behind it.
+//! How a listener is set up, the sockets behind it, and its handle.
 //!
-//! Owns the options and the binding. One listener per core shares an address by `SO_REUSEPORT`,
-//! which any process of the same user may join; so a probe binds the address alone first, and a
-//! port that is in use is an error instead of half the connections.
+//! Owns the options, the binding and the name of a listener; the sockets belong to the cores, one
+//! each, and end with them, whatever becomes of the handle. They share an address by
+//! `SO_REUSEPORT`, which any process of the same user may join; so a probe binds the address alone
+//! first, and a port that is in use is an error instead of half the connections.
 //!
 //! Options that accepted sockets inherit from the listener are set on it, at no cost per accept.
 
@@ -13,6 +14,8 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::error::Error;
+use crate::handle::Handle;
+use crate::reactor::Core;
 
 /// How to listen.
 ///
@@ -101,6 +104,51 @@ impl ListenOptions {
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
         self
+    }
+}
+
+/// Names the sockets of one `listen` call, on whichever cores they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ListenerId {
+    /// The core that made it, or [`ListenerId::RUNTIME`].
+    pub(crate) core: u16,
+    pub(crate) number: u32,
+}
+
+impl ListenerId {
+    /// Stands for the runtime, which listens on every core.
+    pub(crate) const RUNTIME: u16 = u16::MAX;
+}
+
+/// A listener, as [`Runtime::listen_with`](crate::Runtime::listen_with) and [`Core::listen`] give
+/// it.
+///
+/// # Shape
+/// `Clone + Send + Sync`. Dropping it leaves the listener open.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    addr: SocketAddr,
+    id: ListenerId,
+    handle: Handle,
+}
+
+impl Listener {
+    pub(crate) fn new(addr: SocketAddr, id: ListenerId, handle: Handle) -> Self {
+        Self { addr, id, handle }
+    }
+
+    /// The address it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Stops listening on every core, soon; connections that were accepted live on.
+    ///
+    /// Those the kernel has connected and nobody has accepted see a reset.
+    pub fn close(&self) {
+        let id = self.id;
+        // A core that has stopped listens no more.
+        let _stopped = self.handle.broadcast(move |core: &mut Core| core.close_listener(id));
     }
 }
 

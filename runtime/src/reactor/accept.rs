@@ -15,8 +15,7 @@ use crate::bev::BevMut;
 use crate::driver::Listening;
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::listen::ListenOptions;
-use crate::listener::ListenerId;
+use crate::listen::{ListenOptions, ListenerId};
 use crate::slot::{Listener, Occupant, Transport};
 
 /// How long accepting rests when no descriptor or memory is left.
