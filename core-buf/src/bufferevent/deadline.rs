@@ -27,6 +27,8 @@ struct Set {
     timeout: [Option<Duration>; 2],
     at: [Option<Time>; 2],
     linger_at: Option<Time>,
+    /// Timeouts that ran out while the stream waited for tokens and were started again.
+    excused: u32,
 }
 
 impl Deadlines {
@@ -82,6 +84,14 @@ impl Deadlines {
         at.is_some_and(|at| at <= now)
     }
 
+    /// Starts the timeout of a direction anew, though it has run out.
+    fn excuse(&mut self, now: Time, direction: Direction) {
+        if let Some(set) = &mut self.0 {
+            set.excused = set.excused.saturating_add(1);
+        }
+        self.restart(now, direction);
+    }
+
     fn linger_is_due(&self, now: Time) -> bool {
         let at = self.0.as_ref().and_then(|set| set.linger_at);
         at.is_some_and(|at| at <= now)
@@ -115,8 +125,7 @@ impl Bufferevent {
                 continue;
             }
             if waited {
-                self.excused_timeouts = self.excused_timeouts.saturating_add(1);
-                self.deadlines.restart(now, direction);
+                self.deadlines.excuse(now, direction);
                 continue;
             }
             let side = match direction {
@@ -157,7 +166,7 @@ impl Bufferevent {
 
     /// Timeouts that ran out while this stream waited for tokens of ours, and were started anew.
     pub fn excused_timeouts(&self) -> u32 {
-        self.excused_timeouts
+        self.deadlines.0.as_ref().map_or(0, |set| set.excused)
     }
 
     /// Starts and stops the timeouts as the state says; those that run keep running.

@@ -94,8 +94,6 @@ pub struct Bufferevent {
     half_close: HalfClose,
     /// What is remembered of what is below, where that is another stream.
     staged: Option<Box<Staged>>,
-    /// Timeouts that ran out while the member waited for tokens and were started again.
-    excused_timeouts: u32,
     truncated: bool,
     read_failed: bool,
 }
@@ -119,7 +117,6 @@ impl Bufferevent {
             flushes: Flushes::default(),
             half_close: HalfClose::default(),
             staged: None,
-            excused_timeouts: 0,
             truncated: false,
             read_failed: false,
         };
