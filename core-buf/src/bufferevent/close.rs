@@ -12,10 +12,12 @@ use groups::{Direction, Time};
 use super::{Bufferevent, Suspend};
 
 /// How far a bufferevent is from its end.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd)]
 pub(super) enum Life {
     #[default]
     Open,
+    /// Still open, though the application has ended writing.
+    Ending,
     /// Closed by the application; the output is still being written.
     Flushing,
     Closed,
@@ -30,7 +32,7 @@ impl Bufferevent {
         if let Some(staged) = &mut self.staged {
             staged.linger(linger_until);
         }
-        if self.life == Life::Open {
+        if !self.is_closing() {
             self.life = Life::Flushing;
             self.pending.clear();
             self.end(Direction::Read);
@@ -75,7 +77,7 @@ impl Bufferevent {
     /// Whether the application has closed the stream, be it still writing or not.
     #[inline]
     pub fn is_closing(&self) -> bool {
-        self.life != Life::Open
+        self.life > Life::Ending
     }
 
     /// Whether nothing is left to write.

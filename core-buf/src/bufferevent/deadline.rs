@@ -192,6 +192,6 @@ impl Bufferevent {
             Direction::Write if self.is_connecting() => reasons == Suspend::CONNECTING,
             Direction::Write => reasons.is_empty() && self.has_output(),
         };
-        awaits && self.life == Life::Open
+        awaits && !self.is_closing()
     }
 }

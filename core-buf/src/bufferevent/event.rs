@@ -15,7 +15,6 @@ use bitflags::bitflags;
 use groups::Direction;
 
 use super::Bufferevent;
-use super::close::Life;
 
 bitflags! {
     /// What happened to a bufferevent, and in which direction.
@@ -79,7 +78,7 @@ impl Bufferevent {
     /// Collapses with one that is pending already. Nothing happens on a stream that the application
     /// has closed.
     pub fn trigger(&mut self, direction: Direction, trigger: Trigger) {
-        let always = trigger == Trigger::Always && self.life == Life::Open;
+        let always = trigger == Trigger::Always && !self.is_closing();
         match direction {
             Direction::Read if always => self.pending.read(),
             Direction::Write if always => self.pending.write(),
@@ -93,7 +92,7 @@ impl Bufferevent {
     /// Tells and changes nothing else: a stream told that it has ended goes on.
     #[inline]
     pub fn trigger_event(&mut self, flags: EventFlags, error: Option<io::Error>) {
-        if self.life == Life::Open {
+        if !self.is_closing() {
             self.pending.event(flags, error);
         }
     }
@@ -101,7 +100,7 @@ impl Bufferevent {
     /// Makes the read callback pending if the input is at its mark.
     #[inline]
     pub(super) fn note_input(&mut self) {
-        if self.life == Life::Open && self.marks.input_is_due(self.input.len()) {
+        if !self.is_closing() && self.marks.input_is_due(self.input.len()) {
             self.pending.read();
         }
     }
@@ -109,7 +108,7 @@ impl Bufferevent {
     /// Makes the write callback pending if the output is at its mark.
     #[inline]
     pub(super) fn note_output(&mut self) {
-        if self.life == Life::Open && self.marks.output_is_due(self.output.len()) {
+        if !self.is_closing() && self.marks.output_is_due(self.output.len()) {
             self.pending.write();
             self.forget_high();
         }

@@ -30,12 +30,12 @@ impl From<WriteEnded> for io::Error {
     }
 }
 
-/// Whether writing was ended; on most streams it is not, which one compare finds out.
+/// Whether writing was ended.
 #[derive(Debug, Default)]
 pub(super) struct HalfClose(Option<Box<Ending>>);
 
 /// An end of writing that was asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Ending {
     /// Bytes of the output that were put out before.
     left: usize,
@@ -57,9 +57,10 @@ impl Bufferevent {
     /// Reading goes on. What is put out from here on is discarded, which an ERROR event with
     /// WRITING tells, that carries [`WriteEnded`]. A second call changes nothing.
     pub fn shutdown_write(&mut self, now: Time) {
-        if self.is_closing() || self.half_close.is_asked() {
+        if self.is_ending() {
             return;
         }
+        self.life = Life::Ending;
         let ending = Ending { left: self.output.len(), told: false };
         self.half_close = HalfClose(Some(Box::new(ending)));
         self.pending.mute_writes(true);
@@ -70,6 +71,7 @@ impl Bufferevent {
 
     /// The stream below has ended writing before this one came to stand on it.
     pub fn inherit_shutdown(&mut self) {
+        self.life = Life::Ending;
         self.half_close = HalfClose(Some(Box::new(Ending { left: 0, told: true })));
         self.pending.mute_writes(true);
         self.end(Direction::Write);
@@ -81,12 +83,13 @@ impl Bufferevent {
     /// before the close is told all the same.
     #[inline]
     pub fn poll_shutdown(&mut self) -> bool {
-        self.half_close.is_asked() && self.finish_writing()
+        self.is_ending() && self.finish_writing()
     }
 
     /// Another connection takes the place of this one: an end that was told was that one's.
     pub(super) fn renew_writing(&mut self) {
         if self.half_close.0.as_ref().is_some_and(|ending| ending.told) {
+            self.life = Life::Open;
             self.half_close = HalfClose::default();
             self.pending.mute_writes(false);
         }
@@ -100,7 +103,7 @@ impl Bufferevent {
     /// Whether the stream closes or ends writing, or has.
     #[inline]
     pub fn is_ending(&self) -> bool {
-        self.life != Life::Open || self.half_close.is_asked()
+        self.life != Life::Open
     }
 
     fn finish_writing(&mut self) -> bool {

@@ -354,7 +354,7 @@ impl Bufferevent {
     pub fn enable(&mut self, now: Time, direction: Direction) {
         self.suspended.lift(direction, Suspend::USER);
         let writes = direction == Direction::Write && self.is_enabled(direction);
-        if writes && self.output.is_empty() && self.life == Life::Open {
+        if writes && self.output.is_empty() && !self.is_closing() {
             self.pending.write();
         }
         self.update_deadlines(now);
@@ -364,7 +364,7 @@ impl Bufferevent {
     ///
     /// A stream that has been closed goes on writing what is left.
     pub fn disable(&mut self, now: Time, direction: Direction) {
-        if self.life == Life::Open {
+        if !self.is_closing() {
             self.suspended.add(direction, Suspend::USER);
         }
         self.update_deadlines(now);

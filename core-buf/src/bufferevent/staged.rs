@@ -405,7 +405,7 @@ impl Bufferevent {
 
     /// Whether the stage is to finish what it is given to write: nothing follows.
     fn finishes(&self) -> bool {
-        self.life == Life::Flushing || self.half_close.is_asked()
+        matches!(self.life, Life::Ending | Life::Flushing)
     }
 
     fn note_step_up(&mut self, now: Time, before: usize, progress: &Progress) -> usize {
