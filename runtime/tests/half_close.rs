@@ -206,6 +206,29 @@ fn a_filter_put_over_it_later_reads_and_refuses_output() {
 }
 
 #[test]
+fn a_filter_put_over_it_that_closes_lets_what_still_waits_below_be_written() {
+    for link in [Link::Sockets, Link::Pair] {
+        let mut sim = Simulation::new(16);
+        let (a, b) = link.ends(&mut sim);
+        b.bev(&mut sim).set_read_watermark(0, 10);
+        b.log.borrow_mut().keeps = true;
+        a.write(&mut sim, &pattern(400_000));
+        shut_down(&mut sim, &a);
+        let top = over(&mut sim, &a, Swap);
+        settle(&mut sim, TURNS);
+        top.bev(&mut sim).close();
+        settle(&mut sim, TURNS);
+        b.log.borrow_mut().keeps = false;
+        b.bev(&mut sim).set_read_watermark(0, 0);
+        let first = b.take(&mut sim, usize::MAX);
+        settle(&mut sim, TURNS);
+        let heard = b.log.take();
+        assert!([first, heard.got].concat() == pattern(400_000), "{link:?}");
+        assert_eq!(heard.events, [END_OF_STREAM], "{link:?}");
+    }
+}
+
+#[test]
 fn one_that_ends_below_a_filter_fails_what_the_filter_puts_out() {
     let mut sim = Simulation::new(8);
     let (a, b) = Link::Pair.ends(&mut sim);

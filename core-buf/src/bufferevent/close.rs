@@ -102,11 +102,8 @@ impl Bufferevent {
         let never = Suspend::ENDED | Suspend::UNCONNECTED;
         let cannot_write = self.suspended.of(Direction::Write).intersects(never);
         let through = self.is_through();
-        if let Some(staged) = &mut self.staged
-            && through
-            && !cannot_write
-        {
-            staged.note_drained();
+        if through && !cannot_write {
+            self.note_drained();
         }
         if through || cannot_write {
             self.close_now();

@@ -75,6 +75,8 @@ impl Bufferevent {
         self.half_close = HalfClose(Some(Box::new(Ending { left: 0, told: true })));
         self.pending.mute_writes(true);
         self.end(Direction::Write);
+        // A close has nothing to wait for here, though what is below may have.
+        self.note_drained();
     }
 
     /// Whether the other side is to be told now that nothing follows; says so once.
@@ -118,9 +120,7 @@ impl Bufferevent {
         if std::mem::replace(&mut ending.told, true) {
             return false;
         }
-        if let Some(staged) = &mut self.staged {
-            staged.note_drained();
-        }
+        self.note_drained();
         self.end(Direction::Write);
         true
     }

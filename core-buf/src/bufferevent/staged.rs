@@ -75,10 +75,6 @@ impl Staged {
         self.linger_until = Some(self.linger_until.map_or(until, |at| at.min(until)));
     }
 
-    pub(super) fn note_drained(&mut self) {
-        self.drained = true;
-    }
-
     pub(super) fn has_drained(&self) -> bool {
         self.drained
     }
@@ -473,6 +469,13 @@ impl Bufferevent {
             self.truncated = true;
         }
         self.trigger_event(events, error);
+    }
+
+    /// Everything has passed to the stream below, if there is one.
+    pub(super) fn note_drained(&mut self) {
+        if let Some(staged) = &mut self.staged {
+            staged.drained = true;
+        }
     }
 
     /// Nothing goes out any more, so nothing of it may hold anything up: the peer may have answered
