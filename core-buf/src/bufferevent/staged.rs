@@ -483,6 +483,7 @@ impl Bufferevent {
     pub(super) fn abandon_output(&mut self) {
         self.truncated |= self.holds_output();
         self.output.clear();
+        self.forget_high();
         self.end(Direction::Write);
         if let Some(staged) = &mut self.staged {
             staged.backlog = 0;

@@ -54,6 +54,23 @@ fn output_that_is_refused_leaves_room() {
 }
 
 #[test]
+fn the_mark_is_told_anew_once_a_failure_has_discarded_the_output() {
+    let mut stream = marked();
+    for tells_in_time in [true, false] {
+        put(&mut stream, Time::ZERO, 100);
+        if tells_in_time {
+            assert_eq!(callbacks(&mut stream), ["HIGH_WATER"]);
+        }
+        let failed = WriteOutcome::Failed(io::ErrorKind::BrokenPipe.into());
+        stream.handle_write(Time::ZERO, failed, 100);
+        assert_eq!(callbacks(&mut stream), ["WRITING+ERROR"], "there is no output any more");
+        stream.renew(Time::ZERO, Link::Made);
+    }
+    put(&mut stream, Time::ZERO, 100);
+    assert_eq!(callbacks(&mut stream), ["HIGH_WATER"]);
+}
+
+#[test]
 fn marks_that_change_are_looked_at_anew_and_the_same_are_no_change() {
     let mut stream = marked();
     put(&mut stream, Time::ZERO, 100);
