@@ -85,24 +85,6 @@ fn a_factory_may_put_filters_on_and_its_handler_stands_on_top() {
 }
 
 #[test]
-fn misuse_is_a_typed_error() {
-    let mut sim = Simulation::new(4);
-    let Over { top, lower, .. } = over_pair(&mut sim, ());
-    let options = FilterOptions::new();
-    assert_eq!(sim.core().filter(lower, (), options), Err(TakenByFilter(top.id).into()));
-    let second = sim.core().filter(top.id, (), options).expect("it is the topmost");
-    assert_eq!(sim.core().filter(lower, (), options), Err(TakenByFilter(second).into()));
-    assert_eq!(sim.core().get(top.id).expect("it is open").release(), None, "not the topmost");
-    sim.core().get(second).expect("it is open").close();
-    assert_eq!(sim.core().filter(second, (), options), Err(StackError::NotOpen(second)));
-    settle(&mut sim);
-    assert_eq!(sim.core().filter(second, (), options), Err(StackError::NotOpen(second)));
-    assert_eq!(filters(&mut sim), 0);
-    let (a, _) = taking(&mut sim, PairOptions::new());
-    assert_eq!(a.bev(&mut sim).release(), None, "there is no filter");
-}
-
-#[test]
 fn marks_and_switches_hold_bytes_below_and_let_go_without_new_arrivals() {
     let mut sim = Simulation::new(5);
     let Over { top, lower, far } = over_pair(&mut sim, Swap);
