@@ -7,7 +7,8 @@
 //! Invariants: only bytes that were there when the flush was asked for are forced; the end is told
 //! once, after the last of them.
 //! Source: libevent 2.1.12 `be_pair_flush` (bufferevent_pair.c). Differs: all of them pass the high
-//! mark, wherever the input stood, and nothing is told of a flush that moved nothing.
+//! mark, wherever the input stood, and nothing is told of a flush that moved nothing, nor after the
+//! end of the stream.
 
 use groups::Direction;
 
@@ -72,6 +73,10 @@ impl Bufferevent {
         *finish_in = finish_in.saturating_sub(count);
         if *finish_in == 0 {
             flush.finish_in = None;
+            if self.suspended.of(direction).contains(Suspend::ENDED) {
+                // It has been told the end already, and one is enough.
+                return;
+            }
             let side = match direction {
                 Direction::Read => EventFlags::READING,
                 Direction::Write => EventFlags::WRITING,
