@@ -176,6 +176,10 @@ impl Pending {
         *self = Self { mutes_writes: self.mutes_writes, ..Self::default() };
     }
 
+    pub(super) fn flags(&self) -> EventFlags {
+        self.flags
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         !self.read && !self.write && self.flags.is_empty()
     }

@@ -418,6 +418,17 @@ impl Bufferevent {
         !self.pending.is_empty()
     }
 
+    /// Whether the end of a direction, or of the whole stream, is still to be told.
+    pub fn has_untold_end(&self, direction: Direction) -> bool {
+        let flags = self.pending.flags();
+        let (here, there) = match direction {
+            Direction::Read => (EventFlags::READING, EventFlags::WRITING),
+            Direction::Write => (EventFlags::WRITING, EventFlags::READING),
+        };
+        let of_both = flags.contains(EventFlags::ERROR) && !flags.contains(there);
+        flags.contains(here) || of_both
+    }
+
     /// What is remembered of the stream's readiness.
     #[inline]
     pub fn readiness(&self) -> Readiness {

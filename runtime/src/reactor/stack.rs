@@ -395,7 +395,7 @@ fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
         upper.handle_ready(Readiness::READABLE);
     }
     let over = |direction| under.suspended(direction).contains(Suspend::ENDED);
-    if over(Direction::Read) && !under.has_callbacks() {
+    if over(Direction::Read) && !under.has_untold_end(Direction::Read) {
         let failed = under.has_failed_reading();
         let how = if failed { EventFlags::ERROR } else { EventFlags::EOF };
         let error = failed.then(|| std::io::ErrorKind::NotConnected.into());
@@ -403,7 +403,7 @@ fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
     }
     if under.is_shut_down() {
         upper.inherit_shutdown();
-    } else if over(Direction::Write) && !under.has_callbacks() {
+    } else if over(Direction::Write) && !under.has_untold_end(Direction::Write) {
         let flags = EventFlags::WRITING | EventFlags::ERROR;
         let error = Some(std::io::ErrorKind::NotConnected.into());
         upper.handle_below(now, Event { flags, error }, under);
