@@ -330,8 +330,12 @@ impl Bufferevent {
         }
     }
 
-    /// Hands what this stream has learnt and not told to the one below, which goes on without it.
-    pub fn hand_down(&mut self, lower: &mut Self) {
+    /// Hands what this stream has learnt and not told to the one below, which goes on without it,
+    /// and that writing was ended.
+    pub fn hand_down(&mut self, now: Time, lower: &mut Self) {
+        if self.is_shut_down() {
+            lower.shutdown_write(now);
+        }
         let end = self.staged.as_mut().and_then(|staged| staged.ended.take());
         let untold = self.pending.take_event();
         for Event { flags, error } in end.map(|end| end.told).into_iter().chain(untold) {

@@ -145,7 +145,7 @@ impl Core {
             return None;
         }
         over.released = true;
-        upper.bev.hand_down(&mut under.bev);
+        upper.bev.hand_down(now, &mut under.bev);
         upper.bev.close_now();
         under.above = None;
         under.handler = upper.handler.take();
