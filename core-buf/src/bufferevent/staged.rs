@@ -11,13 +11,13 @@
 //! what waits below is used as soon as there is room for it, an end never overtakes bytes, and a
 //! write timeout runs only while something waits.
 
-use std::io;
+use std::{io, mem};
 
 use groups::{Direction, Time};
 
 use super::close::Life;
-use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
-use crate::buffer::Buffer;
+use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend, WriteOutcome};
+use crate::buffer::{Buffer, SourceError};
 use crate::flush::FlushMode;
 use crate::stage::{Pass, Progress, Stage, Step, Wait};
 
@@ -93,7 +93,8 @@ impl Bufferevent {
     ///
     /// Reading, they come from the input of `lower` and arrive in this input; writing, they go to
     /// the output of `lower`. Ask for leave first, as for any operation. Look at `lower`
-    /// afterwards: both its buffers may have changed.
+    /// afterwards: both its buffers may have changed. A source in the output is read first; what it
+    /// gave before it failed passes, and then writing ends.
     pub fn step(
         &mut self,
         now: Time,
@@ -102,7 +103,54 @@ impl Bufferevent {
         stage: &mut dyn Stage,
         lower: &mut Self,
     ) -> usize {
+        // A stage has to see all of the output: it may need more than any part of it.
+        if direction == Direction::Write
+            && let Err(error) = self.output.load(usize::MAX)
+        {
+            return self.step_to_failure(now, limit, stage, lower, error);
+        }
+        self.step_all(now, direction, limit, stage, lower, None)
+    }
+
+    /// As [`step`](Self::step), for writing what could be read before a source failed; once the
+    /// stage makes nothing of that, writing ends.
+    #[cold]
+    fn step_to_failure(
+        &mut self,
+        now: Time,
+        limit: usize,
+        stage: &mut dyn Stage,
+        lower: &mut Self,
+        error: SourceError,
+    ) -> usize {
+        let before = self.output.len();
+        let loaded = self.output.loaded();
+        let mut unread = mem::take(&mut self.output);
+        unread.move_to(&mut self.output, loaded);
+        let unread = Some(&mut unread);
+        let moved = self.step_all(now, Direction::Write, limit, stage, lower, unread);
+        if let Some(staged) = &mut self.staged {
+            // It has not looked at all of it.
+            staged.refused = 0;
+        }
+        if moved == 0 && self.output.len() == before {
+            self.handle_write(now, WriteOutcome::Failed(error.into()), limit);
+        }
+        moved
+    }
+
+    /// Makes a step; what of the output the stage cannot see is `unread`.
+    fn step_all(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        limit: usize,
+        stage: &mut dyn Stage,
+        lower: &mut Self,
+        unread: Option<&mut Buffer>,
+    ) -> usize {
         let finishes = self.finishes();
+        let hidden = unread.as_ref().map_or(0, |unread| unread.len());
         let Some(staged) = &mut self.staged else { return 0 };
         let flush = staged.flushes[direction.index()].take();
         let due = match direction {
@@ -111,13 +159,14 @@ impl Bufferevent {
         };
         let due = if due { FlushMode::Finished } else { FlushMode::Normal };
         let mode = flush.map_or(due, |flush| flush.mode.max(due));
+        let mode = if hidden > 0 { mode.min(FlushMode::Flush) } else { mode };
         let room = match direction {
             Direction::Write if flush.is_none() => lower.room_to_write(),
             _ => usize::MAX,
         };
         let limit = if limit > Buffer::MAX_LEN { usize::MAX } else { limit };
         let pass = Pass { limit: limit.min(room), mode };
-        let before = (self.input.len(), self.output.len(), lower.output.len());
+        let before = (self.input.len(), self.output.len() + hidden, lower.output.len());
         let progress = stage.step(Step {
             now,
             lower_input: &mut lower.input,
@@ -128,6 +177,9 @@ impl Bufferevent {
             write: (direction == Direction::Write).then_some(pass),
             ended: staged.ended.as_ref().is_some_and(|end| end.is_final),
         });
+        if let Some(unread) = unread {
+            self.output.append(unread);
+        }
         let wait = match direction {
             Direction::Read => progress.read,
             Direction::Write => progress.write,

@@ -258,19 +258,6 @@ impl Seam<'_> {
     ) -> usize {
         if let Transport::Stage(over) = &mut stream.transport {
             let Some(lower) = lower else { return 0 };
-            // A filter has to see all of its output: it may need more than any part of it.
-            if direction == Direction::Write
-                && let Err(error) = stream.bev.buffers().1.load(usize::MAX)
-            {
-                return self.step_to_failure(
-                    key,
-                    &mut stream.bev,
-                    over,
-                    &mut lower.bev,
-                    limit,
-                    error,
-                );
-            }
             return self.step(key, &mut stream.bev, over, &mut lower.bev, direction, limit);
         }
         match direction {

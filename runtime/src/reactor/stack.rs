@@ -11,8 +11,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use core_buf::{
-    Bufferevent, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness, SourceError,
-    Stage, Suspend, WriteOutcome,
+    Bufferevent, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness, Stage,
+    Suspend,
 };
 use groups::{Direction, Time};
 
@@ -411,33 +411,6 @@ fn inherit(now: Time, upper: &mut Bufferevent, under: &Bufferevent) {
 }
 
 impl Seam<'_> {
-    /// Moves what could be read before a source of the output failed; once the stage makes nothing
-    /// of that, writing ends.
-    #[cold]
-    pub(super) fn step_to_failure(
-        &mut self,
-        key: Key,
-        upper: &mut Bufferevent,
-        over: &mut Over,
-        lower: &mut Bufferevent,
-        limit: usize,
-        error: SourceError,
-    ) -> usize {
-        let output = upper.buffers().1;
-        let mut rest = std::mem::take(output);
-        let loaded = rest.loaded();
-        rest.move_to(output, loaded);
-        let moved = self.step(key, upper, over, lower, Direction::Write, limit);
-        let output = upper.buffers().1;
-        let is_idle = moved == 0 && output.len() == loaded;
-        output.append(&mut rest);
-        if is_idle {
-            let failed = WriteOutcome::Failed(error.into());
-            upper.handle_write(self.now, failed, limit);
-        }
-        moved
-    }
-
     /// Moves up to `limit` bytes through a stage; returns how many arrived.
     pub(super) fn step(
         &mut self,
