@@ -2,7 +2,7 @@
 //!
 //! One test for a row of the table "Filtering bufferevents", named for it, with the row in its
 //! comment; all in virtual time. What happens at the edges stands in `filter.rs`,
-//! `filter_random.rs` and core-buf's `tests/filter.rs`.
+//! `schedules/` and core-buf's `tests/filter.rs`.
 
 use std::cell::RefCell;
 use std::rc::Rc;

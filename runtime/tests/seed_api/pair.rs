@@ -2,7 +2,7 @@
 //!
 //! One test for a row of the table "Paired bufferevents", named for it, with the row in its
 //! comment; in virtual time but for the row about two cores. What happens at the edges stands in
-//! `pair.rs`, `pair_across.rs` and `pair_model.rs`.
+//! `pair.rs`, `pair_across.rs` and `schedules/`.
 
 use std::cell::Cell;
 use std::rc::Rc;
