@@ -101,7 +101,7 @@ pub(crate) struct Stream {
     /// in it. One in memory that had none comes first in the next turn.
     pub(crate) write_turn: u32,
     pub(crate) writes: u32,
-    /// The core is draining and the handler has not been told yet.
+    /// The core is draining and the handler, here or above, has not been told yet.
     pub(crate) tell_drain: bool,
 }
 
@@ -110,6 +110,11 @@ impl Stream {
     pub(crate) fn keeps_handler(&self) -> bool {
         let released = matches!(&self.transport, Transport::Stage(over) if over.released);
         self.above.is_none() && !released
+    }
+
+    /// Whether its handler is to be told that the core is draining.
+    pub(crate) fn tells_drain(&self) -> bool {
+        self.tell_drain && self.above.is_none() && !self.bev.is_closing()
     }
 }
 

@@ -3,7 +3,9 @@
 
 mod rig;
 
+use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
 use rig::ends::{Log as Heard, taking};
@@ -11,10 +13,11 @@ use rig::filter::{Lazy, Over, Swap, Trailer, filters, over_pair, over_socket, se
 use rig::log::Log;
 use rig::pattern;
 use rig::sim::{LIMIT, World, ms, per_tick};
-use sluicegate::sim::{Faults, Simulation};
+use sluicegate::sim::{Faults, Peer, Simulation};
 use sluicegate::{
-    Buffer, Context, Direction, EventFlags, Filter, FilterError, FilterOptions, FilterResult,
-    FlushMode, Handler, MAX_FILTERS, PairOptions, Shutdown, StackError, Suspend, TakenByFilter,
+    BevId, Buffer, Context, Core, Direction, EventFlags, Filter, FilterError, FilterOptions,
+    FilterResult, FlushMode, Handler, MAX_FILTERS, PairOptions, Shutdown, StackError, Suspend,
+    TakenByFilter, Trigger,
 };
 
 const READ: Direction = Direction::Read;
@@ -439,6 +442,66 @@ fn a_drain_tells_the_handler_on_top_and_ends_every_layer() {
     let stats = sim.core().stats();
     assert_eq!((stats.drained, stats.cut, stats.filters), (1, 0, 0));
     assert_eq!(sim.read(peer), b"hello");
+}
+
+/// Notes when it is told of the drain, and closes then; releases its filter when it is called to
+/// read.
+struct Drains(Told);
+
+type Told = Rc<RefCell<Vec<&'static str>>>;
+
+impl Handler for Drains {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        self.0.borrow_mut().push("released");
+        cx.me().release().expect("it is on top");
+    }
+
+    fn on_drain(&mut self, cx: &mut Context<'_>) {
+        self.0.borrow_mut().push("drain");
+        cx.me().close();
+    }
+}
+
+/// A filter over a simulated socket, under a handler that notes the drain; and the peer.
+fn draining(sim: &mut Simulation, options: FilterOptions) -> (BevId, Peer, Told) {
+    let log = Told::default();
+    let (socket, peer) = sim.socket("10.0.0.9:4000".parse().expect("an address"));
+    let id = sim.core().adopt(socket, Drains(log.clone())).expect("it is connected");
+    (sim.core().filter(id, Swap, options).expect("it is open"), peer, log)
+}
+
+#[test]
+fn a_handler_that_moves_down_during_a_drain_is_told_of_it_once() {
+    let mut sim = Simulation::new(21);
+    let (top, _, log) = draining(&mut sim, FilterOptions::new());
+    let handle = sim.core().handle();
+    handle.shutdown(Shutdown::Drain);
+    let release = move |core: &mut Core| {
+        let mut bev = core.get(top).expect("it is open");
+        bev.trigger(READ, Trigger::Always).expect("it is on top");
+    };
+    handle.submit_to(0, release).expect("it runs");
+    assert!(sim.run_until(ms(100), |sim| sim.is_stopped()));
+    assert_eq!(*log.borrow(), ["released", "drain"]);
+
+    let mut sim = Simulation::new(22);
+    let options = FilterOptions::new().close_underlying(false);
+    let (top, peer, log) = draining(&mut sim, options);
+    let mut bev = sim.core().get(top).expect("it is open");
+    bev.output().add(&pattern(2_000_000));
+    bev.close();
+    drop(bev);
+    sim.run_for(ms(50));
+    sim.core().handle().shutdown(Shutdown::Drain);
+    sim.run_for(ms(50));
+    assert_eq!(log.borrow().len(), 0, "it is above, where all is closed already");
+    let mut got = 0;
+    assert!(sim.run_until(ms(1000), |sim| {
+        got += sim.read(peer).len();
+        sim.is_stopped() && sim.is_eof(peer)
+    }));
+    assert_eq!((*log.borrow()).as_slice(), ["drain"]);
+    assert_eq!(got, 2_000_000);
 }
 
 #[test]

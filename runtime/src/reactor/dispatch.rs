@@ -64,10 +64,10 @@ impl Core {
             }
             let callback = stream.bev.poll_callback();
             if callback.is_none() {
-                let tell = std::mem::take(&mut stream.tell_drain) && !stream.bev.is_closing();
-                if !tell {
+                if !stream.tells_drain() {
                     return;
                 }
+                self.note_drain_told(key);
             }
             self.stats.callbacks += 1;
             let cx = &mut Context::new(self, key);

@@ -57,6 +57,15 @@ impl Core {
         }
     }
 
+    /// The handler on top of a stack is told, and not again should it come to stand lower.
+    pub(super) fn note_drain_told(&mut self, key: Key) {
+        let mut next = Some(key);
+        while let Some(stream) = next.and_then(|key| self.slots.stream(key)) {
+            stream.tell_drain = false;
+            next = stream.transport.lower();
+        }
+    }
+
     /// Ends now: whatever is still connected is closed with its output unsent.
     pub(super) fn cut_all(&mut self) {
         self.drain.phase = Phase::Cutting;

@@ -85,7 +85,7 @@ impl Core {
             }
             stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
         }
-        if (stream.bev.has_callbacks() || stream.tell_drain)
+        if (stream.bev.has_callbacks() || stream.tells_drain())
             && !std::mem::replace(&mut slot.queued.callbacks, true)
         {
             self.lanes.of(slot.priority).callbacks.push_back(key.slot);

@@ -119,7 +119,7 @@ impl Core {
         self.slots.at_mut(key.slot).priority = self.priority(lower);
         if let Some((upper, under)) = self.slots.two_streams(key, lower) {
             upper.handler = under.handler.take();
-            upper.tell_drain = std::mem::take(&mut under.tell_drain);
+            upper.tell_drain = under.tell_drain;
             under.above = Some(key);
             under.bev.enter_stage();
             if options.tell_flushed {
@@ -287,7 +287,6 @@ impl Core {
         let now = self.now;
         let (slots, mut seam) = self.split();
         let Some((upper, under)) = slots.two_streams(above, key) else { return };
-        under.tell_drain = false;
         upper.bev.handle_news(now, &mut under.bev);
         seam.operate(above, upper, Some(&mut *under), Direction::Read);
         upper.bev.sync_below(now, &mut under.bev);
