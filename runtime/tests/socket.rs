@@ -6,7 +6,7 @@ mod rig;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::rc::Rc;
 
-use rig::ends::{End, Log, Noting, settle, taking};
+use rig::ends::{End, Log, Noting, over, settle, taking};
 use rig::sim::{LIMIT, ms, per_tick};
 use rig::{ANY, BOUND, Echo, Server, pattern, read_exactly, read_to_end, round_trip};
 use sluicegate::sim::{Faults, Peer, Simulation};
@@ -197,6 +197,29 @@ fn a_stack_that_closes_gets_no_socket_at_its_bottom() {
     drop(bev);
     settle(&mut sim, TURNS);
     assert_eq!((sim.core().stats().connections, sim.core().stats().filters), (0, 0));
+}
+
+#[test]
+fn a_stack_whose_connection_has_failed_or_that_closes_below_gets_no_other() {
+    let mut sim = Simulation::new(13);
+    let end = unconnected(&mut sim);
+    let top = over(&mut sim, &end, Identity);
+    top.bev(&mut sim).connect_host("nowhere.test", 80).expect("it is a host");
+    sim.run_for(ms(50));
+    assert_eq!(top.log.borrow().events, [EventFlags::ERROR]);
+    let (socket, peer) = sim.socket(far());
+    let refused = top.bev(&mut sim).set_socket(socket);
+    assert!(matches!(refused, Err(SocketError::Taken(over)) if over.0 == top.id), "{refused:?}");
+    sim.run_for(ms(5));
+    assert!(sim.is_eof(peer));
+
+    let end = unconnected(&mut sim);
+    end.bev(&mut sim).connect_host("nowhere.test", 80).expect("it is a host");
+    end.write(&mut sim, b"left");
+    let top = over(&mut sim, &end, Identity);
+    end.bev(&mut sim).close();
+    let (socket, _) = sim.socket(far());
+    assert!(matches!(top.bev(&mut sim).set_socket(socket), Err(SocketError::Closing)));
 }
 
 #[test]

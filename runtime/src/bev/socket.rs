@@ -43,7 +43,8 @@ impl BevMut<'_> {
     /// was disabled stay too; a direction that was over starts anew. The old socket is closed, or
     /// reset if output was waiting for it; no event tells of it. No CONNECTED comes.
     ///
-    /// Over a filter it is the bufferevent at the bottom that gets the socket, if it has none yet.
+    /// Over a filter it is the bufferevent at the bottom that gets the socket, if it has none yet
+    /// and no attempt to connect it has failed, of which those above have heard.
     ///
     /// # Errors
     /// The socket is not connected, or this bufferevent takes none: nothing has changed, but the

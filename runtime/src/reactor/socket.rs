@@ -10,7 +10,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-use core_buf::{Bufferevent, Link, Readiness};
+use core_buf::{Bufferevent, Link, Readiness, Suspend};
+use groups::Direction;
 
 use super::Core;
 use crate::driver::Ready;
@@ -160,12 +161,14 @@ impl Core {
         while let Some(lower) = self.slots.look(key).and_then(|stream| stream.transport.lower()) {
             key = lower;
         }
-        match self.slots.look(key).map(|stream| &stream.transport) {
-            Some(Transport::Vacant | Transport::Dialing(_)) => Ok(key),
+        let Some(stream) = self.slots.look(key) else { return Err(SocketError::Closing) };
+        let has_failed = stream.bev.suspended(Direction::Write).contains(Suspend::ENDED);
+        match stream.transport {
+            _ if stream.bev.is_closing() => Err(SocketError::Closing),
+            Transport::Vacant | Transport::Dialing(_) if !has_failed => Ok(key),
+            Transport::Pair(_) => Err(SocketError::InMemory),
             // Those above know how the old connection went, and cannot begin again.
-            Some(Transport::Socket { .. }) => self.check_open(key).map(|()| key),
-            Some(Transport::Pair(_)) => Err(SocketError::InMemory),
-            Some(Transport::Stage(_)) | None => Err(SocketError::Closing),
+            _ => self.check_open(key).map(|()| key),
         }
     }
 
