@@ -6,7 +6,7 @@ mod rig;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use rig::ends::{End, settle, taking, taking_sockets};
+use rig::ends::{End, Noting, settle, taking, taking_sockets};
 use rig::filter::Swap;
 use sluicegate::sim::Simulation;
 use sluicegate::{
@@ -127,4 +127,24 @@ fn a_source_is_not_read_before_there_is_room_for_it() {
     reader.take(&mut sim, 10);
     settle(&mut sim, 1000);
     assert_eq!(writer.log.take().errors, [ErrorKind::TimedOut]);
+}
+
+#[test]
+fn a_socket_that_lacks_what_a_source_did_not_give_is_reset_when_another_comes() {
+    let mut sim = Simulation::new(2);
+    let [(old, first), (new, second)] =
+        [(); 2].map(|()| sim.socket("10.0.0.9:4000".parse().expect("an address")));
+    let (handler, log) = Noting::new();
+    let id = sim.core().adopt(old, handler).expect("it is connected");
+    let writer = End { id, log };
+    let source = Arc::new(Broken { len: 20, breaks_at: 10 });
+    writer.bev(&mut sim).output().add_source(source).expect("within the limit");
+    settle(&mut sim, 1000);
+    assert_eq!(writer.log.borrow().errors, [ErrorKind::TimedOut]);
+    writer.bev(&mut sim).set_socket(new).expect("it is open");
+    writer.write(&mut sim, b"whole");
+    settle(&mut sim, 1000);
+    assert!(sim.is_reset(first), "ten bytes are not its stream");
+    assert_eq!(sim.read(second), b"whole");
+    assert!(!sim.is_reset(second));
 }

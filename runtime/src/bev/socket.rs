@@ -41,7 +41,7 @@ impl BevMut<'_> {
     ///
     /// The buffers stay: output that waits goes to the new socket. Limits, marks, timeouts and what
     /// was disabled stay too; a direction that was over starts anew. The old socket is closed, or
-    /// reset if output was waiting for it; no event tells of it. No CONNECTED comes.
+    /// reset if it has not got all of its output; no event tells of it. No CONNECTED comes.
     ///
     /// Over a filter it is the bufferevent at the bottom that gets the socket, if it has none yet
     /// and no attempt to connect it has failed, of which those above have heard.

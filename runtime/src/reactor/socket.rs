@@ -196,7 +196,7 @@ impl Core {
     pub(super) fn hang_up(&mut self, key: Key) {
         let now = self.now;
         let Some(stream) = self.slots.stream(key) else { return };
-        let cut = !stream.bev.output().is_empty();
+        let cut = !stream.bev.output().is_empty() || stream.bev.is_truncated();
         let transport = std::mem::replace(&mut stream.transport, Transport::Vacant);
         stream.bev.renew(now, Link::Missing);
         match transport {
