@@ -6,11 +6,13 @@ mod rig;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-use rig::ends::{End, Noting, settle, taking, taking_sockets};
+use rig::ends::{End, Link, Noting, settle, taking, taking_sockets};
 use rig::filter::Swap;
+use rig::sim::{ms, per_second};
 use sluicegate::sim::Simulation;
 use sluicegate::{
-    Buffer, EventFlags, Filter, FilterOptions, FilterResult, FlushMode, PairOptions, Source,
+    Buffer, Direction, EventFlags, Filter, FilterOptions, FilterResult, FlushMode, PairOptions,
+    Source,
 };
 
 /// Bytes that count up, of which those from some place on cannot be read.
@@ -147,4 +149,31 @@ fn a_socket_that_lacks_what_a_source_did_not_give_is_reset_when_another_comes() 
     assert!(sim.is_reset(first), "ten bytes are not its stream");
     assert_eq!(sim.read(second), b"whole");
     assert!(!sim.is_reset(second));
+}
+
+#[test]
+fn an_end_of_writing_does_not_pass_what_a_source_did_not_give() {
+    for link in Link::ALL {
+        for breaks_at in [0, 3, 100_003] {
+            let mut sim = Simulation::new(3);
+            let (writer, reader) = link.ends(&mut sim);
+            let limit = per_second(1_000_000).with_burst(1000).expect("valid");
+            let mut bev = writer.bev(&mut sim);
+            bev.set_rate_limit(Some(limit));
+            bev.output().add(b"0123456789");
+            let source = Arc::new(Broken { len: 250_000, breaks_at });
+            bev.output().add_source(source).expect("within the limit");
+            bev.shutdown_write();
+            drop(bev);
+            for _ in 0..500 {
+                // Whoever looks in between has the core look again.
+                writer.bev(&mut sim).enable(Direction::Read);
+                sim.run_for(ms(1));
+            }
+            let context = format!("{link:?}, {breaks_at}");
+            assert_eq!(writer.log.borrow().errors, [ErrorKind::TimedOut], "{context}");
+            assert_eq!(reader.log.borrow().got.len(), 10 + breaks_at, "{context}");
+            assert_eq!(reader.log.borrow().events, [], "{context}");
+        }
+    }
 }
