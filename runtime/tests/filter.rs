@@ -307,6 +307,26 @@ fn an_end_comes_after_the_last_byte_through_every_layer() {
 }
 
 #[test]
+fn an_end_that_was_told_below_is_told_on_top_whatever_waits_to_be_told() {
+    const END: EventFlags = EventFlags::READING.union(EventFlags::EOF);
+    let (read, all) = (EventFlags::empty(), END | EventFlags::TIMEOUT);
+    for (waits, told) in [(read, END), (EventFlags::TIMEOUT, all), (END, END)] {
+        let mut sim = Simulation::new(23);
+        let (near, far) = taking(&mut sim, PairOptions::new().eof_on_close(true));
+        far.bev(&mut sim).close();
+        settle(&mut sim);
+        assert_eq!(near.log.take().events, [END]);
+        let mut bev = near.bev(&mut sim);
+        bev.trigger(READ, Trigger::Always).expect("nothing stands over it");
+        bev.trigger_event(waits).expect("nothing stands over it");
+        bev.filter(Swap, FilterOptions::new()).expect("it is open");
+        drop(bev);
+        settle(&mut sim);
+        assert_eq!(near.log.take().events, [told]);
+    }
+}
+
+#[test]
 fn a_stream_that_dies_below_is_one_error_above() {
     let mut sim = Simulation::new(13);
     let Over { top, lower, .. } = over_pair(&mut sim, ());
