@@ -177,3 +177,32 @@ fn an_end_of_writing_does_not_pass_what_a_source_did_not_give() {
         }
     }
 }
+
+#[test]
+fn a_source_that_panics_fails_its_stream_and_nothing_else() {
+    struct Fragile;
+    impl Source for Fragile {
+        fn len(&self) -> u64 {
+            10
+        }
+
+        fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+            panic!("asked to in read_at")
+        }
+    }
+    for link in Link::ALL {
+        let mut sim = Simulation::new(4);
+        let (writer, reader) = link.ends(&mut sim);
+        let mut bev = writer.bev(&mut sim);
+        bev.output().add(b"first");
+        bev.output().add_source(Arc::new(Fragile)).expect("within the limit");
+        drop(bev);
+        settle(&mut sim, 1000);
+        let told = writer.log.take();
+        assert_eq!(told.events, [EventFlags::WRITING | EventFlags::ERROR], "{link:?}");
+        assert_eq!(reader.log.take().got, b"first", "{link:?}");
+        reader.write(&mut sim, b"and the answer");
+        settle(&mut sim, 1000);
+        assert_eq!(writer.log.take().got, b"and the answer", "{link:?}");
+    }
+}

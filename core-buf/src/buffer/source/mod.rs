@@ -16,6 +16,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -79,7 +80,8 @@ pub trait Source: Send + Sync {
     /// May return fewer than `out` holds. May block: it is called on the core that needs the bytes.
     ///
     /// # Errors
-    /// Whatever keeps the bytes from being read. An interrupted read is tried again.
+    /// Whatever keeps the bytes from being read; a panic counts as such. An interrupted read is
+    /// tried again.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize>;
 
     /// The file that the bytes lie in, and where in it they begin, for those who can have the
@@ -290,7 +292,10 @@ impl<'a> SourceRange<'a> {
         }
         let at = self.start as u64;
         loop {
-            match self.source.read_at(at, &mut out[..wanted]) {
+            // A panic is a failure like any other: whoever loads has the buffer half in its hands.
+            let read = AssertUnwindSafe(|| self.source.read_at(at, &mut out[..wanted]));
+            let panicked = |_| Err(io::Error::other("the source panicked"));
+            match catch_unwind(read).unwrap_or_else(panicked) {
                 Ok(0) => return Err(SourceError::Ended { at, missing: self.len() as u64 }),
                 Ok(count) if count <= wanted => return Ok(count),
                 Ok(count) => {

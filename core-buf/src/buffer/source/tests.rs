@@ -106,6 +106,31 @@ fn source_that_claims_to_have_overfilled_the_room_is_refused() {
 }
 
 #[test]
+fn source_that_panics_has_failed_and_loses_nothing() {
+    struct Fragile;
+    impl Source for Fragile {
+        fn len(&self) -> u64 {
+            10
+        }
+        fn read_at(&self, offset: u64, out: &mut [u8]) -> io::Result<usize> {
+            assert!(offset < 4, "asked to");
+            out[0] = 7;
+            Ok(1)
+        }
+    }
+    let mut buffer = Buffer::from(b"head");
+    buffer.add_source(Arc::new(Fragile)).expect("within the limit");
+    for _ in 0..2 {
+        let error = buffer.load(usize::MAX).expect_err("the fifth byte");
+        assert_eq!(error.to_string(), "reading a source at byte 4 failed: the source panicked");
+        assert_eq!(
+            (buffer.len(), buffer.loaded(), buffer.to_vec()),
+            (14, 8, b"head\x07\x07\x07\x07".to_vec())
+        );
+    }
+}
+
+#[test]
 fn interrupted_read_is_tried_again() -> Result<(), SourceError> {
     struct Interrupted(AtomicBool);
     impl Source for Interrupted {
