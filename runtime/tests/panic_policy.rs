@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rig::{Echo, Server, eventually, receive, round_trip, wait_for_close};
-use sluicegate::{Context, Direction, Event, Handler, Shutdown};
+use sluicegate::{Context, Direction, Event, Filter, FilterOptions, Handler, Shutdown};
 
 /// Panics where its input says.
 struct Fragile;
@@ -118,4 +118,25 @@ fn a_panic_in_a_task_or_timer_ends_that_alone() {
     eventually("the panics are counted", || server.sum(|core| core.handler_panics) == 2);
     round_trip(&mut bystander, b"nothing happened here");
     round_trip(&mut server.connect(), b"and the next is served");
+}
+
+#[test]
+fn a_panic_of_a_filter_as_it_is_dropped_is_counted_and_no_more() {
+    struct Fragile;
+    impl Filter for Fragile {}
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("asked to as it is dropped");
+        }
+    }
+    let server = Server::start(1, |conn| {
+        conn.filter(Fragile, FilterOptions::new()).expect("it is open");
+        Echo
+    });
+    let (mut first, mut other) = (server.connect(), server.connect());
+    round_trip(&mut first, b"hello");
+    drop(first);
+    eventually("the panic is counted", || server.sum(|core| core.handler_panics) == 1);
+    round_trip(&mut other, b"nothing happened here");
+    assert_eq!(server.sum(|core| core.filters), 1);
 }

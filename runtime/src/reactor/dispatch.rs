@@ -43,7 +43,7 @@ impl Core {
             Ok(()) => Some(handler),
             Err(_) => {
                 self.count_panic(self.id(key));
-                self.drop_handler(key, handler);
+                self.drop_guarded(key, handler);
                 None
             }
         };
@@ -104,16 +104,16 @@ impl Core {
         }
     }
 
-    /// Drops a handler; its `Drop` is user code too and may panic.
     #[inline]
     pub(super) fn discard(&mut self, key: Key, handler: Option<Box<dyn Handler>>) {
         if let Some(handler) = handler {
-            self.drop_handler(key, handler);
+            self.drop_guarded(key, handler);
         }
     }
 
-    fn drop_handler(&mut self, key: Key, handler: Box<dyn Handler>) {
-        if catch_unwind(AssertUnwindSafe(|| drop(handler))).is_err() {
+    /// Drops a handler or a filter; its `Drop` is user code too and may panic.
+    pub(super) fn drop_guarded<T>(&mut self, key: Key, value: T) {
+        if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
             self.count_panic(self.id(key));
         }
     }

@@ -150,6 +150,7 @@ impl Core {
             Transport::Pair(plug) => self.unplug(plug, truncated),
             Transport::Stage(over) => {
                 self.end_stage(key, &over, &mut stream.bev, truncated, &mut handler);
+                self.drop_guarded(key, over);
             }
         }
         self.end_below(stream.above);
