@@ -4,12 +4,12 @@
 //! stages of a turn. Nothing here is shared but the mailbox and the published figures; other
 //! threads reach a core only by message.
 //!
-//! A turn is: poll, mailbox, mark ready, rounds, timers, waiting members of groups, rounds for what
-//! these gave, sends to other cores, reap, groups. A round is a batch of reads, their callbacks and
-//! the writes these give. Every stage has a budget; what is left makes the next poll return at
-//! once. Nothing but the poll stands between the last stage and the sleep, so what a message or
-//! timer does is carried through first. In a turn a stream is read once and written a few times, so
-//! a busy peer cannot starve the others.
+//! A turn is: poll, whom the last had no time for, mailbox, mark ready, rounds, timers, waiting
+//! members of groups, rounds for what these gave, sends to other cores, reap, groups. A round is a
+//! batch of reads, their callbacks and the writes these give. Every stage has a budget; what is
+//! left makes the next poll return at once. Nothing but the poll stands between the last stage and
+//! the sleep, so what a message or timer does is carried through first. In a turn a stream is read
+//! once and written a few times, so a busy peer cannot starve the others.
 //!
 //! Invariants: user code (handlers, factories, tasks, observers) is never nested in itself, and a
 //! panic of all but an observer is caught; `now` is the reading taken after the poll, and no bucket
@@ -279,6 +279,8 @@ impl Core {
     /// One turn, sleeping at most `longest` when nothing is to do.
     pub(crate) fn turn(&mut self, longest: Duration) {
         self.poll(longest);
+        // Before anything else queues them, or they would not come first.
+        self.enqueue_waiting();
         self.read_mail();
         self.mark_ready();
         self.run_rounds();
@@ -393,7 +395,6 @@ impl Core {
     }
 
     fn mark_ready(&mut self) {
-        self.enqueue_waiting();
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
             let Some(slot) = self.slots.find(event.key) else { continue };
@@ -471,8 +472,6 @@ impl Core {
     fn note_gap(&mut self, gap: Duration) {
         self.stats.longest_gap_ns = self.stats.longest_gap_ns.max(nanos(gap));
     }
-
-    // ---- queues ----
 
     pub(crate) fn id(&self, key: Key) -> BevId {
         BevId { core: self.index, key }
