@@ -9,7 +9,7 @@ mod rig;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -208,6 +208,24 @@ fn a_failure_names_the_host_and_what_was_tried() {
     let tried: Vec<_> = attempts.iter().map(|(addr, error)| (*addr, error.kind())).collect();
     let refused = io::ErrorKind::ConnectionRefused;
     assert_eq!(tried, [(v4(1), refused), (v6(1), refused)]);
+}
+
+#[test]
+fn a_last_address_without_a_route_leaves_no_timer() {
+    let unreachable = SocketAddr::from((Ipv4Addr::BROADCAST, PORT));
+    let mut sim = world(20, &[v4(1), unreachable]);
+    let error = failure(&mut sim, HOST);
+    let ConnectHostError::Connect { attempts, .. } = typed(&error) else { panic!("{error}") };
+    let kinds: Vec<_> = attempts.iter().map(|(_, error)| error.kind()).collect();
+    assert_eq!(kinds, [io::ErrorKind::ConnectionRefused, io::ErrorKind::NetworkUnreachable]);
+    assert_eq!(sim.held().timers, 0);
+
+    let mut sim = world(21, &[unreachable, v4(1)]);
+    sim.listen(v4(1)).expect("it is free");
+    let end = connect(&mut sim, HOST);
+    assert!(until_told(&mut sim, &end.log) < LOOKUP + STAGGER, "the next is tried at once");
+    assert_eq!(end.log.borrow().events, [EventFlags::CONNECTED]);
+    assert_rest(&mut sim, 1, "a listener of a peer is none of the core's");
 }
 
 #[test]

@@ -140,6 +140,9 @@ impl Core {
     /// Starts the attempts that are due and puts the dial back; or tells that none is left.
     fn advance(&mut self, key: Key, mut dial: Box<Dial>) {
         let now = self.now;
+        if let Some(timer) = dial.timer.take() {
+            self.wheel.cancel(timer);
+        }
         while let Phase::Racing(race) = &mut dial.phase {
             match race.poll_move(now) {
                 Move::Try(addr) => match self.attempt(key, addr) {
@@ -147,9 +150,6 @@ impl Core {
                     Err(error) => race.handle_failure(now, addr, error),
                 },
                 Move::Wait(at) => {
-                    if let Some(timer) = dial.timer.take() {
-                        self.wheel.cancel(timer);
-                    }
                     dial.timer = at.map(|at| self.wheel.arm(at, Timer::Dial(key)));
                     break;
                 }

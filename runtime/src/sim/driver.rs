@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -174,7 +174,12 @@ impl Driver for SimDriver {
 
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
         self.calls.others += 1;
-        let end = enter(&self.network).connect(Some(self.id(key)), to);
+        let mut network = enter(&self.network);
+        if to.ip() == Ipv4Addr::BROADCAST {
+            return Err(ErrorKind::NetworkUnreachable.into());
+        }
+        let end = network.connect(Some(self.id(key)), to);
+        drop(network);
         self.sockets.insert(key, Source::Stream(end));
         Ok(())
     }

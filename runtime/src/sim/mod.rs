@@ -290,7 +290,8 @@ impl Simulation {
 
     /// Gives a host addresses, which a lookup finds after `delay`; none means that it has none.
     ///
-    /// [`Core::connect_host`] knows no other hosts here: others are not found.
+    /// [`Core::connect_host`] knows no other hosts here: others are not found. An attempt to
+    /// connect to 255.255.255.255 fails at once, as it does for want of a route.
     pub fn set_host(&mut self, host: &str, addresses: &[IpAddr], delay: Duration) {
         self.hosts.set(host, addresses, delay);
     }
