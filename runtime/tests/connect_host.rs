@@ -475,7 +475,9 @@ fn a_stack_connects_by_name_too() {
     let top = End { id: top, log };
     top.write(&mut sim, b"through");
     top.bev(&mut sim).connect_host(HOST, PORT).expect("it is a host");
+    assert!(top.bev(&mut sim).is_connecting());
     until_told(&mut sim, &top.log);
+    assert!(!top.bev(&mut sim).is_connecting());
     assert_eq!(top.log.borrow().events, [EventFlags::CONNECTED]);
     let peer = sim.accept(listener).expect("it is connected");
     assert_eq!(arrived(&mut sim, peer), b"through");

@@ -124,9 +124,10 @@ impl<'a> BevMut<'a> {
         self.look().bev.is_enabled(direction)
     }
 
-    /// Whether the connection is still being made.
+    /// Whether the connection is still being made, also through filters.
     pub fn is_connecting(&self) -> bool {
-        self.look().bev.is_connecting()
+        let bottom = self.core.bottom(self.key);
+        self.core.slots.look(bottom).is_some_and(|stream| stream.bev.is_connecting())
     }
 
     /// Why a direction stands still; empty if it does not.
@@ -356,13 +357,10 @@ impl<'a> BevMut<'a> {
 
     /// The socket at the bottom, where there is one: its key and the peer's address.
     fn socket(&self) -> Option<(Key, SocketAddr)> {
-        let mut key = self.key;
-        loop {
-            match &self.core.slots.look(key)?.transport {
-                Transport::Socket { peer } => return Some((key, *peer)),
-                Transport::Stage(over) => key = over.lower,
-                _ => return None,
-            }
+        let key = self.core.bottom(self.key);
+        match &self.core.slots.look(key)?.transport {
+            Transport::Socket { peer } => Some((key, *peer)),
+            _ => None,
         }
     }
 

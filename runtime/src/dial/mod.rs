@@ -1,8 +1,8 @@
 //! Connecting to a host by name: what is remembered while it is looked up and tried.
 //!
 //! Owns the state of one such attempt and its errors. Which address comes when is decided in
-//! `race.rs`, who is asked for addresses in
-//! `resolve.rs`; sockets and timers are in `reactor/dial.rs`.
+//! `race.rs`, who is asked for addresses in `resolve.rs`; sockets and timers are in
+//! `reactor/dial.rs`.
 
 mod desk;
 mod race;

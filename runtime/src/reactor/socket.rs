@@ -156,11 +156,9 @@ impl Core {
     }
 
     /// The stream that takes the socket which is meant for `key`: itself, or the one at the bottom.
-    pub(super) fn socket_place(&self, mut key: Key) -> Result<Key, SocketError> {
+    pub(super) fn socket_place(&self, key: Key) -> Result<Key, SocketError> {
         self.check_open(self.top(key))?;
-        while let Some(lower) = self.slots.look(key).and_then(|stream| stream.transport.lower()) {
-            key = lower;
-        }
+        let key = self.bottom(key);
         let Some(stream) = self.slots.look(key) else { return Err(SocketError::Closing) };
         let has_failed = stream.bev.suspended(Direction::Write).contains(Suspend::ENDED);
         match stream.transport {

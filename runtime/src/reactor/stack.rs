@@ -162,6 +162,14 @@ impl Core {
         key
     }
 
+    /// The stream at the bottom of a stack.
+    pub(crate) fn bottom(&self, mut key: Key) -> Key {
+        while let Some(lower) = self.slots.look(key).and_then(|stream| stream.transport.lower()) {
+            key = lower;
+        }
+        key
+    }
+
     /// Where the handler of a stream belongs: on top, or below what was released.
     pub(super) fn home(&self, mut key: Key) -> Key {
         loop {
