@@ -7,16 +7,17 @@
 /// How soon in a turn of its core a bufferevent is served; set it by
 /// [`BevMut::set_priority`](crate::BevMut::set_priority).
 ///
-/// Of those that are ready in a turn all of a higher priority read, have their callbacks and write
-/// before the first of a lower one. Priority is about who goes first, not about how much: what a
-/// stream may move in a turn is the same for all, and so is its share of a group, which serves its
-/// members by weight.
+/// Of the sockets that are ready in a turn those of a higher priority read, have their callbacks
+/// and write before the first of a lower one reads. In memory a message goes one hop a round, and
+/// each round serves the higher first. Priority says who goes first, not how much: what a stream
+/// may move in a turn is the same for all, and a group serves its members by weight. Listeners are
+/// [`Normal`](Self::Normal).
 ///
 /// # Starvation
-/// Each is served in every turn, so one of low priority waits for at most one read, four writes and
-/// the callbacks of every other in that turn. Streams in memory share 1,024 operations a turn: if
-/// those above have used them up, the first of each priority goes before all others in the next
-/// turn. Then one waits for as many turns as others of its own priority stand before it, at most.
+/// There is none: all are served in every turn, so that one of low priority waits for one read,
+/// four writes and the callbacks of each of the others. Streams in memory share 1,024 operations a
+/// turn. If the others have used them up, the first of each priority goes before everybody in the
+/// next turn: it waits for as many turns as streams of its own priority stand before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Priority {
     /// After all others: what may wait, such as copies and statistics.
@@ -29,9 +30,6 @@ pub enum Priority {
 }
 
 impl Priority {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 3;
-
     /// All of them in the order of a turn.
-    pub(crate) const IN_ORDER: [Self; Self::COUNT] = [Self::High, Self::Normal, Self::Low];
+    pub(crate) const IN_ORDER: [Self; 3] = [Self::High, Self::Normal, Self::Low];
 }

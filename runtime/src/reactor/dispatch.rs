@@ -13,7 +13,6 @@ use super::Core;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::priority::Priority;
 use crate::slot::Stream;
 
 /// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
@@ -21,9 +20,9 @@ const CALLBACKS_PER_VISIT: usize = 4;
 
 impl Core {
     /// Visits every slot that stood in the queue when the stage began.
-    pub(super) fn run_callbacks(&mut self, priority: Priority) {
-        for _ in 0..self.lanes.of(priority).callbacks.len() {
-            let Some(slot) = self.lanes.of(priority).callbacks.pop_front() else { break };
+    pub(super) fn run_callbacks(&mut self) {
+        for _ in 0..self.lanes.in_hand.callbacks.len() {
+            let Some(slot) = self.lanes.in_hand.callbacks.pop_front() else { break };
             let entry = self.slots.at_mut(slot);
             entry.queued.callbacks = false;
             let key = entry.key(slot);

@@ -16,7 +16,6 @@ use crate::driver::Driver;
 use crate::group::Group;
 use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
-use crate::priority::Priority;
 use crate::slot::{Occupant, Slots, Stream, Transport};
 use crate::stats::CoreStats;
 use crate::wire::{Wake, Wires};
@@ -35,9 +34,9 @@ const GRANTS_PER_VISIT: usize = 256;
 
 impl Core {
     /// Visits one batch of the slots that may move bytes.
-    pub(super) fn run_io(&mut self, priority: Priority) {
+    pub(super) fn run_io(&mut self) {
         for _ in 0..IO_BATCH {
-            let Some(slot) = self.lanes.of(priority).ready.pop_front() else { break };
+            let Some(slot) = self.lanes.in_hand.ready.pop_front() else { break };
             let (slots, mut seam) = self.split();
             let entry = slots.at_mut(slot);
             entry.queued.ready = false;
@@ -61,9 +60,9 @@ impl Core {
     }
 
     /// Writes what callbacks have put out, of every slot that stood in the queue when it began.
-    pub(super) fn run_flush(&mut self, priority: Priority) {
-        for _ in 0..self.lanes.of(priority).flush.len() {
-            let Some(slot) = self.lanes.of(priority).flush.pop_front() else { break };
+    pub(super) fn run_flush(&mut self) {
+        for _ in 0..self.lanes.in_hand.flush.len() {
+            let Some(slot) = self.lanes.in_hand.flush.pop_front() else { break };
             let entry = self.slots.at_mut(slot);
             entry.queued.flush = false;
             let key = entry.key(slot);

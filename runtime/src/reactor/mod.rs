@@ -6,10 +6,11 @@
 //!
 //! A turn is: poll, whom the last had no time for, mailbox, mark ready, rounds, timers, waiting
 //! members of groups, rounds for what these gave, sends to other cores, reap, groups. A round is a
-//! batch of reads, their callbacks and the writes these give. Every stage has a budget; what is
-//! left makes the next poll return at once. Nothing but the poll stands between the last stage and
-//! the sleep, so what a message or timer does is carried through first. In a turn a stream is read
-//! once and written a few times, so a busy peer cannot starve the others.
+//! batch of reads, their callbacks and the writes these give, of one priority after another
+//! (`order.rs`). Every stage has a budget; what is left makes the next poll return at once. Nothing
+//! but the poll stands between the last stage and the sleep, so what a message or timer does is
+//! carried through first. In a turn a stream is read once and written a few times, so a busy peer
+//! cannot starve the others.
 //!
 //! Invariants: user code (handlers, factories, tasks, observers) is never nested in itself, and a
 //! panic of all but an observer is caught; `now` is the reading taken after the poll, and no bucket
@@ -302,7 +303,7 @@ impl Core {
             // and the hops of a chain end.
             let goes_on =
                 std::mem::replace(&mut in_memory_left, self.in_memory_left) > self.in_memory_left;
-            rounds += usize::from(!self.lanes.has_ready() && !goes_on);
+            rounds += usize::from(!self.lanes.have_ready() && !goes_on);
             self.run_round();
         }
     }

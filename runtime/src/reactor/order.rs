@@ -1,12 +1,15 @@
 //! In which order a turn serves those who wait: by priority, then first come, first served.
 //!
-//! Owns the lanes, one for each priority. A round takes the most important lane that has somebody
-//! ready, one batch of it, and goes on to the next lane when nobody is ready there any more. On a
-//! core where nobody has asked for a priority only one lane is looked at.
+//! Owns the lanes, one for each priority. A round serves a batch of each lane, the most important
+//! first, and is over where somebody is left ready. On a core where nobody has asked for a priority
+//! there is one lane to look at. Groups grant by weight and timers fire by time, whatever the
+//! priority; what they give waits in its lane.
 //!
-//! Invariants: every lane is served in every turn, as a lane runs out of those who are ready: each
-//! reads once, and operations in memory are counted; the first of each priority whom these did not
-//! suffice for goes before everybody in the next turn.
+//! Invariants: every lane is served in every turn, because those above run out of who is ready: a
+//! socket reads once, and operations in memory are counted; the first of each priority for whom
+//! these did not suffice goes before everybody in the next turn.
+//! Source: the active queues of libevent 2.1.12 (event.c, `event_process_active`). Differs: there a
+//! lower priority waits until no higher one is active.
 
 use std::collections::VecDeque;
 
@@ -24,56 +27,86 @@ pub(super) struct Lane {
     pub(super) callbacks: VecDeque<u32>,
 }
 
+impl Lane {
+    #[inline]
+    fn has_work(&self) -> bool {
+        !(self.ready.is_empty() && self.callbacks.is_empty() && self.flush.is_empty())
+    }
+}
+
 /// The lanes of a core.
 #[derive(Default)]
 pub(super) struct Lanes {
-    lanes: [Lane; Priority::COUNT],
+    /// The one that is being served, taken out of its place so that all others cost nothing.
+    pub(super) in_hand: Lane,
+    /// Which one that is.
+    priority: Priority,
+    places: [Lane; Priority::IN_ORDER.len()],
     /// Somebody has asked for a priority: there is more than one lane to look at.
-    pub(super) in_use: bool,
+    in_use: bool,
 }
 
 impl Lanes {
+    /// The lane of a priority.
     #[inline]
     pub(super) fn of(&mut self, priority: Priority) -> &mut Lane {
-        &mut self.lanes[priority as usize]
+        if priority == self.priority {
+            &mut self.in_hand
+        } else {
+            &mut self.places[priority as usize]
+        }
     }
 
-    #[inline]
-    pub(super) fn has_ready(&self) -> bool {
-        self.any(|lane| !lane.ready.is_empty())
-    }
-
+    /// Whether any slot of any lane waits for any stage.
     #[inline]
     pub(super) fn have_work(&self) -> bool {
-        self.any(|lane| {
-            !(lane.ready.is_empty() && lane.callbacks.is_empty() && lane.flush.is_empty())
-        })
+        self.in_hand.has_work() || self.in_use && self.places.iter().any(Lane::has_work)
     }
 
     #[inline]
-    fn any(&self, has: impl Fn(&Lane) -> bool) -> bool {
-        has(&self.lanes[Priority::Normal as usize]) || self.in_use && self.lanes.iter().any(has)
+    pub(super) fn have_ready(&self) -> bool {
+        !self.in_hand.ready.is_empty()
+            || self.in_use && self.places.iter().any(|lane| !lane.ready.is_empty())
+    }
+
+    /// Takes the next lane in hand; `false` when the round is over.
+    #[inline]
+    fn advance(&mut self) -> bool {
+        self.in_use && self.take_next()
+    }
+
+    #[cold]
+    fn take_next(&mut self) -> bool {
+        let next = match self.priority {
+            // Those who became ready meanwhile and are more important go before the rest.
+            _ if !self.in_hand.ready.is_empty() => Priority::High,
+            Priority::High => Priority::Normal,
+            Priority::Normal => Priority::Low,
+            Priority::Low => Priority::High,
+        };
+        self.take_in_hand(next);
+        next != Priority::High
+    }
+
+    fn take_in_hand(&mut self, priority: Priority) {
+        let before = std::mem::replace(&mut self.priority, priority);
+        std::mem::swap(&mut self.in_hand, &mut self.places[before as usize]);
+        std::mem::swap(&mut self.in_hand, &mut self.places[priority as usize]);
     }
 }
 
 impl Core {
-    /// One batch of reads, their callbacks, and the writes these give.
+    /// One lane after another: a batch of reads, their callbacks and the writes these give.
+    #[inline]
     pub(super) fn run_round(&mut self) {
-        if !self.lanes.in_use {
-            return self.run_lane(Priority::Normal);
-        }
-        for priority in Priority::IN_ORDER {
-            self.run_lane(priority);
-            if !self.lanes.of(priority).ready.is_empty() {
+        loop {
+            self.run_io();
+            self.run_callbacks();
+            self.run_flush();
+            if !self.lanes.advance() {
                 return;
             }
         }
-    }
-
-    fn run_lane(&mut self, priority: Priority) {
-        self.run_io(priority);
-        self.run_callbacks(priority);
-        self.run_flush(priority);
     }
 
     pub(super) fn enqueue(&mut self, slot: u32) {
@@ -89,6 +122,7 @@ impl Core {
         let mut passed_over = std::mem::take(&mut self.passed_over);
         let mut again = std::mem::take(&mut self.again);
         if self.lanes.in_use {
+            self.lanes.take_in_hand(Priority::High);
             self.put_first(&passed_over);
         }
         for slot in passed_over.drain(..).chain(again.drain(..)) {

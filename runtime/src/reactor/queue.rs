@@ -1,8 +1,9 @@
 //! Which slots have something to do, and the two ends of a slot's life.
 //!
-//! Owns the queues between the stages of a turn: `ready` (may move bytes), `flush` (has output to
-//! write), `again` and `passed_over` (next turn), `callbacks` and `closing`. [`Core::update`] is
-//! called after anything touched a stream and puts it where it belongs, at most once in each.
+//! Fills the queues between the stages of a turn: the lanes of `order.rs` with their `ready` (may
+//! move bytes), `callbacks` and `flush` (has output to write), `again` and `passed_over` (next
+//! turn), and `closing`. [`Core::update`] is called after anything touched a stream and puts it
+//! where it belongs, at most once in each.
 //!
 //! Invariants: a slot in a queue has that queue's flag; a slot given up may still stand in a queue,
 //! which costs whoever got it since an empty look and nothing more.
@@ -60,22 +61,25 @@ impl Core {
         }
         let reads = stream.bev.poll_read().is_some();
         let writes = stream.bev.poll_write().is_some();
-        let (read_later, write_later) = if stream.transport.is_socket() {
-            let has_written = stream.write_turn == turn && stream.writes >= WRITES_PER_TURN;
-            (reads && stream.read_turn == turn, writes && has_written)
-        } else {
-            let later = self.in_memory_left == 0;
-            (reads && later, writes && later)
-        };
-        if reads && !read_later && !std::mem::replace(&mut slot.queued.ready, true) {
-            self.lanes.of(slot.priority).ready.push_back(key.slot);
-        }
-        if writes && !write_later && !std::mem::replace(&mut slot.queued.flush, true) {
-            self.lanes.of(slot.priority).flush.push_back(key.slot);
-        }
-        if (read_later || write_later) && !std::mem::replace(&mut slot.queued.again, true) {
-            let passed_over = !stream.transport.is_socket() && stream.write_turn != turn;
-            if passed_over { &mut self.passed_over } else { &mut self.again }.push(key.slot);
+        if reads || writes {
+            let is_socket = stream.transport.is_socket();
+            let (has_read, has_written) = if is_socket {
+                let has_written = stream.write_turn == turn && stream.writes >= WRITES_PER_TURN;
+                (stream.read_turn == turn, has_written)
+            } else {
+                (self.in_memory_left == 0, self.in_memory_left == 0)
+            };
+            if reads && !has_read && !std::mem::replace(&mut slot.queued.ready, true) {
+                self.lanes.of(slot.priority).ready.push_back(key.slot);
+            }
+            if writes && !has_written && !std::mem::replace(&mut slot.queued.flush, true) {
+                self.lanes.of(slot.priority).flush.push_back(key.slot);
+            }
+            let later = reads && has_read || writes && has_written;
+            if later && !std::mem::replace(&mut slot.queued.again, true) {
+                let passed_over = !is_socket && stream.write_turn != turn;
+                if passed_over { &mut self.passed_over } else { &mut self.again }.push(key.slot);
+            }
         }
         if let Some(deadline) = stream.bev.poll_deadline()
             && stream.timer.is_none_or(|(_, at)| deadline < at)
