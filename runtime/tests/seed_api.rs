@@ -1,5 +1,5 @@
 //! The seed, row by row: what each of its functions does here. Limits are in this file; sockets,
-//! pairs, filters and what all bufferevents have beside it.
+//! pairs, filters, options, buffers and what all bufferevents have beside it.
 //!
 //! One test for a row of the tables "Largest single read and write" and "Rate limits", named for
 //! it, with the row in its comment; all in virtual time, so that numbers are exact. What happens at
@@ -13,6 +13,8 @@ mod connect;
 mod filter;
 #[path = "seed_api/pair.rs"]
 mod pair;
+#[path = "seed_api/presupposed.rs"]
+mod presupposed;
 mod rig;
 
 use std::num::NonZeroU32;
