@@ -13,7 +13,7 @@ use rig::filter::over_pair;
 use rig::log::Log;
 use rig::sim::{World, ms, per_second};
 use sluicegate::sim::Simulation;
-use sluicegate::{BevId, Context, Direction, FilterOptions, Handler, PairOptions, Priority};
+use sluicegate::{BevId, Context, Core, Direction, FilterOptions, Handler, PairOptions, Priority};
 
 /// The priorities in the order of a turn.
 const ORDER: [Priority; 3] = [Priority::High, Priority::Normal, Priority::Low];
@@ -263,6 +263,36 @@ fn in_memory_the_less_important_wait_for_their_own_kind_and_no_longer() {
         }
         assert!(least(&high) > Some(50), "{:?}", least(&high));
     }
+}
+
+#[test]
+fn one_that_mail_names_in_every_turn_is_passed_over_no_longer_for_that() {
+    /// Takes what comes, and counts its calls.
+    struct Count(Rc<Cell<u64>>);
+    impl Handler for Count {
+        fn on_read(&mut self, cx: &mut Context<'_>) {
+            self.0.set(self.0.get() + 1);
+            cx.me().input().drain(usize::MAX);
+        }
+    }
+    let mut sim = Simulation::new(7);
+    giving(&mut sim, 1000, 0, Priority::High);
+    let called = Rc::default();
+    let (giver, taker) =
+        sim.core().pair(PairOptions::new(), Give(Rc::default()), Count(Rc::clone(&called)));
+    for id in [giver, taker] {
+        sim.core().get(id).expect("it is open").set_priority(Priority::Low);
+    }
+    sim.core().get(giver).expect("it is open").enable(Direction::Write);
+    let handle = sim.core().handle();
+    for _ in 0..200 {
+        // Whoever has it in hand has the core look at it, and queue it, as a letter from another
+        // core does.
+        let look = move |core: &mut Core| drop(core.get(taker).expect("it is open"));
+        handle.submit_to(0, look).expect("it runs");
+        sim.turn();
+    }
+    assert!(called.get() >= 50, "{} calls in 200 turns", called.get());
 }
 
 #[test]
