@@ -1,7 +1,8 @@
 //! Starts every example and talks to it, as its header says a reader would.
 //!
 //! Each test owns one child process on a free port, waits for the line that says it listens, and
-//! ends it by SIGTERM, which must drain and succeed. Waits are bounded by the socket timeouts.
+//! ends it by SIGTERM, which must drain and succeed; a program that ends by itself is just run.
+//! Waits are bounded, on sockets by their timeouts.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -45,12 +46,7 @@ impl Program {
         let mut stdin = client.stdin.take().expect("stdin is piped");
         stdin.write_all(text).expect("it takes the text");
         drop(stdin);
-        let (ended, end) = mpsc::channel();
-        std::thread::spawn(move || ended.send(client.wait_with_output()));
-        let output = end.recv_timeout(PATIENCE).expect("it ends within the bound");
-        let output = output.expect("it can be waited for");
-        assert!(output.status.success(), "ended with {}", output.status);
-        output.stdout
+        output(client)
     }
 
     fn connect(&self) -> TcpStream {
@@ -82,6 +78,17 @@ impl Drop for Program {
             let _reaped = child.wait();
         }
     }
+}
+
+/// Waits until a program ends well; returns what it has printed.
+fn output(program: Child) -> Vec<u8> {
+    let (ended, end) = mpsc::channel();
+    // One that does not end is left to the test process's own end.
+    std::thread::spawn(move || ended.send(program.wait_with_output()));
+    let output = end.recv_timeout(PATIENCE).expect("it ends within the bound");
+    let output = output.expect("it can be waited for");
+    assert!(output.status.success(), "ended with {}", output.status);
+    output.stdout
 }
 
 fn echoes(stream: &mut TcpStream, bytes: &[u8]) {
@@ -147,4 +154,26 @@ fn framing_answers_each_message_and_refuses_long_ones() {
     stream.write_all(&1001_u32.to_be_bytes()).expect("it takes bytes");
     assert!(is_ended(&mut stream), "too long");
     program.end();
+}
+
+#[test]
+fn self_tunnel_shows_messages_and_what_crosses_without_a_socket() {
+    let program = Command::new(env!("CARGO_BIN_EXE_self_tunnel"))
+        .args(["hi", "how are you"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let lines = [
+        r"client -> hi",
+        r"wire  ->  6 bytes: \x00\x00\x00\x02hi",
+        r"wire  <- 19 bytes: \x00\x00\x00\x0fits length is 2",
+        r"client <- its length is 2",
+        r"client -> how are you",
+        r"wire  -> 15 bytes: \x00\x00\x00\x0bhow are you",
+        r"wire  <- 20 bytes: \x00\x00\x00\x10its length is 11",
+        r"client <- its length is 11",
+        r"socket reads: 0, writes: 0",
+    ];
+    let shown = String::from_utf8(output(program)).expect("it prints text");
+    assert_eq!(shown.lines().collect::<Vec<_>>(), lines);
 }

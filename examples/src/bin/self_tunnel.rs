@@ -1,0 +1,141 @@
+//! A program that talks a protocol to itself: client and server in one process, without a socket.
+//!
+//! Teaches: a pair in place of a connection, the same filter at both ends of it, a filter of one's
+//! own below another, ending the program from a handler.
+//! Run it with `cargo run --release --bin self_tunnel -- hello "how are you"`: each message crosses
+//! behind its length and is answered. What is said and what crosses the wire are shown as they
+//! come, and at the end that no socket was read or written.
+
+#![forbid(unsafe_code)]
+
+use clap::Parser;
+use sluicegate::{
+    BevMut, Buffer, Context, Core, Eol, Event, Filter, FilterOptions, FilterResult, FlushMode,
+    Handler, PairOptions, Runtime, Shutdown, StackError,
+};
+use sluicegate_examples::Frames;
+
+/// The longest message, in bytes.
+const LONGEST: usize = 65_536;
+
+/// A client and a server of messages in one process, on sluicegate.
+#[derive(Parser)]
+struct Arguments {
+    /// What the client says; each line is a message.
+    #[arg(default_values = ["hello", "how are you"])]
+    messages: Vec<String>,
+}
+
+/// Shows what passes and changes nothing. It stands at the client's end, below the framing.
+struct Tap;
+
+impl Filter for Tap {
+    fn input(
+        &mut self,
+        src: &mut Buffer,
+        dst: &mut Buffer,
+        _limit: Option<usize>,
+        _mode: FlushMode,
+    ) -> FilterResult {
+        show("wire  <-", src);
+        dst.append(src);
+        FilterResult::Ok
+    }
+
+    fn output(
+        &mut self,
+        src: &mut Buffer,
+        dst: &mut Buffer,
+        _limit: Option<usize>,
+        _mode: FlushMode,
+    ) -> FilterResult {
+        show("wire  ->", src);
+        dst.append(src);
+        FilterResult::Ok
+    }
+}
+
+/// A filter is called with nothing to pass on as well, at a close for one.
+fn show(what: &str, bytes: &Buffer) {
+    if !bytes.is_empty() {
+        let shown: String = bytes.slices().map(|piece| piece.escape_ascii().to_string()).collect();
+        say(format_args!("{what} {:2} bytes: {shown}", bytes.len()));
+    }
+}
+
+/// Answers each message.
+struct Server;
+
+impl Handler for Server {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, mut output) = cx.buffers();
+        while let Some(line) = input.read_line(Eol::Lf) {
+            output.add(format!("its length is {}\n", line.len()).as_bytes());
+        }
+    }
+}
+
+/// Says one message after another, each when the last has been answered.
+struct Client {
+    messages: std::vec::IntoIter<String>,
+}
+
+impl Handler for Client {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let mut me = cx.me();
+        while let Some(answer) = me.input().read_line(Eol::Lf) {
+            say(format_args!("client <- {}", answer.escape_ascii()));
+            if let Some(message) = self.messages.next() {
+                send(&mut me, &message);
+            } else {
+                let stats = me.core().stats();
+                say(format_args!("socket reads: {}, writes: {}", stats.reads, stats.writes));
+                // Closes both ends, each after what is left, and then the program ends.
+                me.core().handle().shutdown(Shutdown::Drain);
+            }
+        }
+    }
+
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        if let Some(error) = event.error {
+            say(format_args!("the client fails: {error}"));
+        }
+        cx.core().handle().shutdown(Shutdown::Now);
+    }
+}
+
+fn send(client: &mut BevMut<'_>, message: &str) {
+    say(format_args!("client -> {message}"));
+    let mut output = client.output();
+    output.add(message.as_bytes());
+    output.add(b"\n");
+}
+
+/// Joins a client and a server by a pair, and puts filters over its ends.
+fn tunnel(core: &mut Core, mut messages: std::vec::IntoIter<String>) -> Result<(), StackError> {
+    let first = messages.next().unwrap_or_default();
+    let (client, server) = core.pair(PairOptions::new(), Client { messages }, Server);
+    core.filter(server, Frames::new(LONGEST), FilterOptions::new())?;
+    let tapped = core.filter(client, Tap, FilterOptions::new())?;
+    let top = core.filter(tapped, Frames::new(LONGEST), FilterOptions::new())?;
+    if let Some(mut client) = core.get(top) {
+        send(&mut client, &first);
+    }
+    Ok(())
+}
+
+fn main() -> sluicegate::Result<()> {
+    let Arguments { messages } = Arguments::parse();
+    let lines: Vec<String> =
+        messages.iter().flat_map(|it| it.split('\n')).map(str::to_owned).collect();
+    let runtime = Runtime::builder().cores(1).build()?;
+    runtime.handle().submit_to(0, move |core| {
+        tunnel(core, lines.into_iter()).expect("a new pair is open and has no filters");
+    })?;
+    runtime.run()
+}
+
+#[expect(clippy::print_stdout, reason = "what is said is the output of this program")]
+fn say(line: std::fmt::Arguments<'_>) {
+    println!("{line}");
+}
