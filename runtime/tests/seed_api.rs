@@ -20,11 +20,13 @@ mod rig;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use rig::ends::{over, taking};
 use rig::log::Log;
 use rig::sim::{Both, World, ms, per_second, per_tick};
+use sluicegate::sim::Simulation;
 use sluicegate::{
-    ConfigError, Direction, Group, NoLimit, RATE_LIMIT_MAX, ServiceOrder, Suspend,
-    TokenBucketConfig,
+    BevMut, ConfigError, Direction, Group, NoLimit, PairOptions, RATE_LIMIT_MAX, ServiceOrder,
+    Suspend, TokenBucketConfig,
 };
 
 const READ: Direction = Direction::Read;
@@ -50,33 +52,86 @@ fn levels(world: &mut World, of: Both) -> (Option<i64>, Option<i64>) {
     (bev.read_limit(), bev.write_limit())
 }
 
+fn max_singles(bev: &mut BevMut<'_>) -> (usize, usize) {
+    (bev.max_single_read(), bev.max_single_write())
+}
+
+fn set_max_singles(bev: &mut BevMut<'_>, read: usize, write: usize) {
+    bev.set_max_single_read(read);
+    bev.set_max_single_write(write);
+}
+
 /// `bufferevent_set_max_single_read/write`, `bufferevent_get_max_single_read/write`: the default is
 /// 16384; 0 or more than isize::MAX restores it; applies together with limits.
 #[test]
 fn max_single_read_and_write() {
+    let most = isize::MAX as usize;
     let mut world = World::new(1);
     let one = world.connect();
-    let log = Log::default();
-    world.sim.observe(log.clone());
-    assert_eq!(world.bev(one).max_single_read(), 16_384);
-    assert_eq!(world.bev(one).max_single_write(), 16_384);
-    for absurd in [0, isize::MAX as usize + 1, usize::MAX] {
-        world.bev(one).set_max_single_read(100);
-        world.bev(one).set_max_single_write(100);
-        world.bev(one).set_max_single_read(absurd);
-        world.bev(one).set_max_single_write(absurd);
-        assert_eq!(world.bev(one).max_single_read(), 16_384, "after {absurd}");
-        assert_eq!(world.bev(one).max_single_write(), 16_384, "after {absurd}");
+    assert_eq!(max_singles(&mut world.bev(one)), (16_384, 16_384));
+    for absurd in [0, most + 1, usize::MAX] {
+        set_max_singles(&mut world.bev(one), 100, 200);
+        assert_eq!(max_singles(&mut world.bev(one)), (100, 200));
+        set_max_singles(&mut world.bev(one), absurd, absurd);
+        assert_eq!(max_singles(&mut world.bev(one)), (16_384, 16_384), "after {absurd}");
     }
-    // libevent lets a limit replace the maximum; here both hold.
-    world.bev(one).set_max_single_read(700);
-    world.bev(one).set_max_single_write(300);
-    world.bev(one).set_rate_limit(Some(per_tick(5000, 5000, TICK)));
-    burst(&mut world, one);
-    world.pour(&[one], 10_000, ms(5));
-    let largest = |direction| log.of(direction).iter().map(|one| one.bytes).max();
-    assert_eq!((largest(READ), log.bytes(READ)), (Some(700), 5000));
-    assert_eq!((largest(WRITE), log.bytes(WRITE)), (Some(300), 5000));
+    set_max_singles(&mut world.bev(one), most, most);
+    assert_eq!(max_singles(&mut world.bev(one)), (most, most), "the largest that is not absurd");
+
+    // libevent lets a limit replace the maximum; here both hold, whichever is the lower.
+    for (own, group) in [(Some(5000), None), (None, Some(5000)), (Some(5000), Some(9000))] {
+        for (single, limited) in [(700, 300), (16_384, 16_384)] {
+            let (mut world, log) = (World::new(1), Log::default());
+            let one = world.connect();
+            world.sim.observe(log.clone());
+            if let Some(rate) = group {
+                let group = world.group(per_tick(rate, rate, TICK));
+                world.bev(one).join(&group).expect("a seat");
+            }
+            world.bev(one).set_rate_limit(own.map(|rate| per_tick(rate, rate, TICK)));
+            set_max_singles(&mut world.bev(one), single, limited);
+            burst(&mut world, one);
+            world.pour(&[one], 10_000, ms(5));
+            for (direction, single) in [(READ, single), (WRITE, limited)] {
+                let largest = log.of(direction).iter().map(|one| one.bytes).max();
+                let what = format!("{direction:?} under {own:?} and {group:?} by {single}");
+                assert!(largest <= Some(single as u64), "{what}: {largest:?}");
+                assert_eq!(log.bytes(direction), 5000, "{what}");
+            }
+        }
+    }
+}
+
+/// The same in memory, where segments move and the default is all that there is.
+#[test]
+fn max_single_read_and_write_in_memory() {
+    for height in [0, 1] {
+        let (mut sim, log) = (Simulation::new(1), Log::default());
+        sim.observe(log.clone());
+        let (mut near, far) = taking(&mut sim, PairOptions::new());
+        if height > 0 {
+            near = over(&mut sim, &near, ());
+        }
+        let most = isize::MAX as usize;
+        set_max_singles(&mut near.bev(&mut sim), 70, 30);
+        set_max_singles(&mut near.bev(&mut sim), 0, 0);
+        assert_eq!(max_singles(&mut near.bev(&mut sim)), (most, most));
+        // Operations are observed under a limit; this one is out of reach.
+        near.bev(&mut sim).set_rate_limit(Some(per_tick(100_000, 100_000, TICK)));
+        for (read, write) in [(0, 0), (70, 30)] {
+            log.clear();
+            set_max_singles(&mut near.bev(&mut sim), read, write);
+            far.write(&mut sim, &[7; 5000]);
+            near.write(&mut sim, &[7; 5000]);
+            sim.run_for(ms(20));
+            for (direction, single) in [(READ, read), (WRITE, write)] {
+                let largest = log.of(direction).iter().map(|one| one.bytes).max();
+                let expected = if single == 0 { 5000 } else { single as u64 };
+                assert_eq!(largest, Some(expected), "{direction:?} at height {height}");
+                assert_eq!(log.bytes(direction), 5000, "{direction:?} at height {height}");
+            }
+        }
+    }
 }
 
 /// `EV_RATE_LIMIT_MAX` = isize::MAX: accepted, means unlimited in that direction; rates between

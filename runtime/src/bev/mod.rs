@@ -189,12 +189,13 @@ impl<'a> BevMut<'a> {
         self.look().bev.timeout(direction)
     }
 
-    /// Sets the largest single read, in bytes; 0 restores the default, 16384.
+    /// Sets the largest single read, in bytes; 0 or more than `isize::MAX` restores the default:
+    /// 16384, and of pairs and filters `isize::MAX`, as they move segments.
     pub fn set_max_single_read(&mut self, bytes: usize) {
         self.bev().set_max_single(Direction::Read, bytes);
     }
 
-    /// Sets the largest single write, in bytes; 0 restores the default, 16384.
+    /// Sets the largest single write, as [`set_max_single_read`](Self::set_max_single_read).
     pub fn set_max_single_write(&mut self, bytes: usize) {
         self.bev().set_max_single(Direction::Write, bytes);
     }

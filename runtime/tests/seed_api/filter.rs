@@ -48,6 +48,21 @@ impl<W: FnMut(&mut Buffer, &mut Buffer) -> FilterResult + Send> Filter for Probe
     }
 }
 
+/// The other way round: notes the calls of `output`, and lets what comes in pass.
+struct ProbeOutput<W>(Probe<W>);
+
+impl<W: FnMut(&mut Buffer, &mut Buffer) -> FilterResult + Send> Filter for ProbeOutput<W> {
+    fn output(
+        &mut self,
+        src: &mut Buffer,
+        dst: &mut Buffer,
+        limit: Option<usize>,
+        mode: FlushMode,
+    ) -> FilterResult {
+        self.0.input(src, dst, limit, mode)
+    }
+}
+
 fn pass(src: &mut Buffer, dst: &mut Buffer) -> FilterResult {
     dst.append(src);
     FilterResult::Ok
@@ -119,6 +134,14 @@ fn enable_and_disable_of_the_underlying() {
     sim.core().get(lower).expect("it is open").enable(READ);
     settle(&mut sim);
     assert_eq!(top.log.borrow().got, [!b'x']);
+
+    sim.core().get(lower).expect("it is open").disable(WRITE);
+    top.write(&mut sim, b"y");
+    settle(&mut sim);
+    assert!(far.log.borrow().got.is_empty() && top.bev(&mut sim).is_enabled(WRITE));
+    sim.core().get(lower).expect("it is open").enable(WRITE);
+    settle(&mut sim);
+    assert_eq!(far.log.borrow().got, [!b'y']);
 }
 
 /// `bufferevent_filter_cb`: called when bytes arrive below, and when bytes are put in the output;
@@ -159,6 +182,23 @@ fn dst_limit() {
     sim.run_for(2 * TICK);
     let expected = [pattern(5), pattern(5), pattern(90)].concat();
     assert!(top.log.borrow().got == expected, "and nothing of it is lost");
+
+    // The same on the way down. What may wait below is bounded always, and the mark is its own.
+    let output = ProbeOutput(Probe(calls.clone(), pass));
+    let Over { top, lower, far } = over_pair(&mut sim, output);
+    top.write(&mut sim, &pattern(5));
+    settle(&mut sim);
+    assert_eq!(calls.take(), [(5, Some(1 << 20), FlushMode::Normal)]);
+    sim.core().get(lower).expect("it is open").set_write_watermark(0, 100);
+    top.write(&mut sim, &pattern(5));
+    settle(&mut sim);
+    assert_eq!(calls.take(), [(5, Some(100), FlushMode::Normal)]);
+    top.bev(&mut sim).set_rate_limit(Some(per_tick(40, 40, TICK)));
+    top.write(&mut sim, &pattern(90));
+    sim.run_for(TICK / 2);
+    assert_eq!(calls.take(), [(90, Some(40), FlushMode::Normal)]);
+    sim.run_for(3 * TICK);
+    assert!(far.log.borrow().got == expected, "nothing is lost here either");
 }
 
 /// `BEV_OK`, `BEV_NEED_MORE`, `BEV_ERROR`: after NeedMore it is called again on new input or on a
@@ -193,6 +233,14 @@ fn bev_ok_need_more_error() {
     }
     assert_eq!(calls.take().len(), 1);
     assert_eq!(top.log.borrow().events, [EventFlags::READING | EventFlags::ERROR]);
+    let Over { top, far, .. } = over_pair(&mut sim, ProbeOutput(Probe(calls.clone(), fails)));
+    for _ in 0..3 {
+        top.write(&mut sim, b"x");
+        settle(&mut sim);
+    }
+    assert_eq!(calls.take().len(), 1);
+    assert_eq!(top.log.borrow().events, [EventFlags::WRITING | EventFlags::ERROR]);
+    assert!(far.log.borrow().got.is_empty());
 }
 
 /// `BEV_NORMAL`, `BEV_FLUSH`, `BEV_FINISHED`: Normal is what converts conveniently, Flush
