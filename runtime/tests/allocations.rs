@@ -16,7 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rig::{Echo, Server, eventually, pattern, round_trip};
-use sluicegate::{BevMut, Direction, Group, PairOptions, TokenBucketConfig};
+use sluicegate::{
+    BevId, BevMut, Buffer, Core, Direction, Filter, FilterOptions, FilterResult, FlushMode, Group,
+    PairOptions, Priority, TokenBucketConfig,
+};
 
 thread_local! {
     /// How often this thread has asked for memory. Needs no allocation and no destructor itself.
@@ -64,7 +67,7 @@ fn asked(server: &Server) -> u64 {
     const UNANSWERED: u64 = u64::MAX;
     let answer = Arc::new(AtomicU64::new(UNANSWERED));
     let cell = answer.clone();
-    let task = move |_: &mut sluicegate::Core| cell.store(ASKED.get(), Ordering::Release);
+    let task = move |_: &mut Core| cell.store(ASKED.get(), Ordering::Release);
     server.handle.submit_to(0, task).expect("the core runs");
     eventually("the core answers", || answer.load(Ordering::Acquire) != UNANSWERED);
     answer.load(Ordering::Acquire)
@@ -100,29 +103,133 @@ fn a_plain_echo_allocates_nothing() {
 
 #[test]
 fn an_echo_under_limits_and_timeouts_allocates_nothing() {
-    let ample = TokenBucketConfig::per_second("100GB/s".parse().expect("a rate"));
-    let group = Group::new(ample.clone()).expect("valid");
+    let group = Group::new(ample()).expect("valid");
     assert_steady(move |conn| {
         conn.join(&group).expect("a seat");
-        conn.set_rate_limit(Some(ample.clone()));
+        conn.set_rate_limit(Some(ample()));
         conn.set_timeout(Direction::Read, Some(Duration::from_secs(60)));
     });
 }
 
 #[test]
+fn an_echo_through_filters_allocates_nothing() {
+    let group = Group::new(ample()).expect("valid");
+    assert_steady(move |conn| {
+        conn.set_priority(Priority::High);
+        let id = conn.id();
+        // Two that invert change nothing together.
+        let below = filtered(conn.core(), id, (Invert, Invert));
+        let mut top = conn.core().get(below).expect("it is open");
+        top.join(&group).expect("a seat");
+        top.filter((), FilterOptions::new()).expect("it is open");
+    });
+}
+
+#[test]
 fn a_pair_that_answers_allocates_nothing() {
-    let server = Server::idle(1);
-    let start = |core: &mut sluicegate::Core| {
-        let (a, b) = core.pair(PairOptions::new(), Echo, Echo);
-        let ample = TokenBucketConfig::per_second("100GB/s".parse().expect("a rate"));
-        core.get(b).expect("it is open").set_rate_limit(Some(ample));
-        core.get(a).expect("it is open").output().add(&[7; 64]);
-    };
-    server.on_core(0, start);
-    let callbacks = || server.sum(|core| core.callbacks);
-    eventually("it is warm", || callbacks() > 10_000);
-    let (before, from) = (asked(&server), callbacks());
-    eventually("it has answered often", || callbacks() > from + 100_000);
-    // The task that asks is one allocation, made on the asking thread.
-    assert_eq!(asked(&server) - before, 0, "allocations in 50,000 answers");
+    assert_pair_steady(&[64, 65_536], |_, a, _| a);
+}
+
+#[test]
+fn a_pair_under_limits_and_timeouts_allocates_nothing() {
+    assert_pair_steady(&[64, 65_536], |core, a, b| {
+        let group = Group::new(ample()).expect("valid");
+        for id in [a, b] {
+            let mut end = core.get(id).expect("it is open");
+            end.join(&group).expect("a seat");
+            end.set_rate_limit(Some(ample()));
+            end.set_timeout(Direction::Read, Some(Duration::from_secs(60)));
+        }
+        a
+    });
+}
+
+#[test]
+fn a_pair_that_waits_for_its_group_allocates_nothing() {
+    // Grants cut a long message into ever other pieces, and more pieces take more memory.
+    assert_pair_steady(&[64], |core, a, b| {
+        let scarce = TokenBucketConfig::per_second("2MB/s".parse().expect("a rate"));
+        let group = Group::new(scarce).expect("valid");
+        for id in [a, b] {
+            core.get(id).expect("it is open").join(&group).expect("a seat");
+        }
+        a
+    });
+}
+
+#[test]
+fn a_pair_through_filters_allocates_nothing() {
+    assert_pair_steady(&[64, 65_536], |core, a, b| {
+        filtered(core, b, (Invert, ()));
+        let group = Group::new(ample()).expect("valid");
+        let top = filtered(core, a, ((), Invert));
+        core.get(top).expect("it is open").join(&group).expect("a seat");
+        core.get(top).expect("it is open").set_priority(Priority::Low);
+        top
+    });
+}
+
+/// A limit that is never reached.
+fn ample() -> TokenBucketConfig {
+    TokenBucketConfig::per_second("100GB/s".parse().expect("a rate"))
+}
+
+/// Puts two filters over a bufferevent, the lower first; returns what is on top.
+fn filtered(
+    core: &mut Core,
+    id: BevId,
+    (lower, upper): (impl Filter + 'static, impl Filter + 'static),
+) -> BevId {
+    let id = core.filter(id, lower, FilterOptions::new()).expect("it is open");
+    core.filter(id, upper, FilterOptions::new()).expect("it is open")
+}
+
+/// Inverts every byte on either way.
+struct Invert;
+
+impl Filter for Invert {
+    fn input(
+        &mut self,
+        src: &mut Buffer,
+        dst: &mut Buffer,
+        _: Option<usize>,
+        _: FlushMode,
+    ) -> FilterResult {
+        let mut piece = [0; 512];
+        while let count @ 1.. = src.remove(&mut piece) {
+            let piece = &mut piece[..count];
+            piece.iter_mut().for_each(|byte| *byte = !*byte);
+            dst.add(piece);
+        }
+        FilterResult::NeedMore
+    }
+
+    fn output(
+        &mut self,
+        src: &mut Buffer,
+        dst: &mut Buffer,
+        limit: Option<usize>,
+        mode: FlushMode,
+    ) -> FilterResult {
+        self.input(src, dst, limit, mode)
+    }
+}
+
+/// Asserts that two ends that send a message to and fro allocate nothing, set up so; `setup`
+/// returns which one begins.
+fn assert_pair_steady(sizes: &[usize], setup: fn(&mut Core, BevId, BevId) -> BevId) {
+    for &size in sizes {
+        let server = Server::idle(1);
+        server.on_core(0, move |core| {
+            let (a, b) = core.pair(PairOptions::new(), Echo, Echo);
+            let begins = setup(core, a, b);
+            core.get(begins).expect("it is open").output().add(&pattern(size));
+        });
+        let callbacks = || server.sum(|core| core.callbacks);
+        eventually("it is warm", || callbacks() > 2000);
+        let (before, from) = (asked(&server), callbacks());
+        eventually("it has answered often", || callbacks() > from + 5000);
+        // The task that asks is one allocation, made on the asking thread.
+        assert_eq!(asked(&server) - before, 0, "allocations in 5000 answers of {size} bytes");
+    }
 }
