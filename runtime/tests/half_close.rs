@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rig::ends::{End, Link, Noting, over, settle};
 use rig::filter::{Lazy, Swap, Trailer};
-use rig::sim::{LIMIT, World, ms, per_second};
+use rig::sim::{LIMIT, World, ms, per_second, per_tick};
 use rig::{Server, eventually, pattern, read_to_end, receive};
 use sluicegate::sim::Simulation;
 use sluicegate::{
@@ -363,6 +363,25 @@ fn one_that_is_given_back_by_a_filter_hears_no_more_of_room() {
     settle(&mut sim, TURNS);
     assert_eq!(b.log.borrow().events, [END_OF_STREAM]);
     assert_eq!((a.log.borrow().got.as_slice(), a.log.borrow().writes), (&b"answer"[..], 0));
+}
+
+#[test]
+fn a_filter_stays_until_what_was_written_before_the_end_has_passed_it() {
+    for link in [Link::OverSockets(1), Link::OverPair(1)] {
+        let mut sim = Simulation::new(1);
+        let (a, b) = link.ends(&mut sim);
+        a.bev(&mut sim).set_rate_limit(Some(per_tick(10, 10, Duration::from_secs(3600))));
+        a.write(&mut sim, &pattern(100));
+        shut_down(&mut sim, &a);
+        settle(&mut sim, TURNS);
+        assert_eq!(a.bev(&mut sim).release(), None, "{link:?}: the peer would take 10 for whole");
+        a.bev(&mut sim).set_rate_limit(None);
+        settle(&mut sim, TURNS);
+        assert!(a.bev(&mut sim).release().is_some(), "{link:?}");
+        settle(&mut sim, TURNS);
+        let heard = b.log.take();
+        assert_eq!((heard.got, heard.events), (pattern(100), vec![END_OF_STREAM]), "{link:?}");
+    }
 }
 
 #[test]

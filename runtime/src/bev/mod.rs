@@ -305,8 +305,10 @@ impl<'a> BevMut<'a> {
     }
 
     /// Ends the filter and gives the bufferevent below back, with the handler of this one, which is
-    /// closed; `None` if it is not the topmost over a filter, is closing, or has lost bytes that it
-    /// was to write. Events that wait to be told come from the one below.
+    /// closed. Events that wait to be told come from the one below.
+    ///
+    /// `None` if it is not the topmost over a filter, is closing, has lost bytes that it was to
+    /// write, or has ended writing behind bytes that have not passed.
     ///
     /// What has not passed the filter yet is lost on the way down and stays below on the way up: if
     /// there is some the handler is called for it. Wait for [`FLUSHED`](crate::EventFlags::FLUSHED)

@@ -140,8 +140,11 @@ impl Core {
         let lower = self.slots.look(key)?.transport.lower()?;
         let (upper, under) = self.slots.two_streams(key, lower)?;
         let Transport::Stage(over) = &mut upper.transport else { return None };
-        // After a failure what was written from here on would follow a gap.
-        if upper.above.is_some() || upper.bev.is_closing() || upper.bev.is_truncated() {
+        // After a failure what was written from here on would follow a gap, and so would an end of
+        // writing that was asked for behind bytes that have not passed.
+        let ends_behind_bytes = upper.bev.is_shut_down() && upper.bev.holds_output();
+        let has_gap = ends_behind_bytes || upper.bev.is_truncated();
+        if upper.above.is_some() || upper.bev.is_closing() || has_gap {
             return None;
         }
         over.released = true;
