@@ -15,10 +15,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rig::filter::Swap;
 use rig::{Echo, Server, eventually, pattern, round_trip};
 use sluicegate::{
-    BevId, BevMut, Buffer, Core, Direction, Filter, FilterOptions, FilterResult, FlushMode, Group,
-    PairOptions, Priority, TokenBucketConfig,
+    BevId, BevMut, Core, Direction, Filter, FilterOptions, Group, PairOptions, Priority,
+    TokenBucketConfig,
 };
 
 thread_local! {
@@ -118,7 +119,7 @@ fn an_echo_through_filters_allocates_nothing() {
         conn.set_priority(Priority::High);
         let id = conn.id();
         // Two that invert change nothing together.
-        let below = filtered(conn.core(), id, (Invert, Invert));
+        let below = filtered(conn.core(), id, (Swap, Swap));
         let mut top = conn.core().get(below).expect("it is open");
         top.join(&group).expect("a seat");
         top.filter((), FilterOptions::new()).expect("it is open");
@@ -160,9 +161,9 @@ fn a_pair_that_waits_for_its_group_allocates_nothing() {
 #[test]
 fn a_pair_through_filters_allocates_nothing() {
     assert_pair_steady(&[64, 65_536], |core, a, b| {
-        filtered(core, b, (Invert, ()));
+        filtered(core, b, (Swap, ()));
         let group = Group::new(ample()).expect("valid");
-        let top = filtered(core, a, ((), Invert));
+        let top = filtered(core, a, ((), Swap));
         core.get(top).expect("it is open").join(&group).expect("a seat");
         core.get(top).expect("it is open").set_priority(Priority::Low);
         top
@@ -182,37 +183,6 @@ fn filtered(
 ) -> BevId {
     let id = core.filter(id, lower, FilterOptions::new()).expect("it is open");
     core.filter(id, upper, FilterOptions::new()).expect("it is open")
-}
-
-/// Inverts every byte on either way.
-struct Invert;
-
-impl Filter for Invert {
-    fn input(
-        &mut self,
-        src: &mut Buffer,
-        dst: &mut Buffer,
-        _: Option<usize>,
-        _: FlushMode,
-    ) -> FilterResult {
-        let mut piece = [0; 512];
-        while let count @ 1.. = src.remove(&mut piece) {
-            let piece = &mut piece[..count];
-            piece.iter_mut().for_each(|byte| *byte = !*byte);
-            dst.add(piece);
-        }
-        FilterResult::NeedMore
-    }
-
-    fn output(
-        &mut self,
-        src: &mut Buffer,
-        dst: &mut Buffer,
-        limit: Option<usize>,
-        mode: FlushMode,
-    ) -> FilterResult {
-        self.input(src, dst, limit, mode)
-    }
 }
 
 /// Asserts that two ends that send a message to and fro allocate nothing, set up so; `setup`

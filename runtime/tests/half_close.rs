@@ -309,16 +309,23 @@ fn the_write_timeout_bounds_what_waits_and_can_be_waited_out() {
     assert_eq!(a.log.borrow().events.len(), 1, "the timeout stops with writing");
 }
 
+/// An end of a pair, a filter over it through which 30 bytes and the end of writing have passed,
+/// and the other end, which keeps what it reads and takes 10.
+fn ended_behind_a_slow_reader(sim: &mut Simulation) -> (End, End, End) {
+    let (a, b) = Link::Pair.ends(sim);
+    b.bev(sim).set_read_watermark(0, 10);
+    b.log.borrow_mut().keeps = true;
+    let top = over(sim, &a, Swap);
+    top.write(sim, &[7; 30]);
+    shut_down(sim, &top);
+    settle(sim, TURNS);
+    (a, top, b)
+}
+
 #[test]
 fn a_flush_after_the_end_moves_what_still_waits_below() {
     let mut sim = Simulation::new(12);
-    let (a, b) = Link::Pair.ends(&mut sim);
-    b.bev(&mut sim).set_read_watermark(0, 10);
-    b.log.borrow_mut().keeps = true;
-    let top = over(&mut sim, &a, Swap);
-    top.write(&mut sim, &[7; 30]);
-    shut_down(&mut sim, &top);
-    settle(&mut sim, TURNS);
+    let (_, top, b) = ended_behind_a_slow_reader(&mut sim);
     assert!(!top.bev(&mut sim).is_enabled(WRITE), "everything is below");
     assert_eq!(b.input(&mut sim).len(), 10);
     top.bev(&mut sim).flush(WRITE, FlushMode::Flush).expect("the partner is there");
@@ -350,13 +357,7 @@ fn an_end_asked_for_with_the_close_passes_a_filter_that_is_finished_already() {
 #[test]
 fn one_that_is_given_back_by_a_filter_hears_no_more_of_room() {
     let mut sim = Simulation::new(13);
-    let (a, b) = Link::Pair.ends(&mut sim);
-    b.bev(&mut sim).set_read_watermark(0, 10);
-    b.log.borrow_mut().keeps = true;
-    let top = over(&mut sim, &a, Swap);
-    top.write(&mut sim, &[7; 30]);
-    shut_down(&mut sim, &top);
-    settle(&mut sim, TURNS);
+    let (a, top, b) = ended_behind_a_slow_reader(&mut sim);
     assert_eq!(top.bev(&mut sim).release(), Some(a.id));
     b.bev(&mut sim).set_read_watermark(0, 0);
     b.write(&mut sim, b"answer");

@@ -14,7 +14,7 @@ use super::Echo;
 use super::ends::{End, over, taking};
 use super::sim::{ADDR, LIMIT};
 
-/// Inverts every byte, its own opposite.
+/// Inverts every byte, its own opposite. Asks for no memory of its own.
 pub(crate) struct Swap;
 
 impl Filter for Swap {
@@ -25,10 +25,19 @@ impl Filter for Swap {
         limit: Option<usize>,
         _: FlushMode,
     ) -> FilterResult {
-        let mut bytes = vec![0; src.len().min(limit.unwrap_or(usize::MAX))];
-        src.remove(&mut bytes);
-        bytes.iter_mut().for_each(|byte| *byte = !*byte);
-        dst.add(&bytes);
+        let mut piece = [0; 512];
+        let mut left = limit.unwrap_or(usize::MAX);
+        while left > 0 {
+            let most = left.min(piece.len());
+            let piece = &mut piece[..most];
+            let count = src.remove(piece);
+            if count == 0 {
+                break;
+            }
+            piece[..count].iter_mut().for_each(|byte| *byte = !*byte);
+            dst.add(&piece[..count]);
+            left -= count;
+        }
         FilterResult::Ok
     }
 
