@@ -1,0 +1,203 @@
+//! A step: bytes pass a stage, in one direction, under the permit of the upper stream.
+//!
+//! Owns nothing; calls the stage, measures what moved, and notes what the stage has said. What is
+//! remembered between steps is in the file above, and so is when a step is due.
+//!
+//! Invariants: a stage is told that nothing follows only when nothing does, be it in a source that
+//! could not be read yet; what arrived is what the buffers say, whatever the stage says.
+//! Source: libevent 2.1.12 `be_filter_process_output_inner`, `be_filter_process_input`.
+
+use std::{io, mem};
+
+use groups::{Direction, Time};
+
+use super::End;
+use crate::buffer::{Buffer, SourceError};
+use crate::bufferevent::{Bufferevent, Event, EventFlags, Readiness, WriteOutcome};
+use crate::flush::FlushMode;
+use crate::stage::{Pass, Progress, Stage, Step, Wait};
+
+impl Bufferevent {
+    /// Moves up to `limit` bytes in one direction through `stage`; returns how many arrived.
+    ///
+    /// Reading, they come from the input of `lower` and arrive in this input; writing, they go to
+    /// the output of `lower`. Ask for leave first, as for any operation. Look at `lower`
+    /// afterwards: both its buffers may have changed. A source in the output is read first; what it
+    /// gave before it failed passes, and then writing ends.
+    pub fn step(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        limit: usize,
+        stage: &mut dyn Stage,
+        lower: &mut Self,
+    ) -> usize {
+        // A stage has to see all of the output: it may need more than any part of it.
+        if direction == Direction::Write
+            && let Err(error) = self.output.load(usize::MAX)
+        {
+            return self.step_to_failure(now, limit, stage, lower, error);
+        }
+        self.step_all(now, direction, limit, stage, lower, None)
+    }
+
+    /// As [`step`](Self::step), for writing what could be read before a source failed; once the
+    /// stage makes nothing of that, writing ends.
+    #[cold]
+    fn step_to_failure(
+        &mut self,
+        now: Time,
+        limit: usize,
+        stage: &mut dyn Stage,
+        lower: &mut Self,
+        error: SourceError,
+    ) -> usize {
+        let before = self.output.len();
+        let loaded = self.output.loaded();
+        let mut unread = mem::take(&mut self.output);
+        unread.move_to(&mut self.output, loaded);
+        let unread = Some(&mut unread);
+        let moved = self.step_all(now, Direction::Write, limit, stage, lower, unread);
+        if let Some(staged) = &mut self.staged {
+            // It has not looked at all of it.
+            staged.refused = 0;
+        }
+        if moved == 0 && self.output.len() == before {
+            self.handle_write(now, WriteOutcome::Failed(error.into()), limit);
+        }
+        moved
+    }
+
+    /// Makes a step; what of the output the stage cannot see is `unread`.
+    fn step_all(
+        &mut self,
+        now: Time,
+        direction: Direction,
+        limit: usize,
+        stage: &mut dyn Stage,
+        lower: &mut Self,
+        unread: Option<&mut Buffer>,
+    ) -> usize {
+        let finishes = self.finishes();
+        let hidden = unread.as_ref().map_or(0, |unread| unread.len());
+        let Some(staged) = &mut self.staged else { return 0 };
+        let flush = staged.flushes[direction.index()].take();
+        let due = match direction {
+            Direction::Read => staged.ended.is_some(),
+            Direction::Write => finishes,
+        };
+        let due = if due { FlushMode::Finished } else { FlushMode::Normal };
+        let mode = flush.map_or(due, |flush| flush.mode.max(due));
+        let mode = if hidden > 0 { mode.min(FlushMode::Flush) } else { mode };
+        let room = match direction {
+            Direction::Write if flush.is_none() => lower.room_to_write(),
+            _ => usize::MAX,
+        };
+        let limit = if limit > Buffer::MAX_LEN { usize::MAX } else { limit };
+        let pass = Pass { limit: limit.min(room), mode };
+        let before = (self.input.len(), self.output.len() + hidden, lower.output.len());
+        let progress = stage.step(Step {
+            now,
+            lower_input: &mut lower.input,
+            lower_output: &mut lower.output,
+            upper_input: &mut self.input,
+            upper_output: &mut self.output,
+            read: (direction == Direction::Read).then_some(pass),
+            write: (direction == Direction::Write).then_some(pass),
+            ended: staged.ended.as_ref().is_some_and(|end| end.is_final),
+        });
+        if let Some(unread) = unread {
+            self.output.append(unread);
+        }
+        let wait = match direction {
+            Direction::Read => progress.read,
+            Direction::Write => progress.write,
+        };
+        // What has not passed as a whole goes on in the same mode.
+        let slot = if wait == Wait::Room { &mut staged.flushes } else { &mut staged.passed };
+        if flush.is_some() {
+            slot[direction.index()] = flush;
+        }
+        let moved = match direction {
+            Direction::Read => self.note_step_up(now, before.0, &progress),
+            Direction::Write => {
+                let count = lower.output.len().saturating_sub(before.2);
+                let took = self.output.len() < before.1;
+                self.note_step_down(now, count, took, &progress, mode);
+                count
+            }
+        };
+        self.note_events(progress);
+        lower.handle_callback(now);
+        self.finish_flushing();
+        self.update_deadlines(now);
+        moved
+    }
+
+    fn note_step_up(&mut self, now: Time, before: usize, progress: &Progress) -> usize {
+        let moved = self.input.len().saturating_sub(before);
+        self.ready.set(Readiness::READABLE, progress.read == Wait::Room);
+        if moved > 0 {
+            self.note_arrival(now);
+        }
+        if progress.read != Wait::Room
+            && let Some(end) = self.staged.as_mut().and_then(|staged| staged.ended.take())
+            && !progress.events.contains(EventFlags::READING | EventFlags::ERROR)
+        {
+            let End { told: Event { flags, error }, is_final } = end;
+            if is_final {
+                self.end_reading(flags.contains(EventFlags::ERROR));
+            }
+            self.trigger_event(flags, error);
+        }
+        moved
+    }
+
+    fn note_step_down(
+        &mut self,
+        now: Time,
+        count: usize,
+        took: bool,
+        progress: &Progress,
+        mode: FlushMode,
+    ) {
+        let (finishes, output_len) = (self.finishes(), self.output.len());
+        let Some(staged) = &mut self.staged else { return };
+        let more = progress.write == Wait::Room;
+        staged.backlog = progress.backlog.max(usize::from(more));
+        staged.refused = if more { 0 } else { output_len };
+        staged.unflushed |= count > 0;
+        if mode == FlushMode::Finished && progress.write == Wait::Over {
+            staged.finished = true;
+            if finishes {
+                // What the stage will never take must not keep the stream from its end.
+                self.output.clear();
+            }
+        } else if took || output_len > 0 {
+            // Something has followed a flush that finished.
+            staged.finished = false;
+        }
+        self.note_departure(now, usize::from(count > 0 || took));
+    }
+
+    #[inline]
+    fn note_events(&mut self, progress: Progress) {
+        let Progress { events, error, .. } = progress;
+        if !events.is_empty() {
+            self.note_stage_events(events, error);
+        }
+    }
+
+    #[cold]
+    fn note_stage_events(&mut self, events: EventFlags, error: Option<io::Error>) {
+        if events.contains(EventFlags::ERROR | EventFlags::READING) {
+            self.end_reading(true);
+        }
+        if events.contains(EventFlags::ERROR | EventFlags::WRITING) {
+            self.abandon_output();
+            // What the stage has taken and not made anything of is not known.
+            self.truncated = true;
+        }
+        self.trigger_event(events, error);
+    }
+}
