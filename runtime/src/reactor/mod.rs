@@ -27,6 +27,7 @@ mod pair_across;
 mod queue;
 mod seat_waker;
 mod shards;
+mod sleep;
 mod socket;
 mod stack;
 
@@ -43,6 +44,7 @@ pub(crate) use self::drain::Drain;
 use self::order::Lanes;
 pub(crate) use self::pair_across::Make;
 pub(crate) use self::shards::Shards;
+use self::sleep::LONGEST_SLEEP;
 use crate::bev::{BevMut, Two};
 use crate::dial::LookUp;
 use crate::driver::{Driver, Listening, Ready};
@@ -69,12 +71,6 @@ const OPERATIONS_IN_MEMORY: u32 = 1024;
 
 /// Timers that fire in one turn.
 const TIMERS_PER_TURN: usize = 4096;
-
-/// Failures to wait for events, one after another, that end a core.
-const FAILED_POLLS: u32 = 16;
-
-/// Longest sleep: a core looks around that often even if nothing is due.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
 /// A timer set by [`Core::after`]; cancels it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -327,74 +323,6 @@ impl Core {
         }
     }
 
-    /// Waits for events, and notes how much longer it was away than it meant to be.
-    fn poll(&mut self, longest: Duration) {
-        let since = self.now;
-        let meant = self.wait(longest);
-        self.note_gap(self.now.saturating_since(since).saturating_sub(meant));
-    }
-
-    /// Waits; returns for how long it meant to. Leases go back before the core sleeps, and only
-    /// then.
-    fn wait(&mut self, longest: Duration) -> Duration {
-        let mut timeout = self.sleep(longest);
-        if !timeout.is_zero() && self.shards.hold_leases() {
-            // Most turns of a busy core find events here and keep their leases.
-            self.poll_for(Duration::ZERO);
-            if !self.events.is_empty() {
-                return Duration::ZERO;
-            }
-            self.shards.park();
-            timeout = self.sleep(longest);
-        }
-        let sleeps = !timeout.is_zero();
-        if sleeps && !self.shared.mailbox(self.index()).park() {
-            timeout = Duration::ZERO;
-        }
-        self.poll_for(timeout);
-        if sleeps {
-            self.shared.mailbox(self.index()).unpark();
-        }
-        timeout
-    }
-
-    fn poll_for(&mut self, timeout: Duration) {
-        match self.driver.poll(Some(timeout), &mut self.events) {
-            Ok(()) => self.failed_polls = 0,
-            Err(error) => {
-                // The set of descriptors is ours and valid, so this is a lack of memory, which may
-                // pass, or a defect, which does not.
-                tracing::error!(%error, core = self.index, "waiting for events failed");
-                self.failed_polls += 1;
-                assert!(
-                    self.failed_polls < FAILED_POLLS,
-                    "a core that cannot wait is over: {error}"
-                );
-            }
-        }
-        self.now = self.driver.now();
-    }
-
-    /// How long the core may sleep: not at all while something is to do.
-    fn sleep(&mut self, longest: Duration) -> Duration {
-        let busy = self.lanes.have_work()
-            || !self.again.is_empty()
-            || !self.passed_over.is_empty()
-            || !self.closing.is_empty()
-            || self.outbox.iter().any(|messages| !messages.is_empty())
-            || self.shards.are_due()
-            || self.wires.have_posts()
-            || !self.shared.mailbox(self.index()).is_empty();
-        if busy || self.drain.is_over() {
-            return Duration::ZERO;
-        }
-        let now = self.driver.now();
-        match self.wheel.next_deadline() {
-            Some(deadline) => longest.min(deadline.saturating_since(now)),
-            None => longest,
-        }
-    }
-
     fn mark_ready(&mut self) {
         let mut events = std::mem::take(&mut self.events);
         for event in events.drain(..) {
@@ -468,10 +396,6 @@ impl Core {
         // An event ends a sleep early, and hides as much of the turn before it.
         self.note_gap(took);
         self.shared.publish(self.index(), &self.stats());
-    }
-
-    fn note_gap(&mut self, gap: Duration) {
-        self.stats.longest_gap_ns = self.stats.longest_gap_ns.max(nanos(gap));
     }
 
     pub(crate) fn id(&self, key: Key) -> BevId {
