@@ -99,6 +99,7 @@ fn round_of(service: Service, placement: &Placement, progress: &mut Progress) ->
     let load = Load {
         targets: vec![Target { address: server.address(), connections: CONNECTIONS }],
         traffic: Traffic::Echo,
+        churn: None,
         size: REQUEST_BYTES,
         receive_buffer: None,
         threads: placement.client.len().max(1),

@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::child::ServerProcess;
 use crate::client::{self, Load, Spectator, Tally};
 use crate::cpus::Placement;
@@ -41,6 +43,16 @@ pub(crate) struct Measurement {
     ticks: Vec<Ticks>,
     /// CPU time of the client process in the measured part.
     pub(crate) client_cpu: CpuTime,
+    /// Connections on each core of a child of ours, about four times a second.
+    pub(crate) live: Vec<Live>,
+}
+
+/// The connections that were open on each core at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Live {
+    /// Since the load began, warm-up included.
+    pub(crate) at_s: f64,
+    pub(crate) cores: Vec<u64>,
 }
 
 /// The server's figures at the three moments.
@@ -113,18 +125,23 @@ pub(crate) fn take(
         figures: ServerFigures::default(),
         ticks: (CpuTicks::new(), CpuTicks::new()),
         client_cpu: (CpuTime::default(), CpuTime::default()),
+        live: load.churn.is_some().then(Vec::new),
+        is_measuring: false,
         progress,
     };
     watch.figures.at_start = watch.read()?;
     // A server that died is to blame for whatever the client met.
     let tally =
         client::run(load, &mut watch).map_err(|failure| watch.read().err().unwrap_or(failure))?;
-    if tally.errors.count() >= load.connections() as u64 {
-        return Err(Failure::NothingMeasured(format!(
-            "none of {} connections lasted until the end: {}",
-            load.connections(),
-            tally.errors
-        )));
+    let failed = match load.churn {
+        Some(_) if tally.ops == 0 => Some("no short connection got its reply".to_owned()),
+        None if tally.errors.count() >= load.connections() as u64 => {
+            Some(format!("none of {} connections lasted until the end", load.connections()))
+        }
+        _ => None,
+    };
+    if let Some(failed) = failed {
+        return Err(Failure::NothingMeasured(format!("{failed}: {}", tally.errors)));
     }
     if tally.bytes_in + tally.bytes_out == 0 && load.traffic != client::Traffic::Idle {
         return Err(Failure::NothingMeasured(format!(
@@ -140,7 +157,9 @@ pub(crate) fn take(
     let steal = procfs::steal(&ticks);
     let known = !matches!(watch.subject, Subject::Unknown);
     let client_cpu = watch.client_cpu.1.since(&watch.client_cpu.0);
-    Ok(Measurement { tally, server: known.then_some(watch.figures), steal, ticks, client_cpu })
+    let server = known.then_some(watch.figures);
+    let live = watch.live.unwrap_or_default();
+    Ok(Measurement { tally, server, steal, ticks, client_cpu, live })
 }
 
 struct Watch<'a, 'b> {
@@ -150,6 +169,9 @@ struct Watch<'a, 'b> {
     ticks: (CpuTicks, CpuTicks),
     /// Of this process, before and after.
     client_cpu: (CpuTime, CpuTime),
+    /// What [`Measurement`] is to know of connections, if anything.
+    live: Option<Vec<Live>>,
+    is_measuring: bool,
     progress: &'b mut Progress,
 }
 
@@ -173,6 +195,7 @@ fn own_cpu() -> Outcome<CpuTime> {
 
 impl Spectator for Watch<'_, '_> {
     fn measure(&mut self) -> Outcome {
+        self.is_measuring = true;
         self.ticks.0 = procfs::cpu_ticks();
         self.client_cpu.0 = own_cpu()?;
         self.figures.before = match &mut self.subject {
@@ -191,9 +214,15 @@ impl Spectator for Watch<'_, '_> {
 
     fn tick(&mut self, elapsed: Duration) -> Outcome {
         self.progress.advance(elapsed);
-        match &mut self.subject {
-            Subject::Child(server) | Subject::Held(server) => server.check(),
-            Subject::Process(_) | Subject::Unknown => Ok(()),
+        match (&mut self.subject, &mut self.live) {
+            (Subject::Child(server), Some(live)) if self.is_measuring => {
+                let cores = server.stats()?.cores;
+                let cores = cores.iter().map(|core| core.connections).collect();
+                live.push(Live { at_s: elapsed.as_secs_f64(), cores });
+                Ok(())
+            }
+            (Subject::Child(server) | Subject::Held(server), _) => server.check(),
+            (Subject::Process(_) | Subject::Unknown, _) => Ok(()),
         }
     }
 }

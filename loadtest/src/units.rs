@@ -70,6 +70,21 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// Reads a number of events a second, as in `500`, `10k` or `1.5M/s`: powers of 1000.
+pub(crate) fn per_second(text: &str) -> Result<f64, String> {
+    let (number, unit) = split_number(text.strip_suffix("/s").unwrap_or(text));
+    let factor = match unit {
+        "" => Some(1.0),
+        "k" => Some(1e3),
+        "M" => Some(1e6),
+        _ => None,
+    };
+    let rate = factor.and_then(|factor| Some(number.parse::<f64>().ok()? * factor));
+    rate.filter(|rate| (SMALLEST_RATE..=LARGEST_RATE).contains(rate)).ok_or_else(|| {
+        format!("{text:?} is not a rate from 0.1 to 10M per second; write it like 500, 10k or 1M/s")
+    })
+}
+
 /// Reads a numeric address with a port, as in `127.0.0.1:7777`.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
@@ -84,6 +99,8 @@ fn split_number(text: &str) -> (&str, &str) {
 }
 
 const LARGEST_SIZE: f64 = (1u64 << 40) as f64;
+const SMALLEST_RATE: f64 = 0.1;
+const LARGEST_RATE: f64 = 1e7;
 const LONGEST_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
@@ -116,6 +133,15 @@ mod tests {
     fn sizes_print_with_the_largest_exact_unit() {
         assert_eq!(Size(16_384).to_string(), "16 KiB");
         assert_eq!(Size(64).to_string(), "64 B");
+    }
+
+    #[test]
+    fn rates_are_positive_counts_in_powers_of_1000() {
+        let rates = ["500", "10k", "1.5M/s", "0.1"].map(per_second);
+        assert_eq!(rates, [Ok(500.0), Ok(10e3), Ok(1.5e6), Ok(0.1)]);
+        for text in ["0", "-1", "fast", "10K", "11M", "1e3", ""] {
+            assert!(per_second(text).unwrap_err().contains("10k"), "{text:?}");
+        }
     }
 
     #[test]

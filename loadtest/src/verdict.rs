@@ -5,6 +5,8 @@
 
 use serde::Serialize;
 
+use crate::figure::count;
+
 /// A remark on a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Remark {
@@ -23,6 +25,8 @@ pub(crate) struct Evidence {
     pub(crate) shared: Option<String>,
     /// Connections that failed, told in words.
     pub(crate) errors: Option<String>,
+    /// What was to be done per second, and what was.
+    pub(crate) offered: Option<(f64, f64)>,
 }
 
 /// What kept the two sides from running.
@@ -71,6 +75,17 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Remark> {
     if let Some(errors) = &evidence.errors {
         remark("ERRORS", format!("Connections failed ({errors}); the totals are of the others."));
     }
+    if let Some((offered, achieved)) = evidence.offered.filter(|(o, a)| *a < o * ACHIEVED_BAR) {
+        remark(
+            "OVERLOADED",
+            format!(
+                "Of {} per second {} were done, so what is late grows with the length of the run; \
+                 lower --rate.",
+                count(offered),
+                count(achieved)
+            ),
+        );
+    }
     if let Some(why) = &evidence.shared {
         remark(
             "SHARED-CORE",
@@ -112,6 +127,8 @@ const STEAL_BAR: f64 = 0.05;
 const WAIT_BAR: f64 = 0.05;
 /// Share of the CPUs used by others above which figures are noise; it is known to a few per cent.
 const STRANGER_BAR: f64 = 0.1;
+/// Share of the offered rate below which latencies depend on the length of the run.
+const ACHIEVED_BAR: f64 = 0.99;
 /// A thread that used this much of its time was the limit.
 const BUSY: f64 = 0.9;
 
@@ -125,7 +142,12 @@ mod tests {
 
     #[test]
     fn a_quiet_run_is_valid() {
-        let evidence = Evidence { client_cpu: 0.5, server_cpu: Some(0.99), ..Evidence::default() };
+        let evidence = Evidence {
+            client_cpu: 0.5,
+            server_cpu: Some(0.99),
+            offered: Some((1000.0, 990.0)),
+            ..Evidence::default()
+        };
         assert_eq!(names(&evidence), "VALID");
     }
 
@@ -158,9 +180,10 @@ mod tests {
             noise: Noise { steal: 0.06, waited: Some(("server", 0.06)), strangers: None },
             shared: Some("CPU 0".to_owned()),
             errors: Some("2 refused".to_owned()),
+            offered: Some((1000.0, 989.0)),
             ..Evidence::default()
         };
-        assert_eq!(names(&evidence), "ERRORS+SHARED-CORE+NOISY");
+        assert_eq!(names(&evidence), "ERRORS+OVERLOADED+SHARED-CORE+NOISY");
         assert!(judge(&evidence).iter().all(|remark| remark.sentence.ends_with('.')));
     }
 }

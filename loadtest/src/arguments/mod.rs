@@ -4,18 +4,16 @@
 //! is refused with its text.
 
 mod ratelimit;
+mod run;
 mod serve;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::ratelimit::RatelimitArguments;
+pub(crate) use self::run::{RunArguments, Subject, Workload};
 pub(crate) use self::serve::{LimitArguments, Pin, ServeArguments, Service};
-use crate::cpus::CpuChoice;
-use crate::units::{Size, address, duration};
 
 /// Measures servers and proves rate limits.
 ///
@@ -41,69 +39,6 @@ pub(crate) enum Command {
     Ratelimit(RatelimitArguments),
     /// Checks the same on many cores in virtual time, without a socket or a clock.
     Simulate(SimulateArguments),
-}
-
-/// What a run does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Workload {
-    /// One request in flight on each connection, answered in kind.
-    Echo,
-    /// The server sends, the client reads.
-    Source,
-    /// The client sends, the server reads.
-    Sink,
-    /// One echo on each connection, then silence.
-    Idle,
-}
-
-/// Which server a run starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Subject {
-    #[default]
-    Sluicegate,
-    /// The bare poll loop (echo and idle only).
-    Bare,
-}
-
-#[derive(Args, Clone, Debug)]
-pub(crate) struct RunArguments {
-    #[arg(value_enum)]
-    pub(crate) workload: Workload,
-    /// Server to load [default: one is started on CPUs of its own]
-    #[arg(value_parser = address)]
-    pub(crate) address: Option<SocketAddr>,
-    /// Connections, spread over the threads
-    #[arg(short, long, value_name = "N", default_value_t = 64)]
-    pub(crate) connections: usize,
-    /// Measured part
-    #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// Part before it that is discarded
-    #[arg(short, long, value_name = "T", default_value = "2s", value_parser = duration)]
-    pub(crate) warmup: Duration,
-    /// Bytes of a request or of a write
-    #[arg(short, long, value_name = "SIZE", default_value = "64")]
-    pub(crate) size: Size,
-    /// Client threads [default: one per client CPU]
-    #[arg(short, long, value_name = "N")]
-    pub(crate) threads: Option<usize>,
-    /// CPUs of the client
-    #[arg(long, value_name = "LIST", default_value = "auto")]
-    pub(crate) client_cpus: CpuChoice,
-    /// CPUs of the server that is started, one core each
-    #[arg(long, value_name = "LIST", default_value = "auto")]
-    pub(crate) server_cpus: CpuChoice,
-    /// Server that is started
-    #[arg(long, value_enum, default_value = "sluicegate", conflicts_with = "address")]
-    pub(crate) server: Subject,
-    /// Process whose CPU time is the server's, when it was started elsewhere
-    #[arg(long, value_name = "PID", requires = "address")]
-    pub(crate) server_pid: Option<u32>,
-    #[command(flatten)]
-    pub(crate) limits: LimitArguments,
-    /// Writes the result as JSON; - for standard output
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]

@@ -183,7 +183,7 @@ impl Connection {
 }
 
 /// Turns "not now" into `None`.
-fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
+pub(super) fn would_block(result: io::Result<usize>) -> io::Result<Option<usize>> {
     match result {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),

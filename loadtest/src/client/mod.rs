@@ -5,6 +5,7 @@
 //! talks to the server process; whoever runs it takes the server's figures at the two moments it is
 //! told.
 
+mod churn;
 mod connection;
 mod tally;
 mod worker;
@@ -14,7 +15,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::tally::{Errors, Receipt, Tally};
+pub(crate) use self::churn::{Churn, MOST_SOURCES};
+pub(crate) use self::tally::{ChurnTally, Errors, Receipt, Tally};
 use self::worker::{Opened, Worker};
 use crate::exit::{Failure, Outcome, connect_remedy};
 
@@ -39,6 +41,8 @@ pub(crate) struct Load {
     /// At least one.
     pub(crate) targets: Vec<Target>,
     pub(crate) traffic: Traffic,
+    /// Short connections beside those of the targets, to the first of them.
+    pub(crate) churn: Option<Churn>,
     pub(crate) size: usize,
     /// The kernel's receive buffer of each connection, if it is not to choose.
     pub(crate) receive_buffer: Option<usize>,
@@ -81,10 +85,11 @@ pub(crate) trait Spectator {
 /// No connection could be opened, a thread could not be pinned, or the spectator failed.
 pub(crate) fn run(load: &Load, spectator: &mut dyn Spectator) -> Outcome<Tally> {
     let connections = load.connections();
-    if connections == 0 {
+    let slots = load.churn.as_ref().map_or(0, |churn| churn.slots);
+    if connections + slots == 0 {
         return Err(Failure::NoConnections);
     }
-    let threads = load.threads.clamp(1, connections);
+    let threads = load.threads.clamp(1, connections.max(slots));
     let (opened_sender, opened) = mpsc::channel();
     let mut workers = Vec::with_capacity(threads);
     let mut first = 0;
@@ -96,7 +101,7 @@ pub(crate) fn run(load: &Load, spectator: &mut dyn Spectator) -> Outcome<Tally> 
         let (start_sender, start) = mpsc::channel();
         let thread = thread::Builder::new()
             .name(format!("client-{index}"))
-            .spawn(move || Worker::run(&load, index, share, &opened, &start))
+            .spawn(move || Worker::run(&load, (index, threads), share, &opened, &start))
             .map_err(Failure::io("starting a client thread"))?;
         workers.push((start_sender, thread));
     }
@@ -157,9 +162,11 @@ fn await_open(load: &Load, threads: usize, opened: &mpsc::Receiver<Opened>) -> O
         last = report.error.or(last);
     }
     match last {
-        Some(source) if open == 0 => {
-            Err(Failure::Connect { count: load.connections(), address: load.address(0), source })
-        }
+        Some(source) if open == 0 => Err(Failure::Connect {
+            count: load.connections().max(1),
+            address: load.address(0),
+            source,
+        }),
         last => {
             let refused_because = last.map(|e| format!("{e}; {}", connect_remedy(&e)));
             Ok(Errors { refused, refused_because, ..Errors::default() })
@@ -199,6 +206,7 @@ mod tests {
         let load = Load {
             targets: vec![target(1, 2), target(2, 0), target(3, 1)],
             traffic: Traffic::Source,
+            churn: None,
             size: 1,
             receive_buffer: None,
             threads: 1,

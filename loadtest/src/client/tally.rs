@@ -25,11 +25,30 @@ pub(crate) struct Tally {
     /// Receipts that did not fit in the log.
     pub(crate) receipts_lost: u64,
     pub(crate) errors: Errors,
+    /// Short connections, where the load has any.
+    pub(crate) churn: Option<Box<ChurnTally>>,
     /// CPU time of each thread as a fraction of the measured time.
     pub(crate) cpu_fractions: Vec<f64>,
     /// Length of the measured part; the longest of the threads.
     pub(crate) measured: Duration,
     began: Option<Instant>,
+}
+
+/// Figures of the short connections.
+#[derive(Clone, Debug)]
+pub(crate) struct ChurnTally {
+    /// From the call that connects to the moment it was seen to be connected.
+    pub(crate) connect: Latency,
+    /// From there to the last byte of the reply.
+    pub(crate) exchange: Latency,
+    /// From the planned moment to the call that connects.
+    pub(crate) lateness: Latency,
+    /// Due by the end and never begun.
+    pub(crate) backlog: u64,
+    /// Under way at the end.
+    pub(crate) unfinished: u64,
+    /// Local ports that belonged to somebody else.
+    pub(crate) skipped_ports: u64,
 }
 
 /// Figures of one connection.
@@ -121,6 +140,10 @@ impl Tally {
         self.receipts.extend(other.receipts);
         self.receipts_lost += other.receipts_lost;
         self.errors.merge(other.errors);
+        match (&mut self.churn, other.churn) {
+            (Some(mine), Some(other)) => mine.merge(&other),
+            (mine, other) => *mine = mine.take().or(other),
+        }
         self.cpu_fractions.extend(other.cpu_fractions);
         self.measured = self.measured.max(other.measured);
     }
@@ -137,9 +160,34 @@ impl Default for Tally {
             receipts: Vec::new(),
             receipts_lost: 0,
             errors: Errors::default(),
+            churn: None,
             cpu_fractions: Vec::new(),
             measured: Duration::ZERO,
             began: None,
+        }
+    }
+}
+
+impl ChurnTally {
+    fn merge(&mut self, other: &Self) {
+        self.connect.merge(&other.connect);
+        self.exchange.merge(&other.exchange);
+        self.lateness.merge(&other.lateness);
+        self.backlog += other.backlog;
+        self.unfinished += other.unfinished;
+        self.skipped_ports += other.skipped_ports;
+    }
+}
+
+impl Default for ChurnTally {
+    fn default() -> Self {
+        Self {
+            connect: Latency::new(),
+            exchange: Latency::new(),
+            lateness: Latency::new(),
+            backlog: 0,
+            unfinished: 0,
+            skipped_ports: 0,
         }
     }
 }

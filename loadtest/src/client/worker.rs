@@ -16,6 +16,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::time::{ClockId, clock_gettime};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::churn::Churner;
 use super::connection::{Connection, Shared, Step};
 use super::{Load, Schedule, Tally};
 use crate::cpus;
@@ -39,6 +40,7 @@ pub(super) struct Worker {
     again: Vec<usize>,
     /// Connections whose next request leaves at the end of the batch; at most all of them.
     sending: Vec<usize>,
+    churner: Option<Churner>,
     shared: Shared,
 }
 
@@ -46,7 +48,7 @@ impl Worker {
     /// The body of the thread.
     pub(super) fn run(
         load: &Load,
-        index: usize,
+        (index, threads): (usize, usize),
         share: Range<usize>,
         opened: &Sender<Opened>,
         start: &Receiver<Schedule>,
@@ -54,7 +56,7 @@ impl Worker {
         if let Some(cpu) = load.cpus.get(index % load.cpus.len().max(1)) {
             cpus::pin(&[*cpu])?;
         }
-        let mut worker = Self::new(load).map_err(Failure::io("creating a poll"))?;
+        let mut worker = Self::new(load, index, threads).map_err(Failure::io("creating a poll"))?;
         let report = worker.open(load, share);
         // The receiver lives until all threads have reported.
         let _ = opened.send(report);
@@ -70,13 +72,19 @@ impl Worker {
         }
     }
 
-    fn new(load: &Load) -> io::Result<Self> {
+    fn new(load: &Load, index: usize, threads: usize) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let churner = load
+            .churn
+            .as_ref()
+            .map(|churn| Churner::new(load, churn, index, threads, poll.registry()));
         Ok(Self {
-            poll: Poll::new()?,
+            poll,
             connections: Vec::new(),
             live: 0,
             again: Vec::new(),
             sending: Vec::new(),
+            churner: churner.transpose()?,
             shared: Shared {
                 traffic: load.traffic,
                 payload: vec![b'x'; load.size],
@@ -109,6 +117,16 @@ impl Worker {
             }
         }
         self.live = opened.open;
+        if self.churner.is_some() && share.is_empty() {
+            // A server that is not there is found now and not by thousands of refusals.
+            match self.connect(load, 0) {
+                Ok(_) => opened.open += 1,
+                Err(error) => {
+                    opened.refused += 1;
+                    opened.error = Some(error);
+                }
+            }
+        }
         opened
     }
 
@@ -138,43 +156,42 @@ impl Worker {
         for index in 0..self.connections.len() {
             self.advance(index, |connection, shared| connection.start(index, shared));
         }
+        if let Some(churner) = &mut self.churner {
+            churner.begin(Instant::now());
+        }
         let mut cpu_at_start = Duration::ZERO;
         loop {
             let now = Instant::now();
             let measuring = self.shared.tally.is_measuring();
-            if now >= schedule.until || self.live == 0 {
+            if now >= schedule.until || (self.live == 0 && self.churner.is_none()) {
                 break;
             }
             if !measuring && now >= schedule.measure_from {
                 cpu_at_start = thread_cpu();
                 self.shared.tally.begin(now, self.connections.len());
+                if let Some(churner) = &mut self.churner {
+                    churner.measure();
+                }
+            }
+            if let Some(churner) = &mut self.churner {
+                churner.launch(self.poll.registry(), &mut self.shared);
             }
             let next =
                 if now < schedule.measure_from { schedule.measure_from } else { schedule.until };
-            let wait = if self.again.is_empty() { next - now } else { Duration::ZERO };
+            let wait = match &mut self.churner {
+                _ if !self.again.is_empty() => Duration::ZERO,
+                None => next - now,
+                Some(churner) => {
+                    churner.wait(now, next - now).map_err(Failure::io("setting a timer"))?
+                }
+            };
             match self.poll.poll(&mut events, Some(wait)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
                     return Err(Failure::io("polling")(error));
                 }
                 _ => {}
             }
-            for index in std::mem::take(&mut self.again) {
-                if let Some(connection) = &mut self.connections[index] {
-                    connection.is_listed = false;
-                }
-                self.advance(index, |connection, shared| connection.step(index, None, shared));
-            }
-            for event in &events {
-                let index = event.token().0;
-                self.advance(index, |connection, shared| {
-                    connection.step(index, Some(event), shared)
-                });
-            }
-            let mut sending = std::mem::take(&mut self.sending);
-            for index in sending.drain(..) {
-                self.advance(index, Connection::request);
-            }
-            self.sending = sending;
+            self.turn(&events);
         }
         let mut tally = std::mem::take(&mut self.shared.tally);
         if !tally.is_measuring() {
@@ -184,9 +201,39 @@ impl Worker {
         }
         // The time is the planned one even if no connection lasted: a rate over less would flatter.
         tally.end(Instant::now().max(schedule.until));
+        let churner = self.churner.take();
+        tally.churn = churner.map(|churner| Box::new(churner.finish(schedule.until)));
         let cpu = thread_cpu().saturating_sub(cpu_at_start);
         tally.cpu_fractions.push(cpu.as_secs_f64() / tally.measured.as_secs_f64().max(1e-9));
         Ok(tally)
+    }
+
+    /// Reacts to what a poll brought and to what was left from the turn before.
+    fn turn(&mut self, events: &Events) {
+        for index in std::mem::take(&mut self.again) {
+            if let Some(connection) = &mut self.connections[index] {
+                connection.is_listed = false;
+            }
+            self.advance(index, |connection, shared| connection.step(index, None, shared));
+        }
+        for event in events {
+            match &mut self.churner {
+                Some(churner) if Churner::owns(event.token()) => {
+                    churner.handle(event, &mut self.shared);
+                }
+                _ => {
+                    let index = event.token().0;
+                    self.advance(index, |connection, shared| {
+                        connection.step(index, Some(event), shared)
+                    });
+                }
+            }
+        }
+        let mut sending = std::mem::take(&mut self.sending);
+        for index in sending.drain(..) {
+            self.advance(index, Connection::request);
+        }
+        self.sending = sending;
     }
 
     /// Takes a step of one connection and does what it asks for.

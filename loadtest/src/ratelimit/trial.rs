@@ -66,6 +66,7 @@ pub(crate) fn check(
     let load = Load {
         targets: server.addresses().iter().zip(spread).map(target).collect(),
         traffic: scenario.traffic(),
+        churn: None,
         size: WRITE_BYTES,
         receive_buffer: None,
         threads: placement.client.len().max(1),

@@ -3,6 +3,7 @@
 //! Owns the order: check the flags, start a server where no address is given, measure, judge,
 //! report. The parts are in `result` (figures and JSON) and `table` (text).
 
+mod churn;
 mod result;
 mod table;
 
@@ -81,19 +82,23 @@ fn check(arguments: &RunArguments) -> Outcome {
     }
     let bare = arguments.server == arguments::Subject::Bare;
     if bare && matches!(arguments.workload, Workload::Source | Workload::Sink) {
-        return Err(Failure::Usage("--server bare only echoes; use run echo or idle".to_owned()));
+        return Err(Failure::Usage(
+            "--server bare only echoes; use run echo, idle or churn".to_owned(),
+        ));
     }
     if bare && arguments.limits.any() {
         return Err(Failure::Usage("--server bare has no limits; drop them".to_owned()));
     }
+    churn::check(arguments)?;
     Terms::check(&arguments.limits)?;
-    descriptors::check(arguments.connections, descriptors::raise())
+    let long = arguments.churn.long.unwrap_or_default();
+    descriptors::check(arguments.connections.saturating_add(long), descriptors::raise())
 }
 
 fn service(arguments: &RunArguments) -> Service {
     match (arguments.server, arguments.workload) {
         (arguments::Subject::Bare, _) => Service::Bare,
-        (_, Workload::Echo | Workload::Idle) => Service::Echo,
+        (_, Workload::Echo | Workload::Idle | Workload::Churn) => Service::Echo,
         (_, Workload::Source) => Service::Source,
         (_, Workload::Sink) => Service::Sink,
     }
@@ -107,13 +112,20 @@ fn measure(
     let started = server.as_ref().map(|server| server.address());
     let address = arguments.address.or(started).expect("a server is started without an address");
     let load = Load {
-        targets: vec![Target { address, connections: arguments.connections }],
+        targets: vec![Target {
+            address,
+            connections: match arguments.workload {
+                Workload::Churn => arguments.churn.long.unwrap_or_default(),
+                _ => arguments.connections,
+            },
+        }],
         traffic: match arguments.workload {
             Workload::Echo => Traffic::Echo,
             Workload::Source => Traffic::Source,
             Workload::Sink => Traffic::Sink,
-            Workload::Idle => Traffic::Idle,
+            Workload::Idle | Workload::Churn => Traffic::Idle,
         },
+        churn: churn::load(arguments),
         size: arguments.size.0 as usize,
         receive_buffer: None,
         threads: arguments.threads.unwrap_or_else(|| placement.client.len().max(1)),

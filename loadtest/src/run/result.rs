@@ -8,11 +8,12 @@ use std::env;
 
 use serde::Serialize;
 
+use super::churn::ChurnResult;
 use crate::arguments::{RunArguments, Workload};
-use crate::client::{Errors, Tally};
+use crate::client::{ChurnTally, Errors, Tally};
 use crate::cpus::{self, Placement};
 use crate::fairness::jain;
-use crate::latency::Percentiles;
+use crate::latency::{Latency, Percentiles};
 use crate::measurement::{Measurement, ServerFigures};
 use crate::procfs;
 use crate::server::CoreCounts;
@@ -37,6 +38,7 @@ pub(super) struct RunResult {
     pub(super) fairness: Fairness,
     pub(super) errors: Errors,
     pub(super) cores: Vec<CoreResult>,
+    pub(super) churn: Option<ChurnResult>,
 }
 
 /// A core of the server.
@@ -99,7 +101,14 @@ pub(super) struct Totals {
 
 #[derive(Debug, Serialize)]
 pub(super) struct LatencyFigures {
+    /// From the planned moment to the last byte of the reply.
     pub(super) planned: Percentiles,
+    /// Of short connections: from the call that connects until connected.
+    pub(super) connect: Option<Percentiles>,
+    /// From there to the last byte of the reply.
+    pub(super) exchange: Option<Percentiles>,
+    /// From the planned moment to the call that connects.
+    pub(super) lateness: Option<Percentiles>,
 }
 
 /// What the run cost the server.
@@ -155,6 +164,7 @@ impl RunResult {
             noise: measurement.noise(placement),
             shared: placement.shared.clone(),
             errors: (tally.errors.count() > 0).then(|| tally.errors.to_string()),
+            offered: arguments.churn.rate.map(|rate| (rate, ops as f64 / seconds.max(1e-9))),
         });
         Self {
             schema: SCHEMA,
@@ -170,12 +180,13 @@ impl RunResult {
                 bytes_out: tally.bytes_out,
                 seconds,
             },
-            latency: LatencyFigures { planned: tally.latency.percentiles() },
+            latency: LatencyFigures::new(tally),
             server,
             client: ClientResult { cpu_fraction: client_cpu, steal_fraction: measurement.steal },
             fairness: Fairness::new(arguments.workload, tally),
             errors: tally.errors.clone(),
             cores: measurement.server.iter().flat_map(|f| cores(arguments.workload, f)).collect(),
+            churn: ChurnResult::new(arguments, measurement),
         }
     }
 }
@@ -186,7 +197,7 @@ fn operations(workload: Workload, tally: &Tally, server: Option<&ServerFigures>)
         server.map(|figures| figures.sum(counter)).filter(|&sum| sum > 0).unwrap_or(tally.ops)
     };
     match workload {
-        Workload::Echo | Workload::Idle => tally.ops,
+        Workload::Echo | Workload::Idle | Workload::Churn => tally.ops,
         Workload::Source => of_server(|core| core.writes),
         Workload::Sink => of_server(|core| core.reads),
     }
@@ -205,12 +216,7 @@ impl LoadFigures {
     fn new(arguments: &RunArguments, placement: &Placement, tally: &Tally) -> Self {
         let foreign = arguments.address.is_some();
         Self {
-            workload: match arguments.workload {
-                Workload::Echo => "echo",
-                Workload::Source => "source",
-                Workload::Sink => "sink",
-                Workload::Idle => "idle",
-            },
+            workload: arguments.workload.name(),
             address: arguments.address.map(|address| address.to_string()),
             connections: arguments.connections,
             size_bytes: arguments.size.0,
@@ -227,6 +233,20 @@ impl LoadFigures {
                 .limits
                 .conn_limit
                 .map(|rate| rate.as_bytes_per_second()),
+        }
+    }
+}
+
+impl LatencyFigures {
+    fn new(tally: &Tally) -> Self {
+        let of_churn = |latency: fn(&ChurnTally) -> &Latency| {
+            tally.churn.as_deref().map(|churn| latency(churn).percentiles())
+        };
+        Self {
+            planned: tally.latency.percentiles(),
+            connect: of_churn(|churn| &churn.connect),
+            exchange: of_churn(|churn| &churn.exchange),
+            lateness: of_churn(|churn| &churn.lateness),
         }
     }
 }

@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::result::{RunResult, ServerResult};
 use crate::figure::{bytes, count, four_decimals, microseconds, plain};
+use crate::latency::Percentiles;
 
 /// Lays out a result.
 pub(super) fn render(result: &RunResult) -> String {
@@ -74,15 +75,19 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
     )?;
     let latency = &result.latency.planned;
     if latency.count > 0 {
-        writeln!(
-            text,
-            "latency    from planned send   p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
-            microseconds(latency.p50_us),
-            microseconds(latency.p90_us),
-            microseconds(latency.p99_us),
-            microseconds(latency.p999_us),
-            microseconds(latency.max_us)
-        )?;
+        writeln!(text, "latency    from planned send   {}", percentiles(latency))?;
+    }
+    for (name, latency) in [
+        ("connect ", result.latency.connect),
+        ("exchange", result.latency.exchange),
+        ("lateness", result.latency.lateness),
+    ] {
+        if let Some(latency) = latency.filter(|latency| latency.count > 0) {
+            writeln!(text, "           {name}            {}", percentiles(&latency))?;
+        }
+    }
+    if let Some(churn) = &result.churn {
+        churn.render(text)?;
     }
     if let Some(server) = &result.server {
         cost(text, server)?;
@@ -106,6 +111,17 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
         writeln!(text, "errors     {errors}")?;
     }
     Ok(())
+}
+
+fn percentiles(latency: &Percentiles) -> String {
+    format!(
+        "p50 {}   p90 {}   p99 {}   p99.9 {}   max {}",
+        microseconds(latency.p50_us),
+        microseconds(latency.p90_us),
+        microseconds(latency.p99_us),
+        microseconds(latency.p999_us),
+        microseconds(latency.max_us)
+    )
 }
 
 /// What the run cost the server.

@@ -7,17 +7,30 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 /// Runs `loadtest` with these arguments to its end.
 pub(crate) fn loadtest(arguments: &[&str]) -> Output {
     let child = command(arguments).spawn().expect("the program starts");
     finish(child)
 }
 
-/// What a command wrote to standard error, and its exit code.
-pub(crate) fn refused(arguments: &[&str]) -> (i32, String) {
+/// Expects a command to end with this exit code and a message that has these parts.
+#[track_caller]
+pub(crate) fn says(arguments: &[&str], code: i32, parts: &[&str]) {
     let output = loadtest(arguments);
-    let code = output.status.code().expect("it was not killed");
-    (code, String::from_utf8(output.stderr).expect("messages are UTF-8"))
+    let message = String::from_utf8(output.stderr).expect("messages are UTF-8");
+    for part in parts {
+        assert!(message.contains(part), "{part:?} in: {message}");
+    }
+    assert_eq!(output.status.code(), Some(code), "{message}");
+}
+
+/// A figure of a result.
+#[track_caller]
+pub(crate) fn number(result: &Value, path: &str) -> f64 {
+    let value = result.pointer(path).unwrap_or_else(|| panic!("{path} is there"));
+    value.as_f64().unwrap_or_else(|| panic!("{path} is a number, not {value}"))
 }
 
 /// A `loadtest` that runs.

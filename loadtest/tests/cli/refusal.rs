@@ -3,16 +3,7 @@
 
 use std::net::TcpListener;
 
-use crate::harness::refused;
-
-#[track_caller]
-fn says(arguments: &[&str], code: i32, parts: &[&str]) {
-    let (actual, message) = refused(arguments);
-    for part in parts {
-        assert!(message.contains(part), "{part:?} in: {message}");
-    }
-    assert_eq!(actual, code, "{message}");
-}
+use crate::harness::says;
 
 #[test]
 fn usage_errors_exit_with_two_and_name_the_remedy() {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Served, Started, loadtest};
+use crate::harness::{Served, Started, loadtest, number};
 
 const SHORT: [&str; 6] = ["-d", "300ms", "-w", "100ms", "-c", "5"];
 
@@ -20,11 +20,6 @@ fn result(arguments: &[&str]) -> Value {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     serde_json::from_slice(&output.stdout).expect("standard output is JSON alone")
-}
-
-fn number(result: &Value, path: &str) -> f64 {
-    let value = result.pointer(path).unwrap_or_else(|| panic!("{path} is there"));
-    value.as_f64().unwrap_or_else(|| panic!("{path} is a number, not {value}"))
 }
 
 #[test]
