@@ -4,9 +4,10 @@
 //! [`Group`] spans all cores with an exact bound and max-min fairness. Nothing here is called from
 //! two threads: other threads reach a core by message, through a [`Handle`].
 //!
-//! Start with [`Runtime`], whose example is a whole server; then [`Handler`] for what a connection
-//! does, [`BevMut`] for what can be set on it, [`Group`] for limits, and [`Handle`] for reaching
-//! cores from elsewhere. [`sim`] runs the same servers in virtual time, from a seed.
+//! Start with the [`guide`], or with [`Runtime`], whose example is a whole server; then [`Handler`]
+//! for what a connection does, [`BevMut`] for what can be set on it, [`Group`] for limits, and
+//! [`Handle`] for reaching cores from elsewhere. [`sim`] runs the same servers in virtual time,
+//! from a seed.
 //!
 //! | feature | default | what it does |
 //! |---|---|---|
@@ -41,6 +42,7 @@ mod error;
 mod file;
 mod filter;
 mod group;
+pub mod guide;
 mod handle;
 mod handler;
 mod id;
@@ -97,7 +99,3 @@ pub use socket::{Socket, SocketError, TakenSocket};
 pub use stats::CoreStats;
 #[cfg(feature = "tls")]
 pub use tls::{InitError, Threading};
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct ReadmeDoctests;
