@@ -13,7 +13,7 @@ use crate::driver::{Driver, MioDriver};
 use crate::error::BuildError;
 use crate::handle::Shared;
 use crate::observer::Observer;
-use crate::placement::{Cores, Cpus, Pin, Snapshot, helper_cpus, plan};
+use crate::placement::{Cores, Cpus, Order, Pin, Placement, Smt, Snapshot};
 use crate::report::StartReport;
 use crate::runtime::{Farewell, Runtime};
 
@@ -35,9 +35,10 @@ pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// ```
 #[must_use]
 pub struct RuntimeBuilder {
-    cores: Option<Cores>,
-    cpus: Option<Cpus>,
-    pin: Option<Pin>,
+    /// What was asked for of the cores, call by call.
+    asked: Placement,
+    /// What goes before that.
+    flags: Placement,
     drain_timeout: Duration,
     observer: Option<ObserverFactory>,
     resolver: Arc<dyn Resolve>,
@@ -46,9 +47,8 @@ pub struct RuntimeBuilder {
 impl RuntimeBuilder {
     pub(crate) fn new() -> Self {
         Self {
-            cores: None,
-            cpus: None,
-            pin: None,
+            asked: Placement::default(),
+            flags: Placement::default(),
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             observer: None,
             resolver: Arc::new(SystemResolver),
@@ -60,7 +60,7 @@ impl RuntimeBuilder {
     /// Default: one per CPU of [`cpus`](Self::cpus) if given, else one per allowed CPU, no more
     /// than a container's CPU quota rounded up.
     pub fn cores(mut self, cores: impl Into<Cores>) -> Self {
-        self.cores = Some(cores.into());
+        self.asked.cores = Some(cores.into());
         self
     }
 
@@ -68,13 +68,32 @@ impl RuntimeBuilder {
     ///
     /// A list confines the threads unless [`pin`](Self::pin) says `none`.
     pub fn cpus(mut self, cpus: impl Into<Cpus>) -> Self {
-        self.cpus = Some(cpus.into());
+        self.asked.cpus = Some(cpus.into());
         self
     }
 
     /// How the threads are bound to CPUs. Default: not, or to the whole list where one is given.
     pub fn pin(mut self, pin: Pin) -> Self {
-        self.pin = Some(pin);
+        self.asked.pin = Some(pin);
+        self
+    }
+
+    /// Which CPUs come first where there are more than cores. Default: spread.
+    pub fn order(mut self, order: Order) -> Self {
+        self.asked.order = Some(order);
+        self
+    }
+
+    /// Which CPUs of a physical core count. Default: all.
+    pub fn smt(mut self, smt: Smt) -> Self {
+        self.asked.smt = Some(smt);
+        self
+    }
+
+    /// What the command line says of cores; goes before what the other calls ask for, in whichever
+    /// order they are made.
+    pub fn placement(mut self, flags: Placement) -> Self {
+        self.flags = flags;
         self
     }
 
@@ -112,7 +131,7 @@ impl RuntimeBuilder {
     pub fn build(self) -> Result<Runtime, BuildError> {
         // One look at the machine, before any thread is confined.
         let snapshot = Snapshot::take();
-        let plan = plan(&snapshot, self.cores, self.cpus.as_ref(), self.pin)?;
+        let plan = self.flags.or(self.asked).plan(&snapshot)?;
         #[cfg(feature = "tls")]
         let tls = tls::init()?;
         let descriptors = DescriptorLimit::raise();
@@ -121,7 +140,7 @@ impl RuntimeBuilder {
             let driver = MioDriver::new().map_err(|source| BuildError::Driver { core, source })?;
             drivers.push(Box::new(driver));
         }
-        let lookups = Desk::new(self.resolver, helper_cpus(&plan, self.cpus.as_ref()));
+        let lookups = Desk::new(self.resolver, plan.helper_cpus());
         let shared = Shared::new(drivers.iter().map(|driver| driver.waker()).collect());
         let farewells = (0..).map(|index| Farewell { shared: shared.clone(), index });
         let drivers = drivers.into_iter().zip(farewells).collect();
@@ -133,6 +152,9 @@ impl RuntimeBuilder {
             tls,
         };
         tracing::info!("{report}");
+        for warning in &report.plan.warnings {
+            tracing::warn!("{warning}");
+        }
         Ok(Runtime {
             shared,
             drivers,
@@ -148,9 +170,8 @@ impl RuntimeBuilder {
 impl fmt::Debug for RuntimeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RuntimeBuilder")
-            .field("cores", &self.cores)
-            .field("cpus", &self.cpus)
-            .field("pin", &self.pin)
+            .field("asked", &self.asked)
+            .field("flags", &self.flags)
             .field("drain_timeout", &self.drain_timeout)
             .finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
 use crate::dial::HostError;
 use crate::handle::Stopped;
-use crate::placement::PlacementError;
+use crate::placement::{ListError, PlacementError};
 use crate::socket::SocketError;
 
 /// The result of most calls of this crate.
@@ -74,9 +74,12 @@ pub enum Error {
     /// A core has stopped.
     #[error(transparent)]
     Stopped(#[from] Stopped),
-    /// A list of CPUs, a number of cores or a way to pin does not parse.
+    /// A choice of cores and CPUs does not parse or does not fit the machine.
     #[error(transparent)]
     Placement(#[from] PlacementError),
+    /// A list of CPUs does not parse.
+    #[error(transparent)]
+    CpuList(#[from] ListError),
     /// A system call failed.
     #[error(transparent)]
     Io(#[from] io::Error),

@@ -50,7 +50,7 @@ mod listen;
 mod mailbox;
 mod observer;
 mod pair;
-mod placement;
+pub mod placement;
 mod priority;
 mod reactor;
 mod report;
@@ -89,7 +89,7 @@ pub use listen::{ListenOptions, Listener};
 pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{
-    CorePlan, Cores, CpuQuota, CpuSet, Cpus, MAX_CORES, Pin, PlacementError, Plan, Reason,
+    Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Placement, PlacementError, Plan, Smt,
 };
 pub use priority::Priority;
 pub use reactor::{Core, TimerId};

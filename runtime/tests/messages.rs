@@ -40,8 +40,8 @@ fn a_rate_without_unit() {
 fn a_cpu_list_that_does_not_parse() {
     assert_eq!(
         "0,two".parse::<CpuSet>().expect_err("no list").to_string(),
-        "CPU list: \"two\" is not a CPU: write a number such as `3`, a range `0-7` or a range with \
-         a stride `0-14:2`; `all` and `allowed` stand alone"
+        "CPU list \"0,two\": \"two\" at column 3 is not a CPU: write a number such as `3`, a range \
+         `0-7`, a range with a stride `0-14:2`, or one of `all`, `allowed`, `node0`, `pkg0`, `core0`"
     );
 }
 
@@ -61,8 +61,8 @@ fn a_cpu_that_is_not_allowed() {
     assert_eq!(
         message,
         format!(
-            "CPUs 1023 of the list 1023 are not available to this process: it may use {allowed}; \
-             leave them out, or widen the mask it is started with (taskset, cpuset)"
+            "CPUs 1023 of the list 1023 are not available to this process: it may use {allowed}, \
+             and 1023 are not online; leave them out, or widen the mask it is started with (taskset, cpuset)"
         )
     );
 }

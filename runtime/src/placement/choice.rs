@@ -1,48 +1,112 @@
-//! What a user may ask for: how many cores, on which CPUs, pinned how.
+//! What a user may ask for: how many cores, pinned how, chosen in which order.
 //!
-//! Owns the three types behind `--cores`, `--cpus` and `--pin`, and their texts: the same words
-//! in flags, environment and builder. Decides nothing; [`plan`](super::plan()) does.
+//! Owns the types behind `--cores`, `--pin`, `--order` and `--smt`, and their texts: the same words
+//! in flags, environment and builder. Decides nothing; [`Placement::plan`](super::Placement::plan)
+//! does.
 //!
 //! Invariants: printing a choice and parsing the result gives the same choice.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::cpu_set::CpuSet;
 use super::error::PlacementError;
+use super::list::number;
+use super::nearest::nearest;
+use super::word::Words;
 
-/// How many cores a runtime has: `auto`, or a number.
+/// How many cores a runtime has: `auto`, `physical`, or a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cores {
     /// As many as CPUs may be used, and no more than the CPU quota pays for, rounded up.
     #[default]
     Auto,
+    /// As many as physical cores have a CPU that may be used, and no more than the quota pays for.
+    Physical,
     /// This many: 1 to [`MAX_CORES`](super::MAX_CORES), which is checked when the cores are placed.
     Count(usize),
 }
 
-/// Which CPUs the cores run on: `all`, `allowed`, or a list in the grammar of [`CpuSet`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cpus {
-    /// Every CPU that is online, an error if the process may not use one of them.
-    All,
-    /// Every CPU the process may use.
-    Allowed,
-    /// These.
-    Listed(CpuSet),
-}
-
-/// How the threads of cores are tied to CPUs: `none`, `each` or `set`.
+/// How the threads of cores are tied to CPUs: `none`, `each`, `set` or `node`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pin {
     /// Not at all; the kernel moves them as it sees fit. The default without a CPU list.
     #[default]
     None,
-    /// Core i to the i-th CPU of the list, in ascending order.
+    /// Each core to a CPU of its own, chosen by [`Order`], ascending.
     Each,
-    /// Every core to the whole list; the kernel moves them within it. The default with a list.
+    /// Every core to the whole list, or to the list that is its own; the kernel moves it within.
+    /// The default with a list.
     Set,
+    /// Each core to those CPUs of the list that are on one NUMA node, chosen by [`Order`].
+    Node,
 }
+
+/// Which CPUs come first where there are fewer cores than CPUs: `spread` or `pack`.
+///
+/// It matters where a core is tied to a CPU or a node. Whatever is chosen, core 0 is on the lowest
+/// CPU chosen, and so on upwards.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// As far apart as possible: physical cores before SMT siblings, fast CPUs before efficient
+    /// ones, then the node and package with the fewest cores. For most speed.
+    #[default]
+    Spread,
+    /// As near as possible: the rest of a physical core, then of its node and package, then the
+    /// lowest CPU. For caches shared, and for other programs beside.
+    Pack,
+}
+
+/// Which CPUs of a physical core count: `all` or `one`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Smt {
+    /// All of them.
+    #[default]
+    All,
+    /// The lowest of those that may be used; SMT siblings stay free.
+    One,
+}
+
+impl Pin {
+    const WORDS: Words<Self> = Words {
+        what: "way to pin",
+        table: &[
+            ("none", Self::None),
+            ("each", Self::Each),
+            ("set", Self::Set),
+            ("node", Self::Node),
+        ],
+    };
+}
+
+impl Order {
+    const WORDS: Words<Self> =
+        Words { what: "order", table: &[("spread", Self::Spread), ("pack", Self::Pack)] };
+}
+
+impl Smt {
+    const WORDS: Words<Self> =
+        Words { what: "choice of SMT siblings", table: &[("all", Self::All), ("one", Self::One)] };
+}
+
+macro_rules! choices_of_one_word {
+    ($($choice:ident)+) => {$(
+        impl FromStr for $choice {
+            type Err = PlacementError;
+
+            fn from_str(text: &str) -> Result<Self, PlacementError> {
+                Self::WORDS.parse(text)
+            }
+        }
+
+        impl fmt::Display for $choice {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(Self::WORDS.name(*self))
+            }
+        }
+    )+};
+}
+
+choices_of_one_word!(Pin Order Smt);
 
 impl FromStr for Cores {
     type Err = PlacementError;
@@ -50,43 +114,11 @@ impl FromStr for Cores {
     fn from_str(text: &str) -> Result<Self, PlacementError> {
         match text.trim() {
             "auto" => Ok(Self::Auto),
-            "physical" => {
-                let instead = "write a number, or `auto` for one core a CPU";
-                Err(PlacementError::NotYet { word: "physical", instead })
-            }
-            number => match number.parse() {
-                Ok(0) | Err(_) => Err(PlacementError::NotCores { text: text.to_owned() }),
-                Ok(count) => Ok(Self::Count(count)),
-            },
-        }
-    }
-}
-
-impl FromStr for Cpus {
-    type Err = PlacementError;
-
-    fn from_str(text: &str) -> Result<Self, PlacementError> {
-        match text.trim() {
-            "all" => Ok(Self::All),
-            "allowed" => Ok(Self::Allowed),
-            list => Ok(Self::Listed(list.parse()?)),
-        }
-    }
-}
-
-impl FromStr for Pin {
-    type Err = PlacementError;
-
-    fn from_str(text: &str) -> Result<Self, PlacementError> {
-        match text.trim() {
-            "none" => Ok(Self::None),
-            "each" => Ok(Self::Each),
-            "set" => Ok(Self::Set),
-            "node" => {
-                let instead = "write `set` and list the CPUs of the node";
-                Err(PlacementError::NotYet { word: "node", instead })
-            }
-            _ => Err(PlacementError::NotAPin { text: text.to_owned() }),
+            "physical" => Ok(Self::Physical),
+            count => number(count).filter(|&count| count > 0).map(Self::Count).ok_or_else(|| {
+                let nearest = nearest(count, ["auto", "physical"]);
+                PlacementError::NotCores { text: text.to_owned(), nearest }
+            }),
         }
     }
 }
@@ -97,38 +129,13 @@ impl From<usize> for Cores {
     }
 }
 
-impl From<CpuSet> for Cpus {
-    fn from(cpus: CpuSet) -> Self {
-        Self::Listed(cpus)
-    }
-}
-
 impl fmt::Display for Cores {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Auto => f.write_str("auto"),
+            Self::Physical => f.write_str("physical"),
             Self::Count(count) => count.fmt(f),
         }
-    }
-}
-
-impl fmt::Display for Cpus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all"),
-            Self::Allowed => f.write_str("allowed"),
-            Self::Listed(cpus) => cpus.fmt(f),
-        }
-    }
-}
-
-impl fmt::Display for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Each => "each",
-            Self::Set => "set",
-        })
     }
 }
 
@@ -148,25 +155,30 @@ mod tests {
 
     #[test]
     fn choices_print_as_they_parse() {
-        round_trip::<Cores>(&["auto", "1", "64"]);
-        round_trip::<Cpus>(&["all", "allowed", "0-3,8"]);
-        round_trip::<Pin>(&["none", "each", "set"]);
+        round_trip::<Cores>(&["auto", "physical", "1", "64"]);
+        round_trip::<Pin>(&["none", "each", "set", "node"]);
+        round_trip::<Order>(&["spread", "pack"]);
+        round_trip::<Smt>(&["all", "one"]);
     }
 
     #[test]
     fn errors_quote_the_text_and_list_the_choices() {
         let cores = |text: &str| text.parse::<Cores>().expect_err("invalid").to_string();
-        let expected = "\"0\" is not a number of cores: write 1 to 1024, or `auto`";
+        let expected = "\"0\" is not a number of cores: write 1 to 1024, `auto`, or `physical`";
         assert_eq!(cores("0"), expected);
-        assert!(cores("-2").contains("\"-2\""));
-        assert!(cores("physical").starts_with("`physical` is not offered yet: write a number"));
+        for wrong in ["-2", "1.5", "two", "", "99999999999999999999"] {
+            assert!(cores(wrong).starts_with(&format!("{wrong:?} is not")), "{}", cores(wrong));
+        }
+        assert!(cores("phyiscal").ends_with("or `physical`; did you mean `physical`?"));
 
         let pin = |text: &str| text.parse::<Pin>().expect_err("invalid").to_string();
-        assert_eq!(pin("all"), "\"all\" is no way to pin: write `none`, `each` or `set`");
-        assert!(pin("node").starts_with("`node` is not offered yet: write `set`"));
+        assert_eq!(pin("7"), "\"7\" is no way to pin: write `none`, `each`, `set` or `node`");
+        assert!(pin("nod").ends_with("; did you mean `node`?"), "{}", pin("nod"));
 
-        let cpus = "all,3".parse::<Cpus>().expect_err("invalid").to_string();
-        assert!(cpus.starts_with("CPU list: \"all\" is not a CPU"), "{cpus}");
-        assert!(cpus.ends_with("`all` and `allowed` stand alone"), "{cpus}");
+        let order = "sprad".parse::<Order>().expect_err("invalid").to_string();
+        let expected = "\"sprad\" is no order: write `spread` or `pack`; did you mean `spread`?";
+        assert_eq!(order, expected);
+        let smt = "two".parse::<Smt>().expect_err("invalid").to_string();
+        assert_eq!(smt, "\"two\" is no choice of SMT siblings: write `all` or `one`");
     }
 }

@@ -1,17 +1,18 @@
 //! A set of CPUs, in the form the kernel writes it.
 //!
-//! Owns one bit for each CPU the kernel's affinity calls can name, and the list grammar: numbers
-//! and ranges joined by commas, a range with an optional stride. Knows nothing of the machine; a
-//! set may name CPUs that do not exist.
+//! Owns one bit for each CPU the kernel's affinity calls can name, and the arithmetic of sets.
+//! Knows nothing of the machine; a set may name CPUs that do not exist.
 //!
 //! Invariants: never empty, because a thread allowed nowhere cannot run; printing a set and
 //! parsing the result gives the same set.
-//! Source: the kernel's cpulist format, with the stride of taskset(1).
+//! Source: the kernel's cpulist format; what is read beyond it, such as a stride, is in `list.rs`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::error::PlacementError;
+use super::list::CpuList;
+use super::list_error::ListError;
 
 /// A set of CPUs by number; never empty.
 ///
@@ -27,7 +28,7 @@ use super::error::PlacementError;
 /// let cpus: CpuSet = "8,0-6:2,1".parse()?;
 /// assert_eq!(cpus.to_string(), "0-2,4,6,8");
 /// assert_eq!(cpus.count(), 6);
-/// # Ok::<(), sluicegate::PlacementError>(())
+/// # Ok::<(), sluicegate::placement::ListError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CpuSet {
@@ -42,16 +43,20 @@ impl CpuSet {
     ///
     /// # Errors
     ///
-    /// [`PlacementError::EmptyPiece`] without any CPU, [`PlacementError::CpuTooHigh`] for a number
-    /// the kernel cannot name: leave it out.
+    /// [`PlacementError::NoCpu`] without any CPU, [`PlacementError::CpuTooHigh`] for a number the
+    /// kernel cannot name: leave it out.
     pub fn from_cpus(cpus: impl IntoIterator<Item = usize>) -> Result<Self, PlacementError> {
+        let set = Self::collect(cpus).map_err(|cpu| PlacementError::CpuTooHigh { cpu })?;
+        set.ok_or(PlacementError::NoCpu)
+    }
+
+    /// The set of the given CPUs if there are any, or the first that is too high.
+    pub(super) fn collect(cpus: impl IntoIterator<Item = usize>) -> Result<Option<Self>, usize> {
         let mut words = Words::default();
         for cpu in cpus {
-            words
-                .insert(cpu)
-                .map_err(|cpu| PlacementError::CpuTooHigh { piece: cpu.to_string(), cpu })?;
+            words.insert(cpu)?;
         }
-        words.into_set().ok_or_else(|| PlacementError::EmptyPiece { list: String::new() })
+        Ok(words.into_set())
     }
 
     /// How many CPUs are in the set; at least one.
@@ -74,71 +79,70 @@ impl CpuSet {
     /// The CPUs that are in this set and not in `other`, or nothing if there are none.
     #[must_use]
     pub fn minus(&self, other: &Self) -> Option<Self> {
-        let mut words = Words(*self.words);
-        for (word, other) in words.0.iter_mut().zip(*other.words) {
-            *word &= !other;
+        self.with(other, |mine, others| mine & !others).into_set()
+    }
+
+    /// The CPUs that are in both sets, or nothing if there are none.
+    #[must_use]
+    pub fn within(&self, other: &Self) -> Option<Self> {
+        self.with(other, |mine, others| mine & others).into_set()
+    }
+
+    /// The CPUs that are in either set.
+    #[must_use]
+    pub fn plus(&self, other: &Self) -> Self {
+        Self { words: Box::new(self.with(other, |mine, others| mine | others).0) }
+    }
+
+    /// Whether every CPU of this set is in `other`.
+    #[must_use]
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.words.iter().zip(other.words.iter()).all(|(mine, others)| mine & !others == 0)
+    }
+
+    /// The CPUs that are in any of the sets, or nothing without a set.
+    pub(super) fn union<'a>(sets: impl IntoIterator<Item = &'a Self>) -> Option<Self> {
+        let mut words = Words::default();
+        for set in sets {
+            words.0.iter_mut().zip(*set.words).for_each(|(word, more)| *word |= more);
         }
         words.into_set()
+    }
+
+    /// Runs of neighbours, ascending.
+    pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let first = (next..Self::CAPACITY).find(|&cpu| self.contains(cpu))?;
+            let end = (first..Self::CAPACITY).find(|&cpu| !self.contains(cpu));
+            next = end.unwrap_or(Self::CAPACITY);
+            Some(Range { first, last: next - 1 })
+        })
+    }
+
+    fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Words {
+        let mut words = Words(*self.words);
+        for (word, other) in words.0.iter_mut().zip(*other.words) {
+            *word = join(*word, other);
+        }
+        words
     }
 }
 
 impl FromStr for CpuSet {
-    type Err = PlacementError;
+    type Err = ListError;
 
-    fn from_str(list: &str) -> Result<Self, PlacementError> {
-        let mut words = Words::default();
-        for piece in list.split(',').map(str::trim) {
-            if piece.is_empty() {
-                return Err(PlacementError::EmptyPiece { list: list.to_owned() });
-            }
-            for cpu in piece_cpus(piece)? {
-                words
-                    .insert(cpu)
-                    .map_err(|cpu| PlacementError::CpuTooHigh { piece: piece.to_owned(), cpu })?;
-            }
-        }
-        words.into_set().ok_or_else(|| PlacementError::EmptyPiece { list: list.to_owned() })
+    fn from_str(list: &str) -> Result<Self, ListError> {
+        CpuList::numbers(list)
     }
-}
-
-/// The CPUs one piece of a list names, not yet checked against the capacity.
-fn piece_cpus(piece: &str) -> Result<impl Iterator<Item = usize>, PlacementError> {
-    let number = |text: &str| {
-        let plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let value = plain.then(|| text.parse().ok()).flatten();
-        value.ok_or_else(|| PlacementError::NotACpu { piece: piece.to_owned() })
-    };
-    let (range, stride) = match piece.split_once(':') {
-        Some((range, stride)) if range.contains('-') => (range, number(stride)?),
-        Some(_) => return Err(PlacementError::NotACpu { piece: piece.to_owned() }),
-        None => (piece, 1),
-    };
-    let (first, last) = match range.split_once('-') {
-        Some((first, last)) => (number(first)?, number(last)?),
-        None => (number(range)?, number(range)?),
-    };
-    if stride == 0 {
-        return Err(PlacementError::ZeroStride { piece: piece.to_owned() });
-    }
-    if last < first {
-        return Err(PlacementError::BackwardRange { piece: piece.to_owned(), first, last });
-    }
-    Ok((first..=last).step_by(stride))
 }
 
 impl fmt::Display for CpuSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
-        let mut next = 0;
-        while let Some(first) = (next..Self::CAPACITY).find(|&cpu| self.contains(cpu)) {
-            let end =
-                (first..Self::CAPACITY).find(|&cpu| !self.contains(cpu)).unwrap_or(Self::CAPACITY);
-            match end - first {
-                1 => write!(f, "{separator}{first}")?,
-                _ => write!(f, "{separator}{first}-{}", end - 1)?,
-            }
+        for range in self.ranges() {
+            write!(f, "{separator}{range}")?;
             separator = ",";
-            next = end;
         }
         Ok(())
     }
@@ -147,6 +151,21 @@ impl fmt::Display for CpuSet {
 impl fmt::Debug for CpuSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CpuSet({self})")
+    }
+}
+
+/// Neighbouring CPUs, as the kernel writes them.
+pub(super) struct Range {
+    first: usize,
+    last: usize,
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.last - self.first {
+            0 => write!(f, "{}", self.first),
+            _ => write!(f, "{}-{}", self.first, self.last),
+        }
     }
 }
 
@@ -199,25 +218,25 @@ mod tests {
     }
 
     #[test]
-    fn errors_quote_the_piece_and_name_the_remedy() {
-        assert_eq!(
-            message("0-3,x"),
-            "CPU list: \"x\" is not a CPU: write a number such as `3`, a range `0-7` or a range \
-             with a stride `0-14:2`; `all` and `allowed` stand alone"
-        );
-        for bad in ["-1", "1-", "1:2", "0-3:", "+1", "0-3-5", "99999999999999999999", "node0"] {
-            assert!(message(bad).contains("is not a CPU"), "{bad}: {}", message(bad));
+    fn only_numbers_make_a_set() {
+        for name in ["all", "allowed", "node0", "!3"] {
+            let message = message(&format!("1,{name}"));
+            assert!(message.contains("at column 3 is not a number"), "{message}");
         }
-        assert!(message("").contains("empty piece"));
-        assert!(message("1,,2").contains("\"1,,2\" has an empty piece"));
-        assert!(message("7-3").ends_with("runs backwards: write `3-7`"));
-        assert!(message("0-7:0").contains("\"0-7:0\" has a stride of 0"));
-        assert!(message("2,1024").contains("names CPU 1024, the highest possible is 1023"));
     }
 
     #[test]
-    fn an_absurd_range_stops_at_the_first_impossible_cpu() {
-        assert!(message("0-18446744073709551615").contains("names CPU 1024"));
+    fn a_set_is_made_of_cpus_that_the_kernel_can_name() {
+        let made = |cpus: &[usize]| CpuSet::from_cpus(cpus.iter().copied());
+        assert!(matches!(made(&[]), Err(PlacementError::NoCpu)));
+        assert!(matches!(made(&[1024, 1]), Err(PlacementError::CpuTooHigh { cpu: 1024 })));
+    }
+
+    #[test]
+    fn sets_are_joined_and_cut() {
+        assert_eq!(set("0-3").plus(&set("2,9")), set("0-3,9"));
+        assert_eq!(set("0-3").within(&set("2,9")), Some(set("2")));
+        assert_eq!(set("0-3").within(&set("9")), None);
     }
 
     #[test]

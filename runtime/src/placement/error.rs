@@ -5,64 +5,54 @@
 //! and its message says what would be accepted.
 
 use std::io;
+use std::time::Duration;
 
+use super::choice::{Cores, Pin};
 use super::cpu_set::CpuSet;
+use super::idle::{SPIN_MAX, SPIN_MIN, Written};
+use super::list_error::ListError;
 use super::plan::MAX_CORES;
 
-/// A list of CPUs, a number of cores or a way to pin that does not parse or does not fit.
+/// A choice of cores and CPUs that does not parse or does not fit the machine.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlacementError {
-    /// Nothing is listed, or nothing stands between two commas: fill the gap or close it.
-    #[error(
-        "CPU list {list:?} has an empty piece: write numbers or ranges joined by commas, such as \
-         `0-3,8`"
-    )]
-    EmptyPiece {
-        /// The whole list as given.
-        list: String,
-    },
-    /// A piece of a CPU list is no number, no range and no range with a stride: write it as one.
-    #[error(
-        "CPU list: {piece:?} is not a CPU: write a number such as `3`, a range `0-7` or a range \
-         with a stride `0-14:2`; `all` and `allowed` stand alone"
-    )]
-    NotACpu {
-        /// The piece between two commas.
-        piece: String,
-    },
+    /// A list of CPUs does not parse: correct the piece it names.
+    #[error(transparent)]
+    List(#[from] ListError),
+    /// A set was to be made of no CPU: name one.
+    #[error("a set of CPUs cannot be empty: name one at least")]
+    NoCpu,
     /// A CPU number is beyond what the kernel's affinity calls can name: lower it.
-    #[error(
-        "CPU list: {piece:?} names CPU {cpu}, the highest possible is {max}: lower it",
-        max = CpuSet::CAPACITY - 1
-    )]
+    #[error("there is no CPU {cpu}, the highest possible is {max}", max = CpuSet::CAPACITY - 1)]
     CpuTooHigh {
-        /// The piece between two commas.
-        piece: String,
-        /// The number in it.
+        /// The number.
         cpu: usize,
     },
-    /// A range ends below its beginning: swap the two.
-    #[error("CPU list: range {piece:?} runs backwards: write `{last}-{first}`")]
-    BackwardRange {
-        /// The piece between two commas.
-        piece: String,
-        /// The number before the dash.
-        first: usize,
-        /// The number behind the dash.
-        last: usize,
+    /// A list removes all CPUs that it has named: remove fewer.
+    #[error("CPU list {list:?} leaves no CPU: remove fewer by `!`, or name what to remove from")]
+    NothingLeft {
+        /// The list, in its shortest form.
+        list: String,
     },
-    /// A stride of zero would never leave the first CPU: leave it out.
-    #[error("CPU list: {piece:?} has a stride of 0: write 1 or more, or leave `:0` out")]
-    ZeroStride {
-        /// The piece between two commas.
-        piece: String,
+    /// A list names a place that this machine does not have: name one of those it has.
+    #[error("this machine has no {place}: there are {known}")]
+    NoSuchPlace {
+        /// The place as written.
+        place: String,
+        /// The numbers of the places of its kind; of all CPUs where it is a physical core.
+        known: String,
     },
-    /// A text is no number of cores: write a number or `auto`.
-    #[error("{text:?} is not a number of cores: write 1 to {MAX_CORES}, or `auto`")]
+    /// A text is no number of cores: write a number, `auto` or `physical`.
+    #[error(
+        "{text:?} is not a number of cores: write 1 to {MAX_CORES}, `auto`, or `physical`{}",
+        meant(.nearest)
+    )]
     NotCores {
         /// The text as given.
         text: String,
+        /// The word that was probably meant.
+        nearest: Option<&'static str>,
     },
     /// No core at all, or more than a runtime can have: stay in the range.
     #[error("a runtime cannot have {cores} cores: ask for 1 to {MAX_CORES}, or `auto`")]
@@ -70,30 +60,72 @@ pub enum PlacementError {
         /// The number of cores asked for.
         cores: usize,
     },
-    /// A text is no way to pin: write one of the words known.
-    #[error("{text:?} is no way to pin: write `none`, `each` or `set`")]
-    NotAPin {
+    /// A text is none of the words of a choice: write one of them.
+    #[error("{text:?} is no {what}: write {}{}", words(.known), meant(.nearest))]
+    UnknownWord {
+        /// What kind of word it should be.
+        what: &'static str,
         /// The text as given.
         text: String,
+        /// The words there are.
+        known: Vec<&'static str>,
+        /// The one that was probably meant.
+        nearest: Option<&'static str>,
     },
-    /// A word with a meaning that is not offered yet: use what is.
-    #[error("`{word}` is not offered yet: {instead}")]
-    NotYet {
-        /// The word as given.
-        word: &'static str,
-        /// What to write instead.
-        instead: &'static str,
+    /// A text is no way to idle: write `park`, `busy`, or `spin` with a time.
+    #[error(
+        "{text:?} is no way to idle: write `park`, `busy`, or `spin` with a time from {} to {} \
+         such as `spin:50us`{}",
+        Written(SPIN_MIN),
+        Written(SPIN_MAX),
+        meant(.nearest)
+    )]
+    NotIdle {
+        /// The text as given.
+        text: String,
+        /// The choice that was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// A time to look for events that is none, or so long that it means something else.
+    #[error("a core cannot look for events for {} before it sleeps: write a time from {} to \
+         {}, `park` or `busy`", Written(*.time), Written(SPIN_MIN), Written(SPIN_MAX))]
+    SpinTime {
+        /// The time as given.
+        time: Duration,
+    },
+    /// A number of cores was given that is not the number of sets listed: leave it out.
+    #[error(
+        "{cores} cores are asked for beside {sets} sets of CPUs, one for each core: leave the \
+         number out, or list a set for each"
+    )]
+    CoresBesideSets {
+        /// The cores asked for.
+        cores: Cores,
+        /// How many sets are listed.
+        sets: usize,
+    },
+    /// Sets for each core say where each is; a way to choose among them contradicts that.
+    #[error(
+        "`pin {pin}` contradicts a set of CPUs for each core: leave it out, or write one list \
+         without `;` and brackets"
+    )]
+    PinBesideSets {
+        /// The way to pin.
+        pin: Pin,
     },
     /// CPUs were asked for that this process may not use: leave them out or widen its mask.
     #[error(
         "CPUs {offending} of the list {asked} are not available to this process: it may use \
-         {allowed}; leave them out, or widen the mask it is started with (taskset, cpuset)"
+         {allowed}{}; leave them out, or widen the mask it is started with (taskset, cpuset)",
+        and_offline(.offline.as_ref())
     )]
     CpuNotAllowed {
         /// The CPUs as asked for.
         asked: CpuSet,
         /// Those of them that are not allowed.
         offending: CpuSet,
+        /// Those that are switched off or do not exist, for anyone.
+        offline: Option<CpuSet>,
         /// The CPUs that are allowed.
         allowed: CpuSet,
     },
@@ -143,4 +175,22 @@ pub enum PlacementError {
         /// The system's answer.
         source: io::Error,
     },
+}
+
+/// A hint at what was probably meant, if anything is known.
+fn meant(nearest: &Option<&'static str>) -> String {
+    nearest.map_or_else(String::new, |word| format!("; did you mean `{word}`?"))
+}
+
+/// Words to choose from, as a sentence lists them.
+fn words(known: &[&'static str]) -> String {
+    let quoted: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => quoted.concat(),
+    }
+}
+
+fn and_offline(offline: Option<&CpuSet>) -> String {
+    offline.map_or_else(String::new, |cpus| format!(", and {cpus} are not online"))
 }

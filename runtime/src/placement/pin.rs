@@ -58,6 +58,7 @@ pub(crate) fn confine(cpus: &CpuSet) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Why;
     use super::*;
 
     /// Runs on a thread of its own, so that no other test inherits the mask.
@@ -65,10 +66,14 @@ mod tests {
         std::thread::scope(|scope| scope.spawn(run).join().expect("the thread does not panic"))
     }
 
+    fn plan(index: usize, cpus: Option<CpuSet>) -> CorePlan {
+        CorePlan { index, cpus, why: Why::Shared }
+    }
+
     #[test]
     fn a_plan_without_cpus_leaves_the_mask_as_it_is() {
         let before = current_mask().expect("a mask");
-        let after = on_a_thread(|| apply(&CorePlan { index: 0, cpus: None }).expect("no change"));
+        let after = on_a_thread(|| apply(&plan(0, None)).expect("no change"));
         assert_eq!(after, before);
     }
 
@@ -77,7 +82,7 @@ mod tests {
         let allowed = current_mask().expect("a mask");
         let lowest = CpuSet::from_cpus(allowed.iter().take(1)).expect("a mask is not empty");
         for cpus in [allowed, lowest] {
-            let plan = CorePlan { index: 0, cpus: Some(cpus.clone()) };
+            let plan = plan(0, Some(cpus.clone()));
             assert_eq!(on_a_thread(|| apply(&plan).expect("an allowed CPU")), cpus);
         }
     }
@@ -85,7 +90,7 @@ mod tests {
     #[test]
     fn a_cpu_that_does_not_exist_is_refused_with_its_number() {
         let cpus: CpuSet = "1023".parse().expect("a valid list");
-        let plan = CorePlan { index: 3, cpus: Some(cpus) };
+        let plan = plan(3, Some(cpus));
         let error = on_a_thread(|| apply(&plan)).expect_err("no machine here has 1024 CPUs");
         let message = error.to_string();
         assert!(message.starts_with("core 3 cannot be pinned to CPUs 1023: "), "{message}");
@@ -95,7 +100,7 @@ mod tests {
     fn a_set_the_kernel_cuts_short_is_not_taken_for_success() {
         let lowest = current_mask().expect("a mask").iter().next().expect("a mask is not empty");
         let cpus = CpuSet::from_cpus([lowest, 1023]).expect("two CPUs");
-        let plan = CorePlan { index: 0, cpus: Some(cpus.clone()) };
+        let plan = plan(0, Some(cpus.clone()));
         let error = on_a_thread(|| apply(&plan)).expect_err("no machine here has 1024 CPUs");
         assert!(
             matches!(error, PlacementError::PinNotEffective { ref asked, .. } if *asked == cpus),

@@ -151,21 +151,11 @@ impl<'a> Mount<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Tree;
     use super::*;
 
-    /// A root directory with the given files.
-    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        for (path, text) in files {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
-            fs::write(path, text).expect("a file");
-        }
-        root
-    }
-
     fn quota(files: &[(&str, &str)]) -> Option<String> {
-        CpuQuota::read(root(files).path()).map(|quota| quota.to_string())
+        CpuQuota::read(Tree::new(files).root()).map(|quota| quota.to_string())
     }
 
     const V2_MOUNT: (&str, &str) = (

@@ -1,44 +1,97 @@
 //! What the machine offers this process, looked at once.
 //!
-//! Owns the allowed mask, the online CPUs and the CPU quota. Reads them together, before anything
-//! is pinned, so that every default is derived from one view; never looks again. Everything that
-//! follows from it is pure.
+//! Owns the allowed mask, the online CPUs, the CPU quota and the topology. Reads them together,
+//! before anything is pinned, so that every default is derived from one view; never looks again.
+//! Everything that follows from it is pure.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
 use super::cpu_set::CpuSet;
+use super::error::PlacementError;
 use super::quota::CpuQuota;
+use super::topology::{Topology, value};
 
 /// The CPUs and the CPU time this process may use, at one moment.
 ///
 /// Take it on the main thread before pinning anything: a pinned thread sees only its own CPUs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Snapshot {
-    /// The CPUs the calling thread may run on.
-    pub(crate) allowed: CpuSet,
-    /// The CPUs that are switched on; equal to `allowed` where the kernel does not tell.
-    pub(crate) online: CpuSet,
-    /// The CPU time the control groups grant, if they limit it.
-    pub(crate) quota: Option<CpuQuota>,
+pub struct Snapshot {
+    allowed: CpuSet,
+    online: CpuSet,
+    quota: Option<CpuQuota>,
+    topology: Topology,
 }
 
 impl Snapshot {
-    /// Looks at the machine; three system files and a few system calls.
+    /// Looks at the machine: one system call, and three small files a CPU.
     ///
     /// Never fails: where a sandbox hides the mask, the CPUs are those from 0 to the count that
-    /// `num_cpus` makes; a hidden quota is none.
-    pub(crate) fn take() -> Self {
-        Self::read(Path::new("/"), current_mask().unwrap_or_else(|_| counted(num_cpus::get())))
+    /// `num_cpus` makes; a hidden quota is none; see [`Topology::guesses`] for the rest.
+    #[must_use]
+    pub fn take() -> Self {
+        let allowed = current_mask().unwrap_or_else(|_| counted(num_cpus::get()));
+        Self::complete(Path::new("/"), allowed)
+    }
+
+    /// Looks at another machine, or at this one through a copy of its files below `root`: `/proc`
+    /// and `/sys` as a process there sees them.
+    ///
+    /// The mask is that of `proc/self/status`, without CPUs that are not online; where no file
+    /// tells it, all that are online, or else CPU 0.
+    #[must_use]
+    pub fn read(root: &Path) -> Self {
+        let online = online(root);
+        let allowed = match (status_mask(root), &online) {
+            (Some(mask), Some(online)) => mask.within(online).unwrap_or(mask),
+            (Some(mask), None) => mask,
+            (None, Some(online)) => online.clone(),
+            (None, None) => counted(1),
+        };
+        Self::complete(root, allowed)
+    }
+
+    /// The CPUs that the thread which took the snapshot may run on.
+    #[must_use]
+    pub fn allowed(&self) -> &CpuSet {
+        &self.allowed
+    }
+
+    /// The CPUs that are switched on; the allowed ones where the kernel does not tell.
+    #[must_use]
+    pub fn online(&self) -> &CpuSet {
+        &self.online
+    }
+
+    /// The CPU time the control groups grant, if they limit it.
+    #[must_use]
+    pub fn quota(&self) -> Option<CpuQuota> {
+        self.quota
+    }
+
+    /// Where the CPUs are.
+    #[must_use]
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Whether cores may run on all of these.
+    pub(super) fn check_allowed(&self, asked: &CpuSet) -> Result<(), PlacementError> {
+        let Some(offending) = asked.minus(&self.allowed) else { return Ok(()) };
+        Err(PlacementError::CpuNotAllowed {
+            asked: asked.clone(),
+            offline: offending.minus(&self.online),
+            offending,
+            allowed: self.allowed.clone(),
+        })
     }
 
     /// Completes a snapshot from the files below `root`.
-    fn read(root: &Path, allowed: CpuSet) -> Self {
-        let online = fs::read_to_string(root.join("sys/devices/system/cpu/online"));
-        let online = online.ok().and_then(|list| list.parse().ok());
-        let online = online.unwrap_or_else(|| allowed.clone());
-        Self { allowed, online, quota: CpuQuota::read(root) }
+    fn complete(root: &Path, allowed: CpuSet) -> Self {
+        let online = online(root).unwrap_or_else(|| allowed.clone());
+        let topology = Topology::read(root, &allowed.plus(&online));
+        Self { allowed, online, quota: CpuQuota::read(root), topology }
     }
 }
 
@@ -49,6 +102,15 @@ pub(super) fn current_mask() -> io::Result<CpuSet> {
     CpuSet::from_cpus(cpus).map_err(io::Error::other)
 }
 
+fn online(root: &Path) -> Option<CpuSet> {
+    value(&root.join("sys/devices/system/cpu/online"))
+}
+
+fn status_mask(root: &Path) -> Option<CpuSet> {
+    let status = fs::read_to_string(root.join("proc/self/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?.parse().ok()
+}
+
 /// The first `count` CPUs.
 fn counted(count: usize) -> CpuSet {
     CpuSet::from_cpus(0..count.clamp(1, CpuSet::CAPACITY))
@@ -57,26 +119,45 @@ fn counted(count: usize) -> CpuSet {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::Tree;
     use super::*;
 
     #[test]
     fn this_machine_has_a_cpu_to_run_on() {
         let snapshot = Snapshot::take();
         assert_eq!(snapshot.allowed.minus(&snapshot.online), None);
+        assert!(snapshot.allowed.iter().all(|cpu| snapshot.topology.location(cpu).is_some()));
+    }
+
+    #[test]
+    fn this_machine_is_the_same_through_its_files() {
+        assert_eq!(Snapshot::read(Path::new("/")), Snapshot::take());
     }
 
     #[test]
     fn online_cpus_come_from_the_kernels_list_or_else_from_the_mask() {
         let allowed: CpuSet = "0-1".parse().expect("a valid list");
-        let root = tempfile::tempdir().expect("a temporary directory");
-        assert_eq!(Snapshot::read(root.path(), allowed.clone()).online, allowed);
+        let tree = Tree::new(&[]);
+        assert_eq!(Snapshot::complete(tree.root(), allowed.clone()).online, allowed);
 
-        let folder = root.path().join("sys/devices/system/cpu");
-        fs::create_dir_all(&folder).expect("a folder");
-        fs::write(folder.join("online"), "0-7\n").expect("a file");
-        let snapshot = Snapshot::read(root.path(), allowed.clone());
+        tree.add("sys/devices/system/cpu/online", "0-7\n");
+        let snapshot = Snapshot::complete(tree.root(), allowed.clone());
         assert_eq!(snapshot.online.to_string(), "0-7");
         assert_eq!((snapshot.allowed, snapshot.quota), (allowed, None));
+        assert_eq!(snapshot.topology.locations().len(), 8);
+    }
+
+    #[test]
+    fn a_mask_read_from_a_file_is_what_is_online_of_it() {
+        let allowed =
+            |files: &[(&str, &str)]| Snapshot::read(Tree::new(files).root()).allowed.to_string();
+        let status = ("proc/self/status", "Name:\tx\nCpus_allowed:\tf0\nCpus_allowed_list:\t4-9\n");
+        let online = ("sys/devices/system/cpu/online", "0-5,7\n");
+        assert_eq!(allowed(&[status, online]), "4-5,7");
+        assert_eq!(allowed(&[status]), "4-9");
+        assert_eq!(allowed(&[online]), "0-5,7");
+        assert_eq!(allowed(&[]), "0");
+        assert_eq!(allowed(&[("proc/self/status", "Cpus_allowed_list:\tnone\n"), online]), "0-5,7");
     }
 
     #[test]

@@ -1,0 +1,410 @@
+//! The rules of placement on made-up machines.
+//!
+//! Owns small machines as trees of system files; never touches the one it runs on. Whole machines
+//! are in `runtime/tests/machines`.
+
+use super::tree::Tree;
+use super::*;
+
+/// Eight CPUs online, of which 2 to 7 are allowed; pairs of them are one physical core, four are a
+/// package and a node.
+fn machine() -> Tree {
+    let tree = Tree::new(&[
+        ("sys/devices/system/cpu/online", "0-7\n"),
+        ("sys/devices/system/node/node0/cpulist", "0-3\n"),
+        ("sys/devices/system/node/node1/cpulist", "4-7\n"),
+        ("proc/self/status", "Cpus_allowed_list:\t2-7\n"),
+    ]);
+    for cpu in 0..8 {
+        let first = cpu / 2 * 2;
+        tree.add_cpu(cpu, cpu / 4, &format!("{first}-{}", first + 1));
+    }
+    tree
+}
+
+/// The same with a CPU quota, in hundredths of a CPU.
+fn with_quota(percent: u32) -> Tree {
+    let tree = machine();
+    tree.add("proc/self/mountinfo", "30 23 0:27 / /cg rw - cgroup2 cgroup2 rw\n");
+    tree.add("proc/self/cgroup", "0::/\n");
+    tree.add("cg/cpu.max", &format!("{percent}000 100000\n"));
+    tree
+}
+
+/// Choices as flags would give them: `cores 2`, `pin each` and so on.
+fn asked(choices: &str) -> Placement {
+    let mut asked = Placement::default();
+    for choice in choices.split_terminator(" --") {
+        let (name, text) = choice.split_once(' ').expect("a name and a choice");
+        let error = "a valid choice";
+        match name {
+            "cores" => asked.cores = Some(text.parse().expect(error)),
+            "cpus" => asked.cpus = Some(text.parse().expect(error)),
+            "pin" => asked.pin = Some(text.parse().expect(error)),
+            "order" => asked.order = Some(text.parse().expect(error)),
+            "smt" => asked.smt = Some(text.parse().expect(error)),
+            "idle" => asked.idle = Some(text.parse().expect(error)),
+            "strict" => asked.strict = Some(text.parse().expect(error)),
+            other => panic!("no choice {other}"),
+        }
+    }
+    asked
+}
+
+fn plan(tree: &Tree, choices: &str) -> Plan {
+    let plan = asked(choices).plan(&Snapshot::read(tree.root()));
+    plan.unwrap_or_else(|error| panic!("{choices}: {error}"))
+}
+
+/// The start-up line, or the error.
+fn line(tree: &Tree, choices: &str) -> String {
+    match asked(choices).plan(&Snapshot::read(tree.root())) {
+        Ok(plan) => plan.to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The CPUs of each core.
+fn places(tree: &Tree, choices: &str) -> Vec<String> {
+    let plan = plan(tree, choices);
+    let cpus =
+        |core: &CorePlan| core.cpus.as_ref().map_or_else(|| "-".to_owned(), CpuSet::to_string);
+    plan.cores.iter().map(cpus).collect()
+}
+
+fn warned(tree: &Tree, choices: &str) -> Vec<String> {
+    plan(tree, choices).warnings.iter().map(Warning::to_string).collect()
+}
+
+#[test]
+fn by_default_there_is_one_unpinned_core_for_each_allowed_cpu() {
+    let plan = plan(&machine(), "");
+    assert_eq!(
+        plan.to_string(),
+        "cores=6 (one for each allowed CPU) pin=none allowed=2-7 quota=none"
+    );
+    let indexes: Vec<_> = plan.cores.iter().map(|core| core.index).collect();
+    assert_eq!(indexes, [0, 1, 2, 3, 4, 5]);
+    assert!(plan.cores.iter().all(|core| core.cpus.is_none() && core.why == Why::Unpinned));
+    assert_eq!((plan.idle, plan.strict, plan.warnings), (Idle::Park, false, vec![]));
+}
+
+#[test]
+fn the_quota_lowers_the_default_but_never_below_one_core() {
+    assert_eq!(
+        line(&with_quota(150), ""),
+        "cores=2 (what the CPU quota pays for) pin=none allowed=2-7 quota=1.50"
+    );
+    for percent in [1, 50, 100] {
+        assert!(line(&with_quota(percent), "").starts_with("cores=1 (what the CPU quota"));
+    }
+    assert!(line(&with_quota(900), "").starts_with("cores=6 (one for each"));
+}
+
+#[test]
+fn a_list_confines_every_core_to_it_and_gives_their_number() {
+    assert_eq!(
+        line(&with_quota(100), "cpus 3,5-6"),
+        "cores=3 (one for each CPU listed) pin=set cpus=3,5-6 allowed=2-7 quota=1.00"
+    );
+    assert_eq!(places(&machine(), "cpus allowed"), ["2-7"; 6]);
+    assert_eq!(places(&machine(), "cores 1 --pin set"), ["2-7"]);
+}
+
+#[test]
+fn cores_given_override_the_number_of_cpus_listed() {
+    assert!(line(&machine(), "cores 9 --cpus 3-4").starts_with("cores=9 (as asked)"));
+    let auto = line(&with_quota(100), "cores auto --cpus 3-4");
+    assert!(auto.starts_with("cores=1 (what the CPU quota pays for) pin=set cpus=3-4"), "{auto}");
+}
+
+#[test]
+fn pin_none_beside_a_list_takes_only_its_number() {
+    assert_eq!(places(&machine(), "cpus 3-4 --pin none"), ["-", "-"]);
+    assert_eq!(places(&machine(), "cpus [3-4]*3 --pin none"), ["-", "-", "-"]);
+}
+
+#[test]
+fn physical_cores_are_counted_as_far_as_cpus_of_them_may_be_used() {
+    assert!(line(&machine(), "cores physical").starts_with("cores=3 (one for each physical core)"));
+    assert!(line(&machine(), "cores physical --cpus 3-4,7").starts_with("cores=3 (one for each p"));
+    assert!(line(&machine(), "cores physical --cpus 2-3").starts_with("cores=1 (one for each phy"));
+    assert!(line(&with_quota(150), "cores physical").starts_with("cores=2 (what the CPU quota"));
+}
+
+#[test]
+fn one_cpu_of_each_physical_core_counts_with_smt_one() {
+    assert_eq!(
+        line(&machine(), "smt one"),
+        "cores=3 (one for each physical core) pin=none smt=one allowed=2-7 quota=none"
+    );
+    assert_eq!(places(&machine(), "smt one --pin each"), ["2", "4", "6"]);
+    assert_eq!(places(&machine(), "smt one --cpus 3-5"), ["3-4"; 2]);
+    assert_eq!(places(&machine(), "smt one --cpus 2-3;4-7"), ["2", "4,6"]);
+    assert!(line(&machine(), "smt one --cores 4 --pin each").contains("among the 3 of 2,4,6"));
+}
+
+#[test]
+fn spread_takes_physical_cores_first_and_then_even_nodes() {
+    let at = |cores: usize| places(&machine(), &format!("cores {cores} --pin each"));
+    assert_eq!(at(1), ["2"]);
+    assert_eq!(at(2), ["2", "4"]);
+    assert_eq!(at(3), ["2", "4", "6"]);
+    assert_eq!(at(4), ["2", "3", "4", "6"]);
+    assert_eq!(at(6), ["2", "3", "4", "5", "6", "7"]);
+    assert_eq!(
+        line(&machine(), "cores 2 --cpus 7,4,5 --pin each"),
+        "cores=2 (as asked) pin=each cpus=0:4;1:7 order=spread allowed=2-7 quota=none"
+    );
+}
+
+#[test]
+fn pack_fills_a_physical_core_then_its_node() {
+    let at = |choices: &str| places(&machine(), &format!("pin each --order pack --{choices}"));
+    assert_eq!(at("cores 2"), ["2", "3"]);
+    assert_eq!(at("cores 4"), ["2", "3", "4", "5"]);
+    assert_eq!(at("cores 3 --cpus 3-7"), ["3", "4", "5"]);
+}
+
+#[test]
+fn a_core_says_with_whom_it_shares() {
+    let plan = plan(&machine(), "cores 4 --pin each");
+    let why: Vec<_> = plan.cores.iter().map(|core| core.why).collect();
+    let alone = Why::PhysicalCore;
+    assert_eq!(why, [alone, Why::SiblingOf(0), alone, alone]);
+}
+
+#[test]
+fn pin_node_keeps_each_core_on_the_cpus_of_one_node() {
+    assert_eq!(places(&machine(), "cores 3 --pin node"), ["2-3", "4-7", "4-7"]);
+    assert_eq!(places(&machine(), "cores 2 --pin node --order pack"), ["2-3", "2-3"]);
+    assert_eq!(
+        places(&machine(), "cores 7 --pin node --cpus 3,5-6").join(" "),
+        "3 3 3 5-6 5-6 5-6 5-6"
+    );
+    assert_eq!(
+        line(&machine(), "cores 3 --pin node"),
+        "cores=3 (as asked) pin=node cpus=0:2-3;1-2:4-7 order=spread allowed=2-7 quota=none"
+    );
+}
+
+#[test]
+fn a_set_for_each_core_is_its_own() {
+    assert_eq!(places(&machine(), "cpus 2-3;[4-5]*2"), ["2-3", "4-5", "4-5"]);
+    assert_eq!(
+        line(&machine(), "cores 3 --cpus 2-3;[4-5]*2"),
+        "cores=3 (as asked) pin=set cpus=0:2-3;1-2:4-5 allowed=2-7 quota=none"
+    );
+    assert!(line(&machine(), "cpus node1;2").starts_with("cores=2 (one for each set listed)"));
+    assert!(line(&machine(), "cores 2 --cpus [4-5]*3").starts_with("2 cores are asked for beside"));
+    assert!(
+        line(&machine(), "cores physical --cpus [4]*3").starts_with("physical cores are asked")
+    );
+    for pin in ["each", "node"] {
+        let refused = line(&machine(), &format!("cpus 2;3 --pin {pin}"));
+        assert!(refused.starts_with(&format!("`pin {pin}` contradicts")), "{refused}");
+    }
+    assert!(line(&machine(), "cpus [2]*1000;[3]*1000").contains("cannot have 2000 cores"));
+}
+
+#[test]
+fn names_are_looked_up_on_the_machine() {
+    let at = |list: &str| {
+        let plan = plan(&machine(), &format!("cores 1 --cpus {list}"));
+        plan.listed.to_string()
+    };
+    assert_eq!(at("node1"), "4-7");
+    assert_eq!(at("pkg1,2"), "2,4-7");
+    assert_eq!(at("core5"), "4-5");
+    assert_eq!(at("core3,core6"), "2-3,6-7");
+    assert_eq!(at("!5"), "2-4,6-7");
+    assert_eq!(at("!node1"), "2-3");
+    assert_eq!(at("4-7,!core5,5"), "5-7");
+    assert_eq!(at("all,!0-1"), "2-7");
+    assert_eq!(at("all,!node0,3"), "3-7");
+}
+
+#[test]
+fn of_a_place_the_allowed_cpus_count_and_the_others_are_named() {
+    assert_eq!(places(&machine(), "cpus node0 --pin each"), ["2", "3"]);
+    assert_eq!(
+        warned(&machine(), "cpus node0"),
+        ["of `node0` only CPUs 2-3 count: the process may not use 0-1"]
+    );
+    assert!(warned(&machine(), "cpus node1,!node0").is_empty());
+    assert!(line(&machine(), "cpus core0").starts_with("CPUs 0-1 of the list 0-1 are not avail"));
+}
+
+#[test]
+fn a_place_that_is_not_there_is_refused_with_those_that_are() {
+    for (list, expected) in [
+        ("node7", "this machine has no node7: there are 0-1"),
+        ("!pkg2", "this machine has no pkg2: there are 0-1"),
+        ("core8", "this machine has no core8: there are 0-7"),
+        (
+            "2,!2-3",
+            "CPU list \"2,!2-3\" leaves no CPU: remove fewer by `!`, or name what to remove from",
+        ),
+    ] {
+        assert_eq!(line(&machine(), &format!("cpus {list}")), expected);
+    }
+}
+
+#[test]
+fn pin_each_with_more_cores_than_cpus_is_refused() {
+    assert_eq!(
+        line(&machine(), "cores 3 --cpus 4-5 --pin each"),
+        "3 cores cannot be pinned each to a CPU of its own among the 2 of 4-5: ask for at most 2 \
+         cores, list more CPUs, or pin to the `set`"
+    );
+}
+
+#[test]
+fn cpus_outside_the_mask_or_offline_are_listed_with_the_allowed_ones() {
+    assert_eq!(
+        line(&machine(), "cpus 0,3"),
+        "CPUs 0 of the list 0,3 are not available to this process: it may use 2-7; leave them \
+         out, or widen the mask it is started with (taskset, cpuset)"
+    );
+    assert_eq!(
+        line(&machine(), "cpus 0,3,8-9"),
+        "CPUs 0,8-9 of the list 0,3,8-9 are not available to this process: it may use 2-7, and \
+         8-9 are not online; leave them out, or widen the mask it is started with (taskset, cpuset)"
+    );
+    assert!(line(&machine(), "cpus all").starts_with("CPUs 0-1 of the list 0-7"));
+    assert!(line(&machine(), "cpus 0 --pin none").starts_with("CPUs 0 of the list 0 "));
+    assert!(line(&machine(), "cpus 3;0").starts_with("CPUs 0 of the list 0 "));
+    // One that is in the mask and switched off is not allowed, and no plan names it.
+    let tree = machine();
+    tree.add("sys/devices/system/cpu/online", "0-4,6-7\n");
+    assert_eq!(places(&tree, "pin each"), ["2", "3", "4", "6", "7"]);
+    assert!(line(&tree, "cpus 5").contains("it may use 2-4,6-7, and 5 are not online"));
+}
+
+#[test]
+fn no_core_and_one_core_too_many_are_refused() {
+    assert_eq!(plan(&machine(), &format!("cores {MAX_CORES}")).cores.len(), MAX_CORES);
+    for cores in [0, MAX_CORES + 1] {
+        let asked = Placement { cores: Some(cores.into()), ..Placement::default() };
+        assert_eq!(
+            asked.plan(&Snapshot::read(machine().root())).expect_err("refused").to_string(),
+            format!("a runtime cannot have {cores} cores: ask for 1 to 1024, or `auto`")
+        );
+    }
+}
+
+#[test]
+fn threads_that_serve_all_cores_run_where_no_core_is_alone() {
+    let helper = |choices: &str| {
+        let cpus = plan(&machine(), choices).helper_cpus();
+        cpus.map(|cpus| cpus.to_string())
+    };
+    assert_eq!(helper("cores 1"), None);
+    assert_eq!(helper("cpus 3-4 --pin none"), None);
+    assert_eq!(helper("cores 1 --pin each").as_deref(), Some("3-7"));
+    assert_eq!(helper("cpus 3-4").as_deref(), Some("3-4"));
+    assert_eq!(helper("cpus 3-4 --pin each").as_deref(), Some("3-4"));
+    assert_eq!(helper("cpus 4-7 --pin each --smt one").as_deref(), Some("5,7"));
+    assert_eq!(helper("cpus 3;5-6").as_deref(), Some("3,5-6"));
+}
+
+#[test]
+fn what_is_left_open_comes_from_whoever_is_asked_next() {
+    let flags = asked("cores 2 --idle busy");
+    let builder = asked("cores 3 --pin each");
+    let merged = flags.or(builder).or(asked("pin set --strict true --smt one --order pack"));
+    assert_eq!(
+        merged,
+        asked("cores 2 --idle busy --pin each --strict true --smt one --order pack")
+    );
+}
+
+#[test]
+fn more_cores_than_cpus_are_warned_of_wherever_they_crowd() {
+    for (choices, cores, cpus) in [
+        ("cores 7", 7, "6 CPUs (2-7)"),
+        ("cores 3 --cpus 3-4", 3, "2 CPUs (3-4)"),
+        ("cpus 3;[4-5]*4", 5, "3 CPUs (3-5)"),
+        ("cpus [3]*2;4-7", 2, "1 CPUs (3)"),
+    ] {
+        let expected = format!("{cores} cores share {cpus} and take turns on them");
+        assert_eq!(warned(&machine(), choices), [expected], "{choices}");
+    }
+    assert!(warned(&machine(), "cores 6").is_empty());
+    assert!(warned(&machine(), "cpus 3;3-4;3-5").is_empty());
+}
+
+#[test]
+fn a_quota_warns_of_more_cores_and_of_pinning() {
+    assert!(warned(&with_quota(150), "").is_empty());
+    let more = warned(&with_quota(150), "cores 3");
+    assert!(more[0].starts_with("3 cores under a quota of 1.50 CPUs"), "{more:?}");
+    assert!(more[0].ends_with("ask for at most 2 cores"), "{more:?}");
+    let pinned = warned(&with_quota(150), "cores 2 --pin each");
+    assert!(pinned[0].starts_with("`pin each` under a quota of 1.50 CPUs"), "{pinned:?}");
+    assert_eq!((more.len(), pinned.len()), (1, 1));
+}
+
+#[test]
+fn slow_cpus_among_those_of_cores_are_warned_of() {
+    let tree = machine();
+    tree.add("sys/devices/cpu_atom/cpus", "6-7\n");
+    let expected = "not all CPUs are equally fast: 2-5 are, 6-7 are efficient ones; list only \
+                    those of one kind for cores of one speed";
+    assert_eq!(warned(&tree, ""), [expected]);
+    assert!(warned(&tree, "cpus 2-5").is_empty());
+    // Fast CPUs go first, after physical cores and before SMT siblings.
+    assert_eq!(places(&tree, "cores 2 --pin each"), ["2", "4"]);
+    assert_eq!(places(&tree, "cores 3 --pin each"), ["2", "4", "6"]);
+    assert!(warned(&tree, "cores 2 --pin each").is_empty());
+}
+
+#[test]
+fn a_plan_says_that_it_rests_on_guesses() {
+    let tree = Tree::new(&[("sys/devices/system/cpu/online", "0-1\n")]);
+    let warned = warned(&tree, "");
+    assert!(warned[0].starts_with("the system files do not place CPUs 0-1"), "{warned:?}");
+    assert_eq!(places(&tree, "pin each"), ["0", "1"]);
+    assert_eq!(places(&tree, "pin node"), ["0-1", "0-1"]);
+    assert_eq!(places(&tree, "cores physical --cpus node0,core1"), ["0-1", "0-1"]);
+}
+
+#[test]
+fn idling_awake_is_refused_where_it_takes_time_from_others() {
+    let idle = |tree: &Tree, choices: &str| {
+        let plan = plan(tree, choices);
+        let refused = plan.warnings.iter().find_map(|warning| match warning {
+            Warning::IdleRefused { why, .. } => Some(*why),
+            _ => None,
+        });
+        (plan.idle.to_string(), refused)
+    };
+    let park = "park".to_owned();
+    assert_eq!(idle(&machine(), "idle spin:50us"), ("spin:50us".to_owned(), None));
+    assert_eq!(idle(&machine(), "idle busy --cores 6"), ("busy".to_owned(), None));
+    assert_eq!(idle(&with_quota(900), "idle park"), (park.clone(), None));
+    let shared = Some(IdleRefusal::SharedCpus);
+    assert_eq!(idle(&machine(), "idle busy --cores 7"), (park.clone(), shared));
+    assert_eq!(idle(&machine(), "idle spin:1ms --cpus [2]*2"), (park.clone(), shared));
+    assert_eq!(idle(&with_quota(900), "idle busy"), (park, Some(IdleRefusal::Quota)));
+    let said = warned(&with_quota(900), "idle spin:50us");
+    assert_eq!(
+        said,
+        ["`idle spin:50us` is refused and cores park: the time spent looking for events would \
+          come out of the CPU quota"]
+    );
+    assert!(line(&machine(), "idle busy").contains(" idle=busy allowed"));
+}
+
+#[test]
+fn a_time_to_spin_is_checked_wherever_it_comes_from() {
+    let spin = |time| Placement { idle: Some(Idle::Spin(time)), ..Placement::default() };
+    let snapshot = Snapshot::read(machine().root());
+    for time in [SPIN_MIN, SPIN_MAX] {
+        assert!(spin(time).plan(&snapshot).is_ok());
+    }
+    for time in [SPIN_MIN / 2, SPIN_MAX + SPIN_MIN] {
+        let refused = spin(time).plan(&snapshot).expect_err("out of range");
+        assert!(matches!(refused, PlacementError::SpinTime { time: given } if given == time));
+    }
+}

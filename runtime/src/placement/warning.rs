@@ -1,0 +1,178 @@
+//! What in a plan an operator should know of, though it is carried out.
+//!
+//! Owns the warnings and how to notice each. They are values in the plan, so that a program can
+//! show them its own way; the runtime logs them when it is built.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::choice::Pin;
+use super::cpu_set::CpuSet;
+use super::idle::Idle;
+use super::plan::Plan;
+use super::quota::CpuQuota;
+use super::snapshot::Snapshot;
+use super::topology::Guesses;
+
+/// A consequence of a plan that its asker may not have meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// There are more cores than CPUs for them, so they take turns.
+    MoreCoresThanCpus {
+        /// How many cores.
+        cores: usize,
+        /// The CPUs they share.
+        cpus: CpuSet,
+    },
+    /// There are more cores than the quota pays for: all stop together when it is used up.
+    MoreCoresThanQuota {
+        /// How many cores.
+        cores: usize,
+        /// The quota.
+        quota: CpuQuota,
+    },
+    /// Threads are tied to CPUs in a container with a quota, where the host may run others on them.
+    PinnedUnderQuota {
+        /// How they are tied.
+        pin: Pin,
+        /// The quota.
+        quota: CpuQuota,
+    },
+    /// Some cores run on slower CPUs than others, and connections do not know.
+    Hybrid {
+        /// The fast CPUs among those of the cores.
+        fast: CpuSet,
+        /// The slow ones.
+        efficient: CpuSet,
+    },
+    /// Cores park where they were asked not to.
+    IdleRefused {
+        /// What was asked for.
+        asked: Idle,
+        /// Why not.
+        why: IdleRefusal,
+    },
+    /// A place that a list names has CPUs that the process may not use.
+    PlaceCut {
+        /// The place, as in the list.
+        place: String,
+        /// Its CPUs that count.
+        usable: CpuSet,
+        /// Those that do not.
+        lost: CpuSet,
+    },
+    /// The plan rests on guesses.
+    Guessed(Guesses),
+}
+
+/// Why cores may not look for events instead of sleeping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IdleRefusal {
+    /// The time spent looking would come out of the CPU quota.
+    Quota,
+    /// The time spent looking would be taken from cores on the same CPUs.
+    SharedCpus,
+}
+
+/// What cores do when idle, and a warning if it is not what was asked.
+pub(super) fn idle(
+    asked: Idle,
+    quota: Option<CpuQuota>,
+    crowded: Option<&CpuSet>,
+) -> (Idle, Option<Warning>) {
+    let why = match (asked, quota, crowded) {
+        (Idle::Park, ..) | (_, None, None) => return (asked, None),
+        (_, Some(_), _) => IdleRefusal::Quota,
+        (_, None, Some(_)) => IdleRefusal::SharedCpus,
+    };
+    (Idle::Park, Some(Warning::IdleRefused { asked, why }))
+}
+
+/// A set of CPUs on which more cores have to run than it has CPUs, and how many, if there is one.
+///
+/// `places` has for each core the CPUs it may run on.
+pub(super) fn crowded(places: &[&CpuSet]) -> Option<(usize, CpuSet)> {
+    let all = CpuSet::union(places.iter().copied())?;
+    let distinct: HashSet<&CpuSet> = places.iter().copied().collect();
+    let mut distinct: Vec<&CpuSet> = distinct.into_iter().collect();
+    // From the widest, which says most; in an order that does not depend on hashes.
+    distinct.push(&all);
+    distinct.sort_by_key(|set| (std::cmp::Reverse(set.count()), set.iter().next()));
+    distinct.into_iter().find_map(|set| {
+        let inside = places.iter().filter(|cpus| cpus.is_within(set)).count();
+        (inside > set.count()).then(|| (inside, set.clone()))
+    })
+}
+
+/// The warnings that follow from where cores run, and on what machine.
+pub(super) fn warnings(plan: &Plan, snapshot: &Snapshot) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let cores = plan.cores.len();
+    if let Some(quota) = plan.quota {
+        if cores > quota.cores() {
+            warnings.push(Warning::MoreCoresThanQuota { cores, quota });
+        }
+        if plan.pin != Pin::None {
+            warnings.push(Warning::PinnedUnderQuota { pin: plan.pin, quota });
+        }
+    }
+    let used = plan.cores.iter().filter_map(|core| core.cpus.as_ref());
+    let used = CpuSet::union(used).unwrap_or_else(|| plan.allowed.clone());
+    let kind = |efficient: bool| {
+        snapshot.topology().cpus_where(|at| at.efficient == efficient)?.within(&used)
+    };
+    if let (Some(fast), Some(efficient)) = (kind(false), kind(true)) {
+        warnings.push(Warning::Hybrid { fast, efficient });
+    }
+    if !snapshot.topology().guesses().is_empty() {
+        warnings.push(Warning::Guessed(snapshot.topology().guesses().clone()));
+    }
+    warnings
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MoreCoresThanCpus { cores, cpus } => {
+                let count = cpus.count();
+                write!(f, "{cores} cores share {count} CPUs ({cpus}) and take turns on them")
+            }
+            Self::MoreCoresThanQuota { cores, quota } => write!(
+                f,
+                "{cores} cores under a quota of {quota} CPUs: all of them stop whenever it is used \
+                 up; ask for at most {} cores",
+                quota.cores()
+            ),
+            Self::PinnedUnderQuota { pin, quota } => write!(
+                f,
+                "`pin {pin}` under a quota of {quota} CPUs: the host may have given these CPUs to \
+                 other containers too; `pin none` lets the kernel move the threads"
+            ),
+            Self::Hybrid { fast, efficient } => write!(
+                f,
+                "not all CPUs are equally fast: {fast} are, {efficient} are efficient ones; list \
+                 only those of one kind for cores of one speed"
+            ),
+            Self::IdleRefused { asked, why } => {
+                write!(f, "`idle {asked}` is refused and cores park: {why}")
+            }
+            Self::PlaceCut { place, usable, lost } => {
+                write!(f, "of `{place}` only CPUs {usable} count: the process may not use {lost}")
+            }
+            Self::Guessed(guesses) => guesses.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for IdleRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Quota => "the time spent looking for events would come out of the CPU quota",
+            Self::SharedCpus => {
+                "there are more cores than CPUs, and one that looks for events keeps others waiting"
+            }
+        })
+    }
+}
