@@ -159,7 +159,6 @@ impl RuntimeBuilder {
             shared,
             drivers,
             lookups: Arc::new(lookups),
-            listener_number: 0,
             report,
             drain_timeout: self.drain_timeout,
             observer: self.observer,

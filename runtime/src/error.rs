@@ -10,6 +10,7 @@ use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
 use crate::dial::HostError;
 use crate::handle::Stopped;
+use crate::listen::ListenError;
 use crate::placement::{ListError, PlacementError};
 use crate::socket::SocketError;
 
@@ -31,6 +32,9 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A listener was asked for that cannot be: the message says why.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// A connection could not even be tried: usually no descriptor or no route is left.
     #[error("cannot connect to {addr}: {source}; check the route and the limit of open files")]
     Connect {

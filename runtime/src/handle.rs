@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::balance::Load;
 use crate::bev::BevMut;
 use crate::driver::WakeDriver;
 use crate::handler::Handler;
@@ -14,7 +15,7 @@ pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
 use crate::mailbox::{Mailbox, Refused};
 use crate::pair::{PairOptions, PendingPair};
 use crate::placement::CpuSet;
-use crate::reactor::{Core, Make};
+use crate::reactor::{Core, HandOver, Make};
 use crate::stats::{CoreStats, Published};
 use crate::wire::Letter;
 
@@ -53,6 +54,8 @@ pub enum SubmitError {
 
 pub(crate) enum Message {
     Run(Box<dyn FnOnce(&mut Core) + Send>),
+    /// A connection that another core has accepted.
+    HandOver(Box<HandOver>),
     /// Something happened to the group of this shard.
     Group(u32),
     /// The other half of a wire has something to tell.
@@ -69,6 +72,8 @@ pub(crate) struct Shared(Box<[Remote]>);
 struct Remote {
     mailbox: Mailbox<Message>,
     published: Published,
+    /// The connections there, for who accepts to see.
+    load: Load,
     /// The CPU mask of the core's thread, read back after it was placed.
     mask: OnceLock<CpuSet>,
 }
@@ -78,6 +83,7 @@ impl Shared {
         let remote = |waker: Arc<dyn WakeDriver>| Remote {
             mailbox: Mailbox::new(Box::new(move || waker.wake())),
             published: Published::default(),
+            load: Load::default(),
             mask: OnceLock::new(),
         };
         Arc::new(Self(wakers.into_iter().map(remote).collect()))
@@ -89,6 +95,10 @@ impl Shared {
 
     pub(crate) fn mailbox(&self, core: usize) -> &Mailbox<Message> {
         &self.0[core].mailbox
+    }
+
+    pub(crate) fn load(&self, core: usize) -> &Load {
+        &self.0[core].load
     }
 
     pub(crate) fn publish(&self, core: usize, stats: &CoreStats) {

@@ -31,6 +31,7 @@ extern crate sluicegate_groups as groups;
 #[cfg(feature = "tls")]
 extern crate sluicegate_tls as tls;
 
+mod balance;
 mod bev;
 mod builder;
 mod clock;
@@ -85,7 +86,7 @@ pub use group::{Group, GroupBuilder};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use handler::Handler;
 pub use id::BevId;
-pub use listen::{ListenOptions, Listener};
+pub use listen::{AcceptMode, AcceptModeError, Dispatch, ListenError, ListenOptions, Listener};
 pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{

@@ -19,7 +19,7 @@ use crate::driver::{Driver, Listening};
 use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Message, Shared, Shutdown};
 use crate::handler::Handler;
-use crate::listen::{self, ListenOptions, Listener, ListenerId};
+use crate::listen::{self, ListenOptions, Listener, Part};
 use crate::placement::{CorePlan, apply};
 use crate::reactor::{Core, Factory};
 use crate::report::{DrainReport, StartReport};
@@ -53,7 +53,6 @@ pub struct Runtime {
     pub(crate) shared: Arc<Shared>,
     pub(crate) drivers: Vec<(Box<dyn Driver>, Farewell)>,
     pub(crate) lookups: Arc<dyn LookUp>,
-    pub(crate) listener_number: u32,
     pub(crate) report: StartReport,
     pub(crate) drain_timeout: Duration,
     pub(crate) observer: Option<ObserverFactory>,
@@ -65,7 +64,10 @@ impl Runtime {
         RuntimeBuilder::new()
     }
 
-    /// Listens on every core and returns the bound address.
+    /// Listens for every core and returns the bound address.
+    ///
+    /// Every core accepts, and keeps what it accepts unless it has clearly more than others:
+    /// [`AcceptMode::Balanced`](crate::AcceptMode::Balanced).
     ///
     /// `factory` runs on the core that owns the connection, makes its handler and may set the
     /// connection up first: join groups, set limits, marks and timeouts.
@@ -83,7 +85,8 @@ impl Runtime {
     /// As [`listen`](Self::listen), with options.
     ///
     /// # Errors
-    /// As for [`listen`](Self::listen).
+    /// As for [`listen`](Self::listen); and the accept mode names a core that there is not, or the
+    /// backlog is 0.
     pub fn listen_with<H: Handler>(
         &mut self,
         addr: impl ToSocketAddrs + fmt::Debug,
@@ -92,22 +95,23 @@ impl Runtime {
     ) -> Result<Listener> {
         let asked = listen::resolve(addr)?;
         let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
-        let (addr, listeners) = listen::bind_shared(asked, &options, self.shared.core_count())
+        let cores = self.shared.core_count();
+        let part = Part::of_runtime(cores, &options, factory)?;
+        let accepting = (0..cores).filter(|&core| part.mode.accepts(core)).count();
+        let (addr, sockets) = listen::bind_all(asked, &options, accepting)
             .map_err(|error| listen::bind_error(asked, error))?;
-        let id = ListenerId { core: ListenerId::RUNTIME, number: self.listener_number };
-        self.listener_number = self.listener_number.wrapping_add(1);
-        for (core, listener) in listeners.into_iter().enumerate() {
-            let (options, factory) = (options.clone(), factory.clone());
+        let mut sockets = sockets.into_iter();
+        for core in (0..cores).filter(|&core| part.reaches(core)) {
+            let socket = part.mode.accepts(core).then(|| sockets.next()).flatten();
+            let part = part.clone();
             self.handle().submit_to(core, move |core| {
-                let index = core.index();
-                let source = Listening::Socket(listener);
-                let added = core.add_listener(id, source, options, factory);
-                if let Err(error) = added {
-                    tracing::error!(%error, core = index, %addr, "a core cannot listen");
+                let Some(socket) = socket else { return core.join_listener(part) };
+                if let Err(error) = core.add_listener(part, Listening::Socket(socket)) {
+                    tracing::error!(%error, core = core.index(), %addr, "a core cannot listen");
                 }
             })?;
         }
-        Ok(Listener::new(addr, id, self.handle()))
+        Ok(Listener::new(addr, part.common, self.handle()))
     }
 
     /// A handle to the cores.
@@ -244,6 +248,7 @@ pub(crate) struct Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
+        self.shared.load(self.index).close();
         self.shared.mailbox(self.index).close(drop);
         for core in (0..self.shared.core_count()).filter(|&core| core != self.index) {
             // One that is gone too need not know.

@@ -9,16 +9,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use core_buf::{Bufferevent, Stage};
 use groups::Time;
 
+use crate::balance::{AcceptMode, Chooser};
 use crate::dial::Dial;
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::listen::{ListenOptions, ListenerId};
+use crate::listen::{Common, Part};
 use crate::priority::Priority;
-use crate::reactor::Factory;
+use crate::reactor::{Accepted, Factory};
 use crate::timer::TimerKey;
 use crate::wire::Plug;
 
@@ -118,17 +120,35 @@ impl Stream {
     }
 }
 
-/// One listener.
+/// This core's part in a listener; without a socket where other cores accept.
 pub(crate) struct Listener {
-    pub(crate) id: ListenerId,
-    pub(crate) options: ListenOptions,
+    pub(crate) common: Arc<Common>,
+    pub(crate) mode: AcceptMode,
+    pub(crate) accept_batch: u32,
+    pub(crate) backlog: u32,
     pub(crate) factory: Factory,
+    /// Where connections that are accepted here go.
+    pub(crate) chooser: Chooser,
     /// Somebody may be waiting to be accepted.
     pub(crate) ready: bool,
-    /// Accepting rests until a timer or a close lifts it.
+    /// Accepting rests until a timer, a close or a message lifts it.
     pub(crate) resting: bool,
-    /// Connections of this listener alive on this core.
-    pub(crate) live: u32,
+    /// One that has been accepted and that no core had room for.
+    pub(crate) waiting: Option<Accepted>,
+}
+
+impl Listener {
+    pub(crate) fn new(part: Part, own: usize, cores: usize) -> Self {
+        let Part { common, mode, accept_batch, backlog, factory } = part;
+        let chooser = Chooser::new(own, cores);
+        let (ready, resting, waiting) = (true, false, None);
+        Self { common, mode, accept_batch, backlog, factory, chooser, ready, resting, waiting }
+    }
+
+    /// Whether another connection may be accepted now.
+    pub(crate) fn accepts(&self) -> bool {
+        self.ready && !self.resting && self.waiting.is_none() && self.common.is_enabled()
+    }
 }
 
 /// An attempt to connect to one address of a host; the driver knows its socket by its slot.

@@ -56,8 +56,14 @@ figures! {
     pair_ends,
     /// Bufferevents that stand over a filter now (a level).
     filters,
-    /// Connections accepted.
+    /// Connections accepted, also those that other cores got.
     accepted,
+    /// Accepted connections that stayed on the core.
+    accepts_kept,
+    /// Accepted connections that were handed over to other cores.
+    accepts_handed_over,
+    /// Connections that other cores have accepted and handed over to this one.
+    accepts_received,
     /// Times accepting rested because no descriptor or memory was left.
     accept_backoffs,
     /// Accepts that failed for the sake of the one connection.

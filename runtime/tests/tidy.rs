@@ -30,7 +30,9 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
 /// Files of the libraries that may name an atomic module: path, reason.
 const ATOMIC_FILES: &[(&str, &str)] = &[
     ("groups/src/sync.rs", "the one seam between std and loom"),
+    ("runtime/src/balance/load.rs", "how many connections a core has, for others to choose by"),
     ("runtime/src/clock.rs", "a virtual clock that its clones share"),
+    ("runtime/src/listen/shared.rs", "whether a listener accepts, for every core to see at once"),
     ("runtime/src/mailbox/sync.rs", "the one seam between std and loom"),
     ("runtime/src/sim/driver.rs", "the waker of the simulated driver"),
     ("runtime/src/stats.rs", "counters a core writes and any thread reads"),

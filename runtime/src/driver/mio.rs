@@ -105,6 +105,15 @@ impl MioDriver {
         }
     }
 
+    /// A listener that is about to be asked for a connection.
+    fn listener(&mut self, key: Key) -> io::Result<&TcpListener> {
+        self.calls.accepts += 1;
+        match self.sockets.get(key.slot as usize) {
+            Some(Entry::Listener(listener)) => Ok(listener),
+            _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
     fn readiness(event: &Event) -> Readiness {
         let mut readiness = Readiness::empty();
         let hang_up = event.is_read_closed() || event.is_error();
@@ -143,6 +152,7 @@ impl Driver for MioDriver {
     fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr> {
         let listener = match source {
             Listening::Address(addr, options) => listen::bind_alone(addr, &options)?,
+            Listening::Shared(addr, options) => listen::bind_shared(addr, &options)?,
             Listening::Socket(listener) => listener,
         };
         let addr = listener.local_addr()?;
@@ -153,14 +163,15 @@ impl Driver for MioDriver {
     }
 
     fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
-        self.calls.accepts += 1;
-        let Some(Entry::Listener(listener)) = self.sockets.get(listener.slot as usize) else {
-            return Err(io::ErrorKind::NotConnected.into());
-        };
-        let (mut stream, peer) = listener.accept()?;
+        let (mut stream, peer) = self.listener(listener)?.accept()?;
         self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
         self.put(key, Entry::Stream(stream));
         Ok(peer)
+    }
+
+    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, SocketAddr)> {
+        let (stream, peer) = self.listener(listener)?.accept()?;
+        Ok((std::net::TcpStream::from(stream).into(), peer))
     }
 
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {

@@ -45,6 +45,8 @@ pub(crate) trait WakeDriver: Send + Sync {
 pub(crate) enum Listening {
     /// Bind here, alone on this address.
     Address(SocketAddr, ListenOptions),
+    /// Bind here, beside others that share the address.
+    Shared(SocketAddr, ListenOptions),
     /// A socket that is bound and listening already.
     Socket(TcpListener),
 }
@@ -103,6 +105,13 @@ pub(crate) trait Driver: Send + fmt::Debug {
     /// # Errors
     /// `WouldBlock` if nobody waits; those of accepting and registering.
     fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr>;
+
+    /// Accepts one connection of a listener for another core, and returns it with the peer's
+    /// address.
+    ///
+    /// # Errors
+    /// `WouldBlock` if nobody waits; those of accepting.
+    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, SocketAddr)>;
 
     /// Starts connecting under `key`; a writable event tells that the attempt is over.
     ///

@@ -1,22 +1,24 @@
-//! Accepting: from a listener's readiness to a stream with a handler.
+//! Accepting: listeners of this core, and what comes of each accept.
 //!
-//! Owns the batch, the limit of connections and the back-off when descriptors run out. A listener
-//! that rests keeps its readiness in mind: no edge comes for those who already wait.
+//! Owns the batch and the back-off when descriptors run out. Which core a connection goes to is
+//! decided and carried out in `assign.rs`. A listener that rests, or is disabled, keeps its
+//! readiness in mind: no edge comes for those who already wait.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use core_buf::Bufferevent;
 use rustix::io::Errno;
 
 use super::{Core, Timer};
 use crate::bev::BevMut;
 use crate::driver::Listening;
+use crate::handle::Stopped;
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::listen::{ListenOptions, ListenerId};
-use crate::slot::{Listener, Occupant, Transport};
+use crate::listen::{Common, Part};
+use crate::slot::{Listener, Occupant};
 
 /// How long accepting rests when no descriptor or memory is left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -36,83 +38,91 @@ enum AcceptError {
 }
 
 impl Core {
-    pub(crate) fn add_listener(
-        &mut self,
-        id: ListenerId,
-        source: Listening,
-        options: ListenOptions,
-        factory: Factory,
-    ) -> io::Result<std::net::SocketAddr> {
+    /// Accepts from a socket of its own, and returns its address.
+    pub(crate) fn add_listener(&mut self, part: Part, source: Listening) -> io::Result<SocketAddr> {
         if self.drain.has_begun() {
-            return Err(io::Error::other(crate::handle::Stopped { core: self.index() }));
+            return Err(io::Error::other(Stopped { core: self.index() }));
         }
         let key = self.slots.reserve();
-        let addr = match self.driver.listen(key, source) {
-            Ok(addr) => addr,
+        match self.driver.listen(key, source) {
+            Ok(addr) => {
+                self.seat_listener(key, part);
+                self.enqueue(key.slot);
+                Ok(addr)
+            }
             Err(error) => {
                 self.slots.unreserve(key);
-                return Err(error);
+                Err(error)
             }
-        };
-        let listener = Listener { id, options, factory, ready: true, resting: false, live: 0 };
+        }
+    }
+
+    /// Gets connections of a listener from the core that accepts them.
+    pub(crate) fn join_listener(&mut self, part: Part) {
+        if !self.drain.has_begun() {
+            let key = self.slots.reserve();
+            self.seat_listener(key, part);
+        }
+    }
+
+    fn seat_listener(&mut self, key: Key, part: Part) {
+        let listener = Listener::new(part, self.index(), self.shared.core_count());
         self.slots.occupy(key, Occupant::Listener(Box::new(listener)));
         self.listeners.push(key);
-        self.enqueue(key.slot);
-        Ok(addr)
+    }
+
+    /// This core's part in a listener, if it has one.
+    pub(super) fn part_in(&mut self, common: &Arc<Common>) -> Option<Key> {
+        let slots = &mut self.slots;
+        self.listeners
+            .iter()
+            .copied()
+            .find(|&key| slots.listener(key).is_some_and(|part| Arc::ptr_eq(&part.common, common)))
     }
 
     /// Stops listening; whom the kernel has connected meanwhile sees a reset.
-    pub(crate) fn close_listener(&mut self, id: ListenerId) {
-        let mut listeners = std::mem::take(&mut self.listeners);
-        listeners.retain(|&key| {
-            let closes = self.slots.listener(key).is_some_and(|listener| listener.id == id);
-            if closes {
-                self.driver.close(key);
-                self.slots.vacate(key);
-            }
-            !closes
-        });
-        self.listeners = listeners;
+    pub(crate) fn close_listener(&mut self, common: &Arc<Common>) {
+        let Some(key) = self.part_in(common) else { return };
+        self.listeners.retain(|&listener| listener != key);
+        self.keep_waiting(key);
+        self.driver.close(key);
+        self.slots.vacate(key);
+    }
+
+    /// A listener may accept again: it was enabled, or there is room on some core.
+    pub(crate) fn resume_listener(&mut self, common: &Arc<Common>) {
+        if let Some(key) = self.part_in(common) {
+            self.resume_accepting(key);
+        }
+    }
+
+    /// A core has gone, and with it the message that might have told of room.
+    pub(super) fn resume_listeners(&mut self) {
+        for at in 0..self.listeners.len() {
+            self.resume_accepting(self.listeners[at]);
+        }
     }
 
     /// Accepts one batch; what is left waits for the next turn.
     pub(super) fn accept(&mut self, listener: Key) {
+        self.assign_waiting(listener);
         let Some(entry) = self.slots.listener(listener) else { return };
-        for _ in 0..entry.options.accept_batch {
-            let Some(entry) = self.slots.listener(listener) else { return };
-            if !entry.ready || entry.resting {
+        for _ in 0..entry.accept_batch {
+            // Whoever ran last may have disabled or closed it.
+            if !self.slots.listener(listener).is_some_and(|entry| entry.accepts()) {
                 return;
             }
-            if entry.live >= entry.options.max_connections {
-                entry.resting = true;
-                return;
-            }
-            let key = self.slots.reserve();
-            match self.driver.accept(listener, key) {
-                Ok(peer) => self.welcome(listener, key, peer),
-                Err(error) => {
-                    self.slots.unreserve(key);
-                    match classify(&error) {
-                        AcceptError::Skip => self.stats.accept_errors += 1,
-                        AcceptError::Empty => return self.rest_until_event(listener),
-                        AcceptError::BackOff => return self.back_off(listener, &error),
-                    }
+            if let Err(error) = self.accept_one(listener) {
+                match classify(&error) {
+                    AcceptError::Skip => self.stats.accept_errors += 1,
+                    AcceptError::Empty => return self.rest_until_event(listener),
+                    AcceptError::BackOff => return self.back_off(listener, &error),
                 }
             }
         }
         if !std::mem::replace(&mut self.slots.at_mut(listener.slot).queued.again, true) {
             self.again.push(listener.slot);
         }
-    }
-
-    fn welcome(&mut self, listener: Key, key: Key, peer: std::net::SocketAddr) {
-        let Some(entry) = self.slots.listener(listener) else { return };
-        entry.live += 1;
-        let factory = entry.factory.clone();
-        self.stats.accepted += 1;
-        let transport = Transport::Socket { peer };
-        self.occupy(key, Bufferevent::connected(self.now), None, transport, Some(listener));
-        self.furnish(key, |conn| factory(conn));
     }
 
     fn rest_until_event(&mut self, listener: Key) {
@@ -123,11 +133,19 @@ impl Core {
 
     fn back_off(&mut self, listener: Key, error: &io::Error) {
         self.stats.accept_backoffs += 1;
-        tracing::warn!(%error, rest = ?ACCEPT_BACKOFF, "accepting failed and rests");
+        self.rest_a_while(listener);
+        let told = self.slots.listener(listener).and_then(|entry| entry.common.on_error());
+        match told {
+            Some(handler) => self.guard(|core| handler(core, error)),
+            None => tracing::warn!(%error, rest = ?ACCEPT_BACKOFF, "accepting failed and rests"),
+        }
+    }
+
+    pub(super) fn rest_a_while(&mut self, listener: Key) {
         if let Some(entry) = self.slots.listener(listener) {
             entry.resting = true;
+            self.wheel.arm(self.now + ACCEPT_BACKOFF, Timer::Accept(listener));
         }
-        self.wheel.arm(self.now + ACCEPT_BACKOFF, Timer::Accept(listener));
     }
 
     /// Accepts again after a rest, if somebody may be waiting.
@@ -135,15 +153,6 @@ impl Core {
         if let Some(entry) = self.slots.listener(listener) {
             entry.resting = false;
             self.enqueue(listener.slot);
-        }
-    }
-
-    /// A connection of a listener is gone.
-    pub(super) fn count_departure(&mut self, key: Key) {
-        let Some(entry) = self.slots.listener(key) else { return };
-        entry.live = entry.live.saturating_sub(1);
-        if entry.resting && entry.live + 1 == entry.options.max_connections {
-            self.resume_accepting(key);
         }
     }
 }

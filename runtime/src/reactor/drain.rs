@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Core, Timer};
 use crate::id::Key;
-use crate::slot::{Listener, Occupant};
+use crate::slot::Occupant;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -47,6 +47,7 @@ impl Core {
             return;
         }
         self.drain.phase = Phase::Draining;
+        self.shared.load(self.index()).close();
         self.wheel.arm(self.now + self.drain.timeout, Timer::DrainDeadline);
         self.close_listeners();
         for key in self.slots.keys() {
@@ -69,6 +70,7 @@ impl Core {
     /// Ends now: whatever is still connected is closed with its output unsent.
     pub(super) fn cut_all(&mut self) {
         self.drain.phase = Phase::Cutting;
+        self.shared.load(self.index()).close();
         self.close_listeners();
         for key in self.slots.keys() {
             if let Some(stream) = self.slots.stream(key) {
@@ -84,6 +86,7 @@ impl Core {
             if self.drain.is_gentle() {
                 self.accept_backlog(key);
             }
+            self.keep_waiting(key);
             self.driver.close(key);
             if let Occupant::Listener(_) = self.slots.vacate(key) {
                 tracing::debug!(core = self.index(), "a listener is closed");
@@ -95,19 +98,20 @@ impl Core {
     fn accept_backlog(&mut self, listener: Key) {
         let Some(entry) = self.slots.listener(listener) else { return };
         entry.ready = true;
-        let batches = entry.options.backlog.div_ceil(entry.options.accept_batch) + 1;
+        let batches = entry.backlog.div_ceil(entry.accept_batch) + 1;
         for _ in 0..batches {
             self.accept(listener);
-            let waits = |entry: &mut Listener| entry.ready && !entry.resting;
-            if !self.slots.listener(listener).is_some_and(waits) {
+            if !self.slots.listener(listener).is_some_and(|entry| entry.accepts()) {
                 return;
             }
         }
     }
 
-    /// The core is over once a drain has begun and nothing lives. Called at the end of each turn.
+    /// The core is over once a drain has begun, nothing lives and nothing is on its way here: what
+    /// was assigned before it closed counts until it comes. Called at the end of each turn.
     pub(super) fn finish_drain(&mut self) {
-        if self.drain.has_begun() && self.slots.len() == 0 {
+        let awaited = |core: &Self| core.shared.load(core.index()).count() > 0;
+        if self.drain.has_begun() && self.slots.len() == 0 && !awaited(self) {
             self.drain.phase = Phase::Over;
         }
     }

@@ -17,6 +17,7 @@
 //! is checked by it.
 
 mod accept;
+mod assign;
 mod dial;
 mod dispatch;
 mod drain;
@@ -24,6 +25,7 @@ mod io;
 mod order;
 mod pair;
 mod pair_across;
+
 mod queue;
 mod seat_waker;
 mod shards;
@@ -40,6 +42,7 @@ use core_buf::Landing;
 use groups::Time;
 
 pub(crate) use self::accept::Factory;
+pub(crate) use self::assign::{Accepted, HandOver};
 pub(crate) use self::drain::Drain;
 use self::order::Lanes;
 pub(crate) use self::pair_across::Make;
@@ -52,7 +55,7 @@ use crate::error::Result;
 use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
-use crate::listen::{ListenOptions, Listener, ListenerId};
+use crate::listen::{ListenOptions, Listener, Part};
 use crate::observer::Observer;
 use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
@@ -113,7 +116,6 @@ pub struct Core {
     /// Memory for the list of due shards while it is walked.
     due_shards: Vec<u32>,
     listeners: Vec<Key>,
-    listener_number: u32,
     turn: u32,
     /// Operations in memory that this turn may still make.
     in_memory_left: u32,
@@ -153,7 +155,6 @@ impl Core {
             closing: Vec::new(),
             due_shards: Vec::new(),
             listeners: Vec::new(),
-            listener_number: 0,
             turn: 0,
             in_memory_left: OPERATIONS_IN_MEMORY,
             failed_polls: 0,
@@ -180,13 +181,14 @@ impl Core {
         Handle::new(self.shared.clone())
     }
 
-    /// Listens on this core alone.
+    /// Listens on this core alone, which keeps what it accepts.
     ///
     /// `factory` makes the handler of each accepted connection and may set it up first. A host name
     /// is resolved at once, which blocks the core; give addresses where that matters.
     ///
     /// # Errors
-    /// The address does not parse or resolve, or cannot be bound: the message names it.
+    /// The address does not parse or resolve, or cannot be bound: the message names it. The options
+    /// ask for an [accept mode](ListenOptions::accept), or for no backlog.
     pub fn listen<H: Handler>(
         &mut self,
         addr: impl ToSocketAddrs + fmt::Debug,
@@ -195,12 +197,12 @@ impl Core {
     ) -> Result<Listener> {
         let addr = crate::listen::resolve(addr)?;
         let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
-        let id = ListenerId { core: self.index, number: self.listener_number };
-        self.listener_number = self.listener_number.wrapping_add(1);
+        let part = Part::of_core(self.index(), &options, factory)?;
+        let common = part.common.clone();
         let addr = self
-            .add_listener(id, Listening::Address(addr, options.clone()), options, factory)
+            .add_listener(part, Listening::Address(addr, options))
             .map_err(|error| crate::listen::bind_error(addr, error))?;
-        Ok(Listener::new(addr, id, self.handle()))
+        Ok(Listener::new(addr, common, self.handle()))
     }
 
     /// Runs `task` on this core after a time, rounded up to the next millisecond.
@@ -316,6 +318,7 @@ impl Core {
         match message {
             Message::Run(task) => self.guard(task),
             Message::Group(shard) => self.handle_group(shard),
+            Message::HandOver(connection) => self.receive_connection(*connection),
             Message::Wire(letter) => self.receive(letter.to, letter.parcel),
             Message::Gone(core) => self.lose_core(core),
             Message::Shutdown(Shutdown::Drain) => self.start_drain(),

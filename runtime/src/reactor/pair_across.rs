@@ -133,16 +133,19 @@ impl Core {
 
     /// A message has found its core gone.
     pub(super) fn take_back(&mut self, message: Message) {
-        if let Message::Wire(letter) = message {
-            self.receive(letter.from, Parcel::cut_off());
+        match message {
+            Message::Wire(letter) => self.receive(letter.from, Parcel::cut_off()),
+            Message::HandOver(connection) => self.take_back_connection(*connection),
+            _ => {}
         }
     }
 
-    /// A core is gone: so are the far ends of all pairs that reached there.
+    /// A core is gone: so are the far ends of all pairs that reached there, and its mail.
     pub(super) fn lose_core(&mut self, core: usize) {
         for half in self.wires.halves_to(core) {
             self.receive(half, Parcel::cut_off());
         }
+        self.resume_listeners();
     }
 
     /// The other half of a wire has something to tell.

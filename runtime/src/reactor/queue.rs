@@ -123,6 +123,9 @@ impl Core {
             tell_drain: self.drain.has_begun(),
         };
         *self.level(&stream.transport) += 1;
+        if stream.transport.is_socket() {
+            self.shared.load(self.index()).add();
+        }
         self.slots.occupy(key, Occupant::Stream(Box::new(stream)));
     }
 
@@ -144,6 +147,9 @@ impl Core {
         let Occupant::Stream(mut stream) = self.slots.vacate(key) else { return };
         let mut handler = stream.handler.take();
         *self.level(&stream.transport) -= 1;
+        if stream.transport.is_socket() {
+            self.shared.load(self.index()).sub();
+        }
         let truncated = stream.bev.is_truncated() || self.is_truncated_above(stream.above);
         match stream.transport {
             Transport::Socket { .. } | Transport::Vacant => self.end_socket(key, truncated),

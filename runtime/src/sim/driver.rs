@@ -20,6 +20,7 @@ use core_buf::Readiness;
 use groups::Time;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::listener::Binding;
 use super::loose::LooseEnd;
 use super::network::{Network, Source};
 use super::socket::End;
@@ -68,6 +69,20 @@ impl SimDriver {
             Some(&Source::Stream(end)) => Ok(end),
             _ => Err(ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Accepts an end from a listener, to be known by a name if it has one already.
+    fn take(&mut self, listener: Key, id: Option<BevId>) -> io::Result<(End, SocketAddr)> {
+        self.calls.accepts += 1;
+        let Some(&Source::Listener(door)) = self.sockets.get(&listener) else {
+            return Err(ErrorKind::InvalidInput.into());
+        };
+        let mut network = enter(&self.network);
+        let accept_errors = network.faults.accept_errors;
+        if network.agenda.chance(accept_errors) {
+            return Err(io::Error::from_raw_os_error(EMFILE));
+        }
+        network.accept(door, id)
     }
 
     /// Begins a read or write of at most `want` bytes; says how many it may move, if it may.
@@ -147,29 +162,27 @@ impl Driver for SimDriver {
 
     fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr> {
         self.calls.others += 1;
-        let Listening::Address(addr, options) = source else {
-            return Err(ErrorKind::Unsupported.into());
+        let (addr, options, shared) = match source {
+            Listening::Address(addr, options) => (addr, options, false),
+            Listening::Shared(addr, options) => (addr, options, true),
+            Listening::Socket(_) => return Err(ErrorKind::Unsupported.into()),
         };
-        let (id, backlog) = (Some(self.id(key)), options.backlog as usize);
-        let addr = enter(&self.network).listeners.bind(id, addr, backlog)?;
-        self.sockets.insert(key, Source::Listener(addr));
+        let backlog = options.backlog as usize;
+        let binding = Binding { id: Some(self.id(key)), backlog, shared };
+        let (addr, door) = enter(&self.network).listeners.bind(addr, binding)?;
+        self.sockets.insert(key, Source::Listener(door));
         Ok(addr)
     }
 
     fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
-        self.calls.accepts += 1;
-        let Some(&Source::Listener(addr)) = self.sockets.get(&listener) else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
-        let mut network = enter(&self.network);
-        let accept_errors = network.faults.accept_errors;
-        if network.agenda.chance(accept_errors) {
-            return Err(io::Error::from_raw_os_error(EMFILE));
-        }
-        let (end, peer) = network.accept(addr, Some(self.id(key)))?;
-        drop(network);
+        let (end, peer) = self.take(listener, Some(self.id(key)))?;
         self.sockets.insert(key, Source::Stream(end));
         Ok(peer)
+    }
+
+    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, SocketAddr)> {
+        let (end, peer) = self.take(listener, None)?;
+        Ok((Socket(Origin::Simulated(LooseEnd::new(self.network.clone(), end))), peer))
     }
 
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
@@ -260,7 +273,7 @@ impl Driver for SimDriver {
         let mut network = enter(&self.network);
         match source {
             Source::Stream(end) => network.close(end),
-            Source::Listener(addr) => network.close_listener(addr),
+            Source::Listener(door) => network.close_listener(door),
         }
         let stale_events = network.faults.stale_events;
         let told = network.agenda.chance(stale_events);

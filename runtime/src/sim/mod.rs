@@ -27,7 +27,7 @@ mod socket;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,17 +37,22 @@ use parking_lot::{Mutex, MutexGuard};
 use self::driver::SimDriver;
 pub use self::faults::Faults;
 use self::hosts::Hosts;
+use self::listener::Binding;
 pub(crate) use self::loose::LooseEnd;
 use self::network::Network;
 use self::socket::End;
+use crate::bev::BevMut;
 use crate::builder::DEFAULT_DRAIN_TIMEOUT;
 use crate::clock::Clock;
-use crate::driver::Driver;
-use crate::handle::Shared;
+use crate::driver::{Driver, Listening};
+use crate::error::Result;
+use crate::handle::{Handle, Shared};
+use crate::handler::Handler;
 use crate::id::BevId;
+use crate::listen::{self, ListenOptions, Listener, Part};
 use crate::observer::Observer;
 use crate::placement::MAX_CORES;
-use crate::reactor::Core;
+use crate::reactor::{Core, Factory};
 use crate::runtime::Farewell;
 use crate::socket::{Origin, Socket};
 
@@ -198,7 +203,7 @@ impl Simulation {
 
     /// Bytes in the input and in the output of a bufferevent; `None` if the name is stale.
     ///
-    /// Looks only. A [`BevMut`](crate::BevMut) has its core look again at what it lent, which would
+    /// Looks only. A [`BevMut`] has its core look again at what it lent, which would
     /// hide that the core had forgotten something.
     pub fn lengths(&self, id: BevId) -> Option<(usize, usize)> {
         let (core, _) = self.cores.get(id.core())?;
@@ -286,6 +291,34 @@ impl Simulation {
         }
     }
 
+    /// Listens for all cores, as [`Runtime::listen_with`](crate::Runtime::listen_with) does.
+    ///
+    /// A connection to a port that several sockets share comes to one of them by chance.
+    ///
+    /// # Errors
+    /// The address does not parse or is in use, or the options ask for what cannot be.
+    pub fn listen_with<H: Handler>(
+        &mut self,
+        addr: impl ToSocketAddrs + fmt::Debug,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<Listener> {
+        let asked = listen::resolve(addr)?;
+        let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
+        let part = Part::of_runtime(self.cores.len(), &options, factory)?;
+        let mut addr = asked;
+        for (index, (core, _)) in self.cores.iter_mut().enumerate() {
+            if part.mode.accepts(index) {
+                let source = Listening::Shared(addr, options.clone());
+                let added = core.add_listener(part.clone(), source);
+                addr = added.map_err(|error| listen::bind_error(asked, error))?;
+            } else if part.reaches(index) {
+                core.join_listener(part.clone());
+            }
+        }
+        Ok(Listener::new(addr, part.common, Handle::new(self.shared.clone())))
+    }
+
     // ---- the other ends ----
 
     /// Gives a host addresses, which a lookup finds after `delay`; none means that it has none.
@@ -318,12 +351,15 @@ impl Simulation {
     /// # Errors
     /// `AddrInUse` if somebody listens there.
     pub fn listen(&mut self, addr: SocketAddr) -> io::Result<SocketAddr> {
-        self.network().listeners.bind(None, addr, PEER_BACKLOG)
+        let binding = Binding { id: None, backlog: PEER_BACKLOG, shared: false };
+        Ok(self.network().listeners.bind(addr, binding)?.0)
     }
 
     /// Accepts, as a peer, a connection that the core made; `None` if none has arrived.
     pub fn accept(&mut self, listener: SocketAddr) -> Option<Peer> {
-        let (end, _) = self.network().accept(listener, None).ok()?;
+        let mut network = self.network();
+        let door = *network.listeners.doors_at(listener).first()?;
+        let (end, _) = network.accept(door, None).ok()?;
         Some(Peer(end))
     }
 

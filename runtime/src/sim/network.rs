@@ -21,7 +21,7 @@ use groups::Time;
 
 use super::agenda::Agenda;
 use super::faults::Faults;
-use super::listener::Listeners;
+use super::listener::{Door, Listeners};
 use super::pipe::Pipe;
 use super::socket::{End, Socket};
 use crate::driver::Ready;
@@ -31,7 +31,7 @@ use crate::id::BevId;
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Source {
     Stream(End),
-    Listener(SocketAddr),
+    Listener(Door),
 }
 
 /// Something that will reach an end.
@@ -136,8 +136,8 @@ impl Network {
     // ---- listeners and connections ----
 
     /// Stops listening; who was not accepted is reset.
-    pub(super) fn close_listener(&mut self, addr: SocketAddr) {
-        for end in self.listeners.remove(addr) {
+    pub(super) fn close_listener(&mut self, door: Door) {
+        for end in self.listeners.remove(door) {
             self.reset(end);
         }
     }
@@ -163,10 +163,10 @@ impl Network {
     /// Accepts who has waited longest, and says from which address it came.
     pub(super) fn accept(
         &mut self,
-        listener: SocketAddr,
+        door: Door,
         id: Option<BevId>,
     ) -> io::Result<(End, SocketAddr)> {
-        let end = self.listeners.pop(listener)?;
+        let end = self.listeners.pop(door)?;
         self.name(end, id);
         Ok((end, self.socket(end.partner()).addr))
     }
@@ -183,9 +183,9 @@ impl Network {
         if self.listeners.is_silent(to) {
             return;
         }
-        if self.listeners.queue(to, end) {
-            if let Some(id) = self.listeners.id(to) {
-                self.edges[id.core()].push_back(Source::Listener(to));
+        if let Some(door) = self.queue(to, end) {
+            if let Some(id) = self.listeners.id(door) {
+                self.edges[id.core()].push_back(Source::Listener(door));
             }
             let odds = self.faults.late_connects;
             let late = self.socket(client).id.is_some() && self.agenda.chance(odds);
@@ -194,6 +194,15 @@ impl Network {
             self.socket(end).closed = true;
             self.send(client, Arrival::Broken(ErrorKind::ConnectionRefused));
         }
+    }
+
+    /// Lets an end wait at one of the doors of an address, by chance as the kernel's hash is; says
+    /// which, if one is there and has room.
+    fn queue(&mut self, to: SocketAddr, end: End) -> Option<Door> {
+        let doors = self.listeners.doors_at(to);
+        let last = doors.len().checked_sub(1)?;
+        let door = doors[self.agenda.between(0, last as u64) as usize];
+        self.listeners.queue(door, end).then_some(door)
     }
 
     // ---- what the owner of an end does ----
@@ -330,7 +339,7 @@ impl Network {
                     socket.edge = false;
                     (socket.id.filter(|_| !socket.closed), socket.readiness(spacious))
                 }
-                Source::Listener(addr) => (self.listeners.id(addr), Readiness::READABLE),
+                Source::Listener(door) => (self.listeners.id(door), Readiness::READABLE),
             };
             if let Some(id) = id.filter(|_| !readiness.is_empty()) {
                 ready.push(Ready { key: id.key, readiness });

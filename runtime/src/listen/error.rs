@@ -1,0 +1,37 @@
+//! Why a listener cannot be had as it was asked for.
+//!
+//! Owns what is wrong with the request itself; what the system says about an address is in
+//! [`Error::Bind`](crate::Error::Bind).
+
+use crate::balance::AcceptMode;
+
+/// A listener was asked for that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The accept mode names a core that there is not: name another, or have more cores.
+    #[error(
+        "accept mode `{mode}` names core {core}, and there are {cores}, counted from 0: name one \
+         of them"
+    )]
+    NoSuchCore {
+        /// The mode as asked for.
+        mode: AcceptMode,
+        /// The core it names.
+        core: usize,
+        /// How many cores there are.
+        cores: usize,
+    },
+    /// One core listens alone and was to share with others: let the runtime listen.
+    #[error(
+        "accept mode `{mode}` is about several cores, and `Core::listen` is one core's: leave the \
+         mode out, or use `Runtime::listen_with`"
+    )]
+    OneCore {
+        /// The mode as asked for.
+        mode: AcceptMode,
+    },
+    /// A backlog of 0 would hold nobody: ask for 1 or more.
+    #[error("a backlog of 0 would refuse whoever is not accepted at once: ask for 1 or more")]
+    NoBacklog,
+}

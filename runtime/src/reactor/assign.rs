@@ -1,0 +1,354 @@
+//! The way of an accepted connection to the core it lives on.
+//!
+//! Owns what is between accepting and the factory, which runs on the final core: the choice by
+//! `balance`, the message that hands a socket over, and the connection for which no core has room,
+//! of which a listener holds one at most. A core keeps what its mode makes it keep, and what it
+//! chooses to keep of a listener without a limit, with the very calls of a core that is alone.
+//!
+//! Invariants: a connection counts for its core before the message is sent, so a core in its drain
+//! knows that it is on its way and waits for it; one whose core has gone comes back and is placed
+//! again; a listener that rests for want of room is told when there is some: by the message sent
+//! after the count went down from the limit, which it gets after having seen the limit.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use core_buf::Bufferevent;
+
+use super::{Core, Factory};
+use crate::handle::{Message, Shared};
+use crate::id::Key;
+use crate::listen::Common;
+use crate::slot::{Listener, Transport};
+use crate::socket::Socket;
+
+/// An accepted socket that stands under no key yet.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    socket: Socket,
+    peer: SocketAddr,
+}
+
+/// An accepted connection on its way to another core.
+pub(crate) struct HandOver {
+    accepted: Accepted,
+    ticket: Ticket,
+    factory: Factory,
+}
+
+/// The place of a connection on a core that has not got it yet; given back when dropped.
+struct Ticket {
+    shared: Arc<Shared>,
+    common: Arc<Common>,
+    core: usize,
+    arrived: bool,
+}
+
+impl Ticket {
+    /// Takes a place on a core, unless it has none left or takes no more from others.
+    fn take(shared: &Arc<Shared>, common: &Arc<Common>, core: usize) -> Option<Self> {
+        if !common.tally.try_add(core) {
+            return None;
+        }
+        // The load last: one that is not counted after all would keep the core's drain waiting.
+        if !shared.load(core).try_add(u64::MAX) {
+            common.tally.sub(core);
+            return None;
+        }
+        Some(Self { shared: shared.clone(), common: common.clone(), core, arrived: false })
+    }
+
+    /// The connection has arrived and counts by itself for its core; for the listener it goes on
+    /// counting without a gap.
+    fn redeem(mut self) {
+        self.arrived = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.shared.load(self.core).sub();
+        if !self.arrived {
+            self.common.tally.sub(self.core);
+        }
+    }
+}
+
+/// How to accept the next connection.
+enum Aim {
+    /// Right under a key of this core.
+    Here,
+    /// Loose, for another core.
+    There(usize),
+    /// Loose, for whichever core is chosen when it is known who comes, or has room then.
+    Anywhere,
+    /// Not now: no core has room.
+    Nowhere,
+}
+
+impl Core {
+    /// Accepts one connection and sends it where it belongs; rests if no core has room.
+    ///
+    /// # Errors
+    /// Those of accepting.
+    pub(super) fn accept_one(&mut self, listener: Key) -> io::Result<()> {
+        let chosen = match self.aim(listener) {
+            Aim::Here => return self.accept_here(listener),
+            Aim::There(core) => Some(core),
+            Aim::Anywhere => None,
+            Aim::Nowhere => {
+                if let Some(entry) = self.slots.listener(listener) {
+                    entry.resting = true;
+                }
+                return Ok(());
+            }
+        };
+        let (socket, peer) = self.driver.accept_loose(listener)?;
+        self.stats.accepted += 1;
+        self.assign(listener, Accepted { socket, peer }, chosen);
+        Ok(())
+    }
+
+    fn aim(&mut self, listener: Key) -> Aim {
+        let (own, shared) = (self.index(), &self.shared);
+        let Some(entry) = self.slots.listener(listener) else { return Aim::Nowhere };
+        if entry.mode.keeps() {
+            return if entry.common.tally.has_room(own) { Aim::Here } else { Aim::Nowhere };
+        }
+        if entry.common.tally.is_limited() || entry.mode.asks_who_comes() {
+            let has_room = |core| look(shared, &entry.common, own, core).is_some();
+            return if (0..shared.core_count()).any(has_room) {
+                Aim::Anywhere
+            } else {
+                Aim::Nowhere
+            };
+        }
+        match choose(shared, entry, own, None) {
+            Some(core) if core != own => Aim::There(core),
+            _ => Aim::Here,
+        }
+    }
+
+    fn accept_here(&mut self, listener: Key) -> io::Result<()> {
+        let key = self.slots.reserve();
+        let peer = match self.driver.accept(listener, key) {
+            Ok(peer) => peer,
+            Err(error) => {
+                self.slots.unreserve(key);
+                return Err(error);
+            }
+        };
+        self.stats.accepted += 1;
+        let own = self.index();
+        if let Some(entry) = self.slots.listener(listener) {
+            entry.common.tally.add(own);
+            let factory = entry.factory.clone();
+            self.stats.accepts_kept += 1;
+            self.welcome(key, peer, Some(listener), &factory);
+        }
+        Ok(())
+    }
+
+    /// Finds a core for an accepted connection; without one the listener holds it and rests.
+    fn assign(&mut self, listener: Key, accepted: Accepted, mut chosen: Option<usize>) {
+        let own = self.index();
+        // A choice fails only where another core has been quicker.
+        for _ in 0..=self.shared.core_count() {
+            let Some(entry) = self.slots.listener(listener) else { return };
+            let peer = Some(accepted.peer);
+            let choice = chosen.take().or_else(|| choose(&self.shared, entry, own, peer));
+            let Some(core) = choice else {
+                entry.resting = true;
+                entry.waiting = Some(accepted);
+                return;
+            };
+            let factory = entry.factory.clone();
+            if core != own {
+                if let Some(ticket) = Ticket::take(&self.shared, &entry.common, core) {
+                    self.stats.accepts_handed_over += 1;
+                    let hand_over = Box::new(HandOver { accepted, ticket, factory });
+                    return self.outbox[core].push(Message::HandOver(hand_over));
+                }
+            } else if entry.common.tally.try_add(own) {
+                self.stats.accepts_kept += 1;
+                return self.seat(accepted, Some(listener), &factory);
+            }
+        }
+        if let Some(entry) = self.slots.listener(listener) {
+            entry.waiting = Some(accepted);
+            self.rest_a_while(listener);
+        }
+    }
+
+    /// Places the connection that a listener holds, if it holds one and there is room.
+    pub(super) fn assign_waiting(&mut self, listener: Key) {
+        if let Some(accepted) = self.slots.listener(listener).and_then(|entry| entry.waiting.take())
+        {
+            self.assign(listener, accepted, None);
+        }
+    }
+
+    /// Keeps the connection that a listener holds, whatever its limit says: the listener ends.
+    pub(super) fn keep_waiting(&mut self, listener: Key) {
+        let Some(entry) = self.slots.listener(listener) else { return };
+        let factory = entry.factory.clone();
+        if let Some(accepted) = entry.waiting.take() {
+            self.keep(accepted, Some(listener), &factory);
+        }
+    }
+
+    /// A connection that another core has accepted comes to live here.
+    pub(super) fn receive_connection(&mut self, hand_over: HandOver) {
+        let HandOver { accepted, ticket, factory } = hand_over;
+        self.stats.accepts_received += 1;
+        let listener = self.part_in(&ticket.common);
+        ticket.redeem();
+        self.seat(accepted, listener, &factory);
+    }
+
+    /// The core that a connection was sent to has gone: it stays here.
+    pub(super) fn take_back_connection(&mut self, hand_over: HandOver) {
+        let HandOver { accepted, ticket, factory } = hand_over;
+        self.stats.accepts_handed_over -= 1;
+        let listener = self.part_in(&ticket.common);
+        self.keep(accepted, listener, &factory);
+    }
+
+    fn keep(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
+        let own = self.index();
+        if let Some(entry) = listener.and_then(|listener| self.slots.listener(listener)) {
+            entry.common.tally.add(own);
+        }
+        self.stats.accepts_kept += 1;
+        self.seat(accepted, listener, factory);
+    }
+
+    /// Makes a stream of an accepted socket that has been counted for its listener.
+    fn seat(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
+        let Accepted { socket, peer } = accepted;
+        let key = self.slots.reserve();
+        match self.driver.attach(key, socket) {
+            Ok(()) => self.welcome(key, peer, listener, factory),
+            Err(error) => {
+                tracing::warn!(%error, %peer, "an accepted connection is lost");
+                self.slots.unreserve(key);
+                self.stats.accept_errors += 1;
+                if let Some(listener) = listener {
+                    self.count_departure(listener);
+                }
+            }
+        }
+    }
+
+    fn welcome(&mut self, key: Key, peer: SocketAddr, listener: Option<Key>, factory: &Factory) {
+        let transport = Transport::Socket { peer };
+        self.occupy(key, Bufferevent::connected(self.now), None, transport, listener);
+        if self.refuses_streams() {
+            // Too late to be served: it is cut and counts as that.
+            return self.settle_in(key);
+        }
+        self.furnish(key, |conn| factory(conn));
+    }
+
+    /// A connection of a listener is gone.
+    pub(super) fn count_departure(&mut self, listener: Key) {
+        let own = self.index();
+        let Some(entry) = self.slots.listener(listener) else { return };
+        if !entry.common.tally.sub(own) {
+            return;
+        }
+        // There was no room and now there is: whoever rests for want of it looks again.
+        let (mode, common) = (entry.mode, entry.common.clone());
+        if entry.resting {
+            self.resume_accepting(listener);
+        }
+        if mode.keeps() {
+            return;
+        }
+        let others =
+            (0..self.shared.core_count()).filter(|&core| core != own && mode.accepts(core));
+        for core in others {
+            let common = common.clone();
+            let resume = move |core: &mut Self| core.resume_listener(&common);
+            self.outbox[core].push(Message::Run(Box::new(resume)));
+        }
+    }
+}
+
+fn choose(
+    shared: &Shared,
+    entry: &mut Listener,
+    own: usize,
+    peer: Option<SocketAddr>,
+) -> Option<usize> {
+    let common = &entry.common;
+    let peer = peer.map(|peer| peer.ip());
+    entry.chooser.choose(entry.mode, peer, |core| look(shared, common, own, core))
+}
+
+/// How many connections a core has, if it takes one more of a listener from core `own`.
+fn look(shared: &Shared, common: &Common, own: usize, core: usize) -> Option<u64> {
+    let load = shared.load(core);
+    // Its own shutdown keeps a core from nothing that it has accepted itself.
+    let count = if core == own { Some(load.count()) } else { load.open() };
+    count.filter(|_| common.tally.has_room(core))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::listen::ListenOptions;
+    use crate::sim::{Faults, Simulation};
+
+    /// Has core 0 send a connection to core 1, whose end comes before the message does.
+    fn bounced(max_connections: u32) -> (Simulation, crate::sim::Peer) {
+        let mut sim = Simulation::with_cores(2, 1, Faults::none());
+        let options = ListenOptions::new().max_connections(max_connections);
+        let greets = |conn: &mut crate::BevMut<'_>| conn.output().add(b"welcome");
+        let listener = sim.listen_with("10.0.0.1:80", options, greets).expect("it is free");
+        let (socket, peer) = sim.socket(listener.local_addr());
+        let core = sim.core();
+        let key = core.listeners[0];
+        let entry = core.slots.listener(key).expect("it listens");
+        let (common, factory) = (entry.common.clone(), entry.factory.clone());
+        let ticket = Ticket::take(&core.shared, &common, 1).expect("it takes more");
+        let accepted = Accepted { socket, peer: listener.local_addr() };
+        core.stats.accepts_handed_over += 1;
+        let message = Message::HandOver(Box::new(HandOver { accepted, ticket, factory }));
+        core.outbox[1].push(message);
+        core.shared.mailbox(1).close(drop);
+        (sim, peer)
+    }
+
+    #[test]
+    fn a_connection_whose_core_has_gone_stays_where_it_was_accepted() {
+        for max_connections in [1, 9] {
+            let (mut sim, peer) = bounced(max_connections);
+            sim.run_for(Duration::from_millis(1));
+            assert_eq!(sim.read(peer), b"welcome");
+            let stats = sim.core().stats();
+            assert_eq!((stats.accepts_kept, stats.accepts_handed_over), (1, 0));
+            let loads = [0, 1].map(|core| sim.core().shared.load(core).count());
+            assert_eq!(loads, [1, 0], "it counts where it lives");
+            sim.close(peer);
+            sim.run_for(Duration::from_millis(1));
+            assert_eq!(sim.core().shared.load(0).count(), 0);
+        }
+    }
+
+    #[test]
+    fn a_place_that_is_not_taken_is_given_back() {
+        let (mut sim, _peer) = bounced(1);
+        let core = sim.core();
+        let common = core.slots.listener(core.listeners[0]).expect("it listens").common.clone();
+        assert!(Ticket::take(&core.shared, &common, 1).is_none(), "one is on its way");
+        core.outbox[1].clear();
+        assert_eq!(core.shared.load(1).count(), 0);
+        core.shared.load(1).close();
+        assert!(Ticket::take(&core.shared, &common, 1).is_none(), "it takes no more");
+        assert!(common.tally.has_room(1), "and nothing was counted");
+    }
+}
