@@ -196,9 +196,11 @@ impl Simulation {
         self.network().now()
     }
 
-    /// Has every metered operation of the first core from now on reported.
-    pub fn observe(&mut self, observer: impl Observer + 'static) {
-        self.core().set_observer(Box::new(observer));
+    /// Has every metered operation of every core from now on reported, to a copy for each.
+    pub fn observe(&mut self, observer: impl Observer + Clone + 'static) {
+        for (core, _) in &mut self.cores {
+            core.set_observer(Box::new(observer.clone()));
+        }
     }
 
     /// Bytes in the input and in the output of a bufferevent; `None` if the name is stale.

@@ -173,7 +173,13 @@ impl Network {
 
     /// Has the edges of an end told under a name, or to nobody.
     pub(super) fn name(&mut self, end: End, id: Option<BevId>) {
-        self.socket(end).id = id;
+        let socket = self.socket(end);
+        let told = std::mem::replace(&mut socket.id, id);
+        // What waits to be told the owner before is not for this one, who may be another core.
+        if let Some(told) = told.filter(|_| std::mem::take(&mut socket.edge)) {
+            let is_other = |source: &Source| !matches!(source, Source::Stream(at) if *at == end);
+            self.edges[told.core()].retain(is_other);
+        }
         // Registering tells the state of the moment, as epoll does.
         self.edge(end);
     }

@@ -89,7 +89,7 @@ pub(crate) struct End {
 
 impl End {
     pub(crate) fn bev<'a>(&self, sim: &'a mut Simulation) -> BevMut<'a> {
-        sim.core().get(self.id).expect("it is open")
+        sim.core_at(self.id.core()).get(self.id).expect("it is open")
     }
 
     pub(crate) fn write(&self, sim: &mut Simulation, bytes: &[u8]) {

@@ -23,6 +23,7 @@ use sluicegate::{
     PendingPair, Running, Runtime, Shutdown, Stopped,
 };
 
+pub(crate) mod audit;
 pub(crate) mod ends;
 pub(crate) mod filter;
 pub(crate) mod log;
