@@ -105,7 +105,12 @@ impl Members {
     }
 
     pub(crate) fn weight(&self, member: MemberId) -> u64 {
-        self.slots[member.0 as usize].weight.map_or(0, |weight| u64::from(weight.get()))
+        self.weight_of(member).map_or(0, |weight| u64::from(weight.get()))
+    }
+
+    /// The weight of a member; `None` once it has left.
+    pub(crate) fn weight_of(&self, member: MemberId) -> Option<NonZeroU32> {
+        self.slots[member.0 as usize].weight
     }
 
     pub(crate) fn standing(&self, member: MemberId, direction: Direction) -> Standing {

@@ -98,6 +98,15 @@ impl GroupShard {
         self.members.remove(member);
     }
 
+    /// Returns the weight of a member.
+    ///
+    /// # Panics
+    /// If `member` was never given out by this shard, or has left.
+    #[must_use]
+    pub fn weight(&self, member: MemberId) -> NonZeroU32 {
+        self.members.weight_of(member).expect("a member of this shard has a weight")
+    }
+
     /// Returns the number of members, waiting or not.
     #[must_use]
     pub fn member_count(&self) -> usize {

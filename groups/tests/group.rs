@@ -316,8 +316,9 @@ fn leaving_and_cancelling_take_a_member_out_of_the_queue() {
     let group = Group::new(ms(0), smooth("1MB/s")).unwrap();
     let (mut shard, first) = shard(&group);
     exhaust(&mut shard, first, ms(0));
-    let second = shard.join(8, NonZeroU32::MIN);
+    let second = shard.join(8, NonZeroU32::new(5).unwrap());
     assert_eq!(shard.request(second, READ, 9, || ms(0)), None);
+    assert_eq!((shard.weight(first).get(), shard.weight(second).get()), (1, 5));
     shard.leave(first);
     shard.cancel(second, WRITE);
     assert!(shard.is_waiting(READ));
