@@ -73,6 +73,13 @@ impl Deadlines {
         }
     }
 
+    /// Puts off the timeouts that run.
+    pub(super) fn delay(&mut self, by: Duration) {
+        if let Some(set) = &mut self.0 {
+            set.at = set.at.map(|at| at.map(|at| at + by));
+        }
+    }
+
     /// Bounds a close; of several bounds the earliest holds.
     pub(super) fn linger(&mut self, until: Time) {
         let at = &mut self.0.get_or_insert_default().linger_at;

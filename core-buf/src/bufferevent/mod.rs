@@ -24,6 +24,7 @@ mod deadline;
 mod event;
 mod flush;
 mod half_close;
+mod hand_off;
 mod limit;
 mod link;
 mod outcome;

@@ -5,6 +5,7 @@
 
 mod deadline;
 mod half_close;
+mod hand_off;
 mod high;
 mod limit;
 mod link;
