@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
 use crate::dial::HostError;
+use crate::hand_off::{AttachRefusal, DetachError};
 use crate::handle::Stopped;
 use crate::listen::ListenError;
 use crate::placement::{ListError, PlacementError};
@@ -52,6 +53,13 @@ pub enum Error {
     /// A bufferevent gives no socket away, or takes none.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// A connection cannot leave its core.
+    #[error(transparent)]
+    Detach(#[from] DetachError),
+    /// A core has not taken a connection over; of an [`AttachError`](crate::AttachError), which
+    /// has the connection, this is the `reason`.
+    #[error(transparent)]
+    Attach(#[from] AttachRefusal),
     /// A host cannot be connected to by this name or port, or not now.
     #[error(transparent)]
     Host(#[from] HostError),

@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use core_buf::{Bufferevent, Stage};
+use core_buf::{Bufferevent, Membership, Stage};
 use groups::Time;
 
 use crate::balance::{AcceptMode, Chooser};
@@ -43,6 +43,8 @@ pub(crate) enum Transport {
     Pair(Plug),
     /// A stage, and another stream below it.
     Stage(Box<Over>),
+    /// None any more: the stream has left, and its slot is given up with the turn.
+    Gone,
 }
 
 impl Transport {
@@ -107,7 +109,21 @@ pub(crate) struct Stream {
     pub(crate) tell_drain: bool,
 }
 
+/// What ties a stream to its core, besides its slot and its transport.
+pub(crate) struct Ties {
+    pub(crate) listener: Option<Key>,
+    pub(crate) timer: Option<(TimerKey, Time)>,
+    pub(crate) membership: Option<Membership>,
+}
+
 impl Stream {
+    /// Takes the ties off, for the core to undo.
+    pub(crate) fn untie(&mut self) -> Ties {
+        let membership = self.bev.membership();
+        self.bev.set_membership(None);
+        Ties { listener: self.listener.take(), timer: self.timer.take(), membership }
+    }
+
     /// Whether its handler stands here, and not above or below.
     pub(crate) fn keeps_handler(&self) -> bool {
         let released = matches!(&self.transport, Transport::Stage(over) if over.released);

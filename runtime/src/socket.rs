@@ -5,8 +5,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 use core_buf::Buffer;
+use socket2::SockRef;
 
 use crate::filter::TakenByFilter;
 use crate::sim::LooseEnd;
@@ -47,6 +50,14 @@ impl Socket {
         }
     }
 
+    /// Closes it so that the peer sees a reset: what it got is not all.
+    pub(crate) fn abort(self) {
+        match self.0 {
+            Origin::System(stream) => reset_on_close(&stream),
+            Origin::Simulated(end) => end.reset(),
+        }
+    }
+
     /// The address at the other end.
     ///
     /// # Errors
@@ -57,6 +68,12 @@ impl Socket {
             Origin::Simulated(end) => end.peer_addr(),
         }
     }
+}
+
+/// Has a socket end by a reset when it is closed.
+pub(crate) fn reset_on_close(socket: &impl AsFd) {
+    // Without it the close would look like a good end; there is nobody to tell an error.
+    let _closed_all_the_same = SockRef::from(socket).set_linger(Some(Duration::ZERO));
 }
 
 /// A socket that was taken out of a bufferevent, with the bytes that had not passed.

@@ -64,6 +64,10 @@ figures! {
     accepts_handed_over,
     /// Connections that other cores have accepted and handed over to this one.
     accepts_received,
+    /// Connections [detached](crate::Core::detach) from this core, to live on another.
+    handed_off,
+    /// Connections [attached](crate::Core::attach) to this core, from another.
+    taken_over,
     /// Times accepting rested because no descriptor or memory was left.
     accept_backoffs,
     /// Accepts that failed for the sake of the one connection.

@@ -13,6 +13,7 @@ pub(crate) use self::views::lend;
 pub use self::views::{Input, Output};
 use crate::bev::{BevMut, Two};
 use crate::filter::{FilterOptions, StackError};
+use crate::hand_off::{DetachError, Detached};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::PairOptions;
@@ -94,6 +95,18 @@ impl<'a> Context<'a> {
     /// ```
     pub fn two(&mut self, first: BevId, second: BevId) -> Option<Two<'_>> {
         self.core.two(first, second)
+    }
+
+    /// Takes this connection off its core, to live on another: see [`Core::detach`].
+    ///
+    /// This handler is dropped at the end of the call. Another connection of this core goes by
+    /// `cx.core().detach(id)`.
+    ///
+    /// # Errors
+    /// It is closing or still connecting, is an end of a pair, has a filter over it that was put
+    /// there in this call, or the core is shutting down: nothing has changed.
+    pub fn detach(&mut self) -> Result<Detached, DetachError> {
+        self.core.detach(self.id())
     }
 
     /// Joins two new bufferevents in memory: see [`Core::pair`].

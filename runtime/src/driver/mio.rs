@@ -19,13 +19,12 @@ use mio::event::{Event, Source};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::io::Errno;
-use socket2::SockRef;
 
 use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
 use crate::clock::Clock;
 use crate::id::Key;
 use crate::listen;
-use crate::socket::{Origin, Socket};
+use crate::socket::{Origin, Socket, reset_on_close};
 
 /// Most events one poll brings; more stay in the kernel for the next.
 const EVENTS_PER_POLL: usize = 1024;
@@ -235,14 +234,19 @@ impl Driver for MioDriver {
         }
     }
 
-    fn attach(&mut self, key: Key, socket: Socket) -> io::Result<()> {
+    fn attach(&mut self, key: Key, socket: Socket) -> Result<(), (Socket, io::Error)> {
         let Origin::System(stream) = socket.0 else {
-            return Err(io::ErrorKind::Unsupported.into());
+            return Err((socket, io::ErrorKind::Unsupported.into()));
         };
         self.calls.others += 1;
-        stream.set_nonblocking(true)?;
+        if let Err(error) = stream.set_nonblocking(true) {
+            return Err((stream.into(), error));
+        }
         let mut stream = TcpStream::from_std(stream);
-        self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.register(key, &mut stream, both) {
+            return Err((std::net::TcpStream::from(stream).into(), error));
+        }
         self.put(key, Entry::Stream(stream));
         Ok(())
     }
@@ -276,8 +280,7 @@ impl Driver for MioDriver {
 
     fn abort(&mut self, key: Key) {
         if let Ok(stream) = self.stream(key) {
-            // Without it the close would look like a good end; there is nobody to tell an error.
-            let _closed_all_the_same = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            reset_on_close(stream);
             self.calls.others += 1;
         }
         self.close(key);

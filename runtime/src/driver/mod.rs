@@ -160,8 +160,8 @@ pub(crate) trait Driver: Send + fmt::Debug {
     ///
     /// # Errors
     /// `Unsupported` for a socket that is not of this driver's kind; those of registering. The
-    /// socket is closed then, and the key stays free.
-    fn attach(&mut self, key: Key, socket: Socket) -> io::Result<()>;
+    /// socket comes back then, and the key stays free.
+    fn attach(&mut self, key: Key, socket: Socket) -> Result<(), (Socket, io::Error)>;
 
     /// Gives the socket of a stream out, non-blocking; the key is free then.
     ///

@@ -172,7 +172,7 @@ impl Core {
                 }
             } else if entry.common.tally.try_add(own) {
                 self.stats.accepts_kept += 1;
-                return self.seat(accepted, Some(listener), &factory);
+                return self.house(accepted, Some(listener), &factory);
             }
         }
         if let Some(entry) = self.slots.listener(listener) {
@@ -204,7 +204,7 @@ impl Core {
         self.stats.accepts_received += 1;
         let listener = self.part_in(&ticket.common);
         ticket.redeem();
-        self.seat(accepted, listener, &factory);
+        self.house(accepted, listener, &factory);
     }
 
     /// The core that a connection was sent to has gone: it stays here.
@@ -221,16 +221,16 @@ impl Core {
             entry.common.tally.add(own);
         }
         self.stats.accepts_kept += 1;
-        self.seat(accepted, listener, factory);
+        self.house(accepted, listener, factory);
     }
 
     /// Makes a stream of an accepted socket that has been counted for its listener.
-    fn seat(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
+    fn house(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
         let Accepted { socket, peer } = accepted;
         let key = self.slots.reserve();
         match self.driver.attach(key, socket) {
             Ok(()) => self.welcome(key, peer, listener, factory),
-            Err(error) => {
+            Err((_closed, error)) => {
                 tracing::warn!(%error, %peer, "an accepted connection is lost");
                 self.slots.unreserve(key);
                 self.stats.accept_errors += 1;

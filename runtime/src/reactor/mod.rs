@@ -21,6 +21,7 @@ mod assign;
 mod dial;
 mod dispatch;
 mod drain;
+mod hand_off;
 mod io;
 mod order;
 mod pair;

@@ -15,7 +15,7 @@ use super::{Core, Timer};
 use crate::driver::Driver;
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::slot::{Occupant, Stream, Transport};
+use crate::slot::{Occupant, Stream, Ties, Transport};
 
 /// Writes of one stream in a turn; what is left goes on in the next, after the others.
 pub(super) const WRITES_PER_TURN: u32 = 4;
@@ -122,7 +122,9 @@ impl Core {
             writes: 0,
             tell_drain: self.drain.has_begun(),
         };
-        *self.level(&stream.transport) += 1;
+        if let Some(level) = self.level(&stream.transport) {
+            *level += 1;
+        }
         if stream.transport.is_socket() {
             self.shared.load(self.index()).add();
         }
@@ -146,12 +148,11 @@ impl Core {
     fn retire(&mut self, key: Key) {
         let Occupant::Stream(mut stream) = self.slots.vacate(key) else { return };
         let mut handler = stream.handler.take();
-        *self.level(&stream.transport) -= 1;
-        if stream.transport.is_socket() {
-            self.shared.load(self.index()).sub();
-        }
+        let ties = stream.untie();
         let truncated = stream.bev.is_truncated() || self.is_truncated_above(stream.above);
+        self.sign_off(&stream.transport, ties);
         match stream.transport {
+            Transport::Gone => {}
             Transport::Socket { .. } | Transport::Vacant => self.end_socket(key, truncated),
             Transport::Dialing(dial) => {
                 self.cancel_dial(*dial);
@@ -165,13 +166,23 @@ impl Core {
         }
         self.end_below(stream.above);
         self.discard(key, handler);
-        if let Some((timer, _)) = stream.timer {
+    }
+
+    /// A stream leaves this core, for good or for another: nothing here waits for it or counts it.
+    pub(super) fn sign_off(&mut self, transport: &Transport, ties: Ties) {
+        if let Some(level) = self.level(transport) {
+            *level -= 1;
+        }
+        if transport.is_socket() {
+            self.shared.load(self.index()).sub();
+        }
+        if let Some((timer, _)) = ties.timer {
             self.wheel.cancel(timer);
         }
-        if let Some(membership) = stream.bev.membership() {
+        if let Some(membership) = ties.membership {
             self.shards.leave(membership, &mut self.wheel);
         }
-        if let Some(listener) = stream.listener {
+        if let Some(listener) = ties.listener {
             self.count_departure(listener);
         }
     }
@@ -189,11 +200,12 @@ impl Core {
     }
 
     /// The figure that counts the living streams of a kind.
-    fn level(&mut self, transport: &Transport) -> &mut u64 {
+    fn level(&mut self, transport: &Transport) -> Option<&mut u64> {
         match transport {
-            Transport::Pair(_) => &mut self.stats.pair_ends,
-            Transport::Stage(_) => &mut self.stats.filters,
-            _ => &mut self.stats.connections,
+            Transport::Gone => None,
+            Transport::Pair(_) => Some(&mut self.stats.pair_ends),
+            Transport::Stage(_) => Some(&mut self.stats.filters),
+            _ => Some(&mut self.stats.connections),
         }
     }
 }

@@ -126,6 +126,13 @@ impl Shards {
         (!entry.shard.is_disbanded()).then_some(&entry.group)
     }
 
+    /// The group of a membership, and its weight there.
+    pub(crate) fn standing(&self, membership: Membership) -> Option<(Group, NonZeroU32)> {
+        let group = self.group(membership)?.clone();
+        let entry = self.entries.get(membership.shard as usize)?.as_ref()?;
+        Some((group, entry.shard.weight(membership.member)))
+    }
+
     fn touch(&mut self, shard: u32) {
         let Some(entry) = self.entries.get_mut(shard as usize).and_then(Option::as_mut) else {
             return;
@@ -263,19 +270,32 @@ impl Core {
         group: &Group,
         weight: NonZeroU32,
     ) -> Result<(), NoSeat> {
+        let membership = self.seat(key, group, weight)?;
+        self.leave(key);
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.set_membership(membership);
+        }
+        Ok(())
+    }
+
+    /// Makes the stream that has or is to have this name a member; `None` in a group that is none
+    /// any more.
+    pub(super) fn seat(
+        &mut self,
+        key: Key,
+        group: &Group,
+        weight: NonZeroU32,
+    ) -> Result<Option<Membership>, NoSeat> {
         let (shared, core) = (self.shared.clone(), self.index());
         let waker = move |shard| SeatWaker::new(shared, core, shard);
         let now = self.driver.now();
         let membership = self.shards.join(group, now, waker, key.to_bits(), weight)?;
-        self.leave(key);
-        if let Some(stream) = self.slots.stream(key) {
-            stream.bev.set_membership(Some(membership));
+        if self.shards.group(membership).is_some() {
+            return Ok(Some(membership));
         }
-        if self.shards.group(membership).is_none() {
-            // Disbanded before this core had a seat to be told by.
-            self.leave(key);
-        }
-        Ok(())
+        // Disbanded before this core had a seat to be told by.
+        self.shards.leave(membership, &mut self.wheel);
+        Ok(None)
     }
 
     /// Takes a stream out of its group, if it is in one.

@@ -115,6 +115,7 @@ impl Core {
         let Some(stream) = self.slots.stream(key) else { return Err(SocketError::Closing) };
         match stream.transport {
             Transport::Pair(_) | Transport::Stage(_) => return Err(SocketError::InMemory),
+            Transport::Gone => return Err(SocketError::Closing),
             Transport::Vacant => return Err(SocketError::Unconnected),
             Transport::Dialing(_) => return Err(SocketError::Connecting),
             Transport::Socket { .. } if stream.bev.is_connecting() => {
@@ -183,7 +184,8 @@ impl Core {
 
     /// Puts a connected socket under the key of a stream that has none.
     pub(super) fn place(&mut self, key: Key, socket: Socket, peer: SocketAddr) -> io::Result<()> {
-        self.driver.attach(key, socket)?;
+        // One that it cannot use is closed.
+        self.driver.attach(key, socket).map_err(|(_closed, error)| error)?;
         if let Some(stream) = self.slots.stream(key) {
             stream.transport = Transport::Socket { peer };
         }
@@ -201,7 +203,7 @@ impl Core {
             Transport::Dialing(dial) => self.cancel_dial(*dial),
             Transport::Socket { .. } if cut => self.driver.abort(key),
             Transport::Socket { .. } => self.driver.close(key),
-            Transport::Vacant | Transport::Pair(_) | Transport::Stage(_) => {}
+            _ => {}
         }
     }
 

@@ -271,6 +271,7 @@ impl Core {
             }
             Transport::Pair(plug) => return self.flush_pair(key, plug, direction, mode),
             Transport::Stage(_) => self.flush_stack(key, direction, mode),
+            Transport::Gone => {}
         }
         Ok(())
     }

@@ -85,6 +85,15 @@ impl SimDriver {
         network.accept(door, id)
     }
 
+    /// A socket is here no more; an event of it may still come.
+    fn tell_stale(&mut self, key: Key) {
+        let mut network = enter(&self.network);
+        let stale_events = network.faults.stale_events;
+        if network.agenda.chance(stale_events) {
+            self.stale.push(Ready { key, readiness: Readiness::all() });
+        }
+    }
+
     /// Begins a read or write of at most `want` bytes; says how many it may move, if it may.
     fn begin(&self, key: Key, want: usize, shortness: f64) -> io::Result<Transfer<'_>> {
         let end = self.end(key)?;
@@ -228,11 +237,11 @@ impl Driver for SimDriver {
         enter(&self.network).socket(end).check_connected()
     }
 
-    fn attach(&mut self, key: Key, socket: Socket) -> io::Result<()> {
+    fn attach(&mut self, key: Key, socket: Socket) -> Result<(), (Socket, io::Error)> {
         self.calls.others += 1;
         let end = match socket.0 {
             Origin::Simulated(end) if end.is_of(&self.network) => end.into_end(),
-            _ => return Err(ErrorKind::Unsupported.into()),
+            foreign => return Err((Socket(foreign), ErrorKind::Unsupported.into())),
         };
         let id = self.id(key);
         enter(&self.network).name(end, Some(id));
@@ -245,6 +254,7 @@ impl Driver for SimDriver {
         let end = self.end(key)?;
         self.sockets.remove(&key);
         enter(&self.network).name(end, None);
+        self.tell_stale(key);
         Ok(Socket(Origin::Simulated(LooseEnd::new(self.network.clone(), end))))
     }
 
@@ -275,12 +285,8 @@ impl Driver for SimDriver {
             Source::Stream(end) => network.close(end),
             Source::Listener(door) => network.close_listener(door),
         }
-        let stale_events = network.faults.stale_events;
-        let told = network.agenda.chance(stale_events);
         drop(network);
-        if told {
-            self.stale.push(Ready { key, readiness: Readiness::all() });
-        }
+        self.tell_stale(key);
     }
 
     fn system_calls(&self) -> SystemCalls {

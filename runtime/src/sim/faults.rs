@@ -33,7 +33,7 @@ pub struct Faults {
     pub reset: f64,
     /// An accept fails for want of descriptors (EMFILE); who waits goes on waiting.
     pub accept_errors: f64,
-    /// An event of a socket comes after it was closed, with its old key.
+    /// An event of a socket comes after it was closed or taken out, with its old key.
     pub stale_events: f64,
     /// The answer to a connection that the core asked for comes late, and at the same moment all
     /// that its peer has sent meanwhile: bytes, the end of the stream, a reset, in one event.

@@ -34,6 +34,13 @@ impl LooseEnd {
         self.end.take().expect("only this takes it, with the value")
     }
 
+    /// Closes the end by a reset.
+    pub(crate) fn reset(mut self) {
+        if let Some(end) = self.end.take() {
+            self.network.lock().reset(end);
+        }
+    }
+
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         let end = self.end.ok_or(ErrorKind::NotConnected)?;
         let mut network = self.network.lock();

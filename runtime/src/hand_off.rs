@@ -1,0 +1,287 @@
+//! Connections on their way from one core to another, and why one cannot go or is not taken.
+//!
+//! Owns a connection while no core does: its socket, and each stream of its stack with the stage it
+//! stands on and the group it is to be a member of. What a core does with one is in
+//! `reactor/hand_off.rs`.
+//!
+//! Invariants: a connection is somewhere: on a core, in the hands of who detached it, in a message,
+//! or in the error that gives it back; dropped on the way it is closed, by a reset if something was
+//! still to be written, so that its peer cannot take what it got for whole.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+
+use core_buf::Bufferevent;
+use groups::{NoSeat, Time};
+
+use crate::bev::BevMut;
+use crate::filter::TakenByFilter;
+use crate::group::Group;
+use crate::handle::{Handle, Stopped};
+use crate::handler::Handler;
+use crate::id::BevId;
+use crate::priority::Priority;
+use crate::reactor::Make;
+use crate::slot::Over;
+use crate::socket::Socket;
+
+/// A connection that no core owns, whole: see [`Core::detach`](crate::Core::detach).
+///
+/// # Shape
+/// `Send`, a pointer. Dropped, it is closed; by a reset, if output or bytes in its filters have not
+/// been written.
+pub struct Detached(pub(crate) Box<Cargo>);
+
+/// What a connection consists of.
+pub(crate) struct Cargo {
+    /// The socket and the address of the peer; `None` of a connection that has yet to be made.
+    pub(crate) link: Option<(Socket, SocketAddr)>,
+    /// The streams of the stack, from the bottom up.
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) priority: Priority,
+    /// When it left its core.
+    pub(crate) left_at: Time,
+}
+
+/// One stream of a stack.
+pub(crate) struct Layer {
+    pub(crate) bev: Bufferevent,
+    /// What it stands on, which still names the stream below by its old name; `None` at the bottom.
+    pub(crate) over: Option<Box<Over>>,
+    /// Where it is to be a member, of which weight.
+    pub(crate) member: Option<(Group, NonZeroU32)>,
+}
+
+impl Detached {
+    /// The address of the peer; `None` of a connection that has yet to be made.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.0.link.as_ref().map(|&(_, peer)| peer)
+    }
+
+    /// Has it be a member of no group where it arrives, as on a core for which a group has no seat.
+    pub fn leave_groups(&mut self) {
+        for layer in &mut self.0.layers {
+            layer.member = None;
+        }
+    }
+}
+
+impl Drop for Cargo {
+    fn drop(&mut self) {
+        let lacks = |layer: &Layer| layer.bev.holds_output() || layer.bev.is_truncated();
+        let is_cut = self.layers.iter().any(lacks);
+        if let Some((socket, _)) = self.link.take().filter(|_| is_cut) {
+            socket.abort();
+        }
+    }
+}
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Detached")
+            .field("peer", &self.peer_addr())
+            .field("layers", &self.0.layers.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why a connection cannot leave its core.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DetachError {
+    /// It is closed or closing, or what it stands on is: detach before.
+    #[error("{0} is closed or closing: detach a connection before it ends")]
+    NotOpen(BevId),
+    /// It lives on another core: detach it there, by [`Handle::submit_to`].
+    #[error("{id} lives on core {core}, not here: detach it there, by `submit_to`")]
+    Elsewhere {
+        /// Its name.
+        id: BevId,
+        /// The core of that name.
+        core: usize,
+    },
+    /// Its connection is still being made: wait for CONNECTED.
+    #[error("the connection is still being made: wait for CONNECTED")]
+    Connecting,
+    /// It is an end of a pair, or stands on one, and what joins the two cannot move: make the pair
+    /// where its ends are to live, by [`Handle::pair`].
+    #[error("an end of a pair cannot move: make the pair across the cores, by `Handle::pair`")]
+    InMemory,
+    /// A filter stands over it: detach the topmost, and all below goes with it.
+    #[error(transparent)]
+    Taken(#[from] TakenByFilter),
+    /// The core shuts down and drains what it has: let it.
+    #[error("core {core} is shutting down and drains its connections itself")]
+    Draining {
+        /// The core.
+        core: usize,
+    },
+    /// The core cannot let go of the socket; it stays.
+    #[error("the core cannot let go of the socket: {0}")]
+    Driver(#[source] io::Error),
+}
+
+/// Why a core has not taken a connection.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachRefusal {
+    /// The core has stopped or ends at once: take another.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// A group it is a member of has no seat for that core: take one that has, build the group with
+    /// more `seats`, or call [`Detached::leave_groups`].
+    #[error(transparent)]
+    NoSeat(#[from] NoSeat),
+    /// The core cannot use the socket: it has no memory left, or the socket is of another kind, as
+    /// a simulated one is for real cores.
+    #[error("the core cannot wait for this socket: {0}")]
+    Driver(#[source] io::Error),
+}
+
+/// A core has not taken a connection, which comes back as it was.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was not attached and is given back: {reason}")]
+pub struct AttachError {
+    /// Why.
+    #[source]
+    pub reason: AttachRefusal,
+    /// The connection.
+    pub detached: Detached,
+}
+
+/// The name of a connection on the core that it was sent to, once it has arrived; or the connection
+/// itself, if it was refused.
+///
+/// # Shape
+/// `Send`. Dropping it changes nothing for a connection that is taken; one that is refused is
+/// dropped with it.
+#[derive(Debug)]
+#[must_use = "a connection that is refused comes back by this, and is closed if nobody asks"]
+pub struct PendingAttach(Receiver<Result<BevId, AttachError>>);
+
+impl PendingAttach {
+    /// Waits for the answer. Not for code that runs on a core, which would wait for itself.
+    ///
+    /// # Errors
+    /// The core has refused the connection.
+    pub fn wait(self) -> Result<BevId, AttachError> {
+        self.0.recv().unwrap_or_else(|_| unreachable!("{ANSWERED}"))
+    }
+
+    /// The answer, or this again while there is none.
+    ///
+    /// # Errors
+    /// There is no answer yet: ask again later.
+    pub fn try_wait(self) -> Result<Result<BevId, AttachError>, Self> {
+        match self.0.try_recv() {
+            Ok(answer) => Ok(answer),
+            Err(TryRecvError::Empty) => Err(self),
+            Err(TryRecvError::Disconnected) => unreachable!("{ANSWERED}"),
+        }
+    }
+}
+
+/// Answers for a connection that is sent to a core: with its name there, or dropped, with itself.
+struct Promise {
+    core: usize,
+    detached: Option<Detached>,
+    answer: Sender<Result<BevId, AttachError>>,
+}
+
+impl Promise {
+    fn new(core: usize, detached: Detached) -> (PendingAttach, Self) {
+        let (answer, answers) = mpsc::channel();
+        (PendingAttach(answers), Self { core, detached: Some(detached), answer })
+    }
+
+    /// Lets `attach` have the connection and passes on what it says.
+    fn keep(mut self, attach: impl FnOnce(Detached) -> Result<BevId, AttachError>) {
+        if let Some(detached) = self.detached.take() {
+            // Nobody may want to know; then a connection that was refused ends here.
+            let _unheard = self.answer.send(attach(detached));
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if let Some(detached) = self.detached.take() {
+            let reason = Stopped { core: self.core }.into();
+            let _unheard = self.answer.send(Err(AttachError { reason, detached }));
+        }
+    }
+}
+
+impl Handle {
+    /// Sends a connection to a core, where it goes on with the handler that `make` makes there.
+    ///
+    /// As [`Core::attach`](crate::Core::attach), from anywhere. Never blocks; the [`PendingAttach`]
+    /// tells its name on the new core, or gives it back if it is refused there.
+    ///
+    /// # Errors
+    /// The core has stopped or there is none of that number: the connection comes back at once.
+    ///
+    /// # Examples
+    /// A connection that begins as an echo moves on when it has said enough:
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// use sluicegate::{Context, Handler, Runtime, Shutdown};
+    ///
+    /// /// Echoes, and goes to core 1 with what it has counted.
+    /// struct Roaming {
+    ///     messages: usize,
+    /// }
+    /// impl Handler for Roaming {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let (mut input, mut output) = cx.buffers();
+    ///         output.append(&mut input);
+    ///         self.messages += 1;
+    ///         if self.messages == 2 {
+    ///             let messages = self.messages;
+    ///             let detached = cx.detach().expect("it is open");
+    ///             let handle = cx.core().handle();
+    ///             let sent = handle.attach(1, detached, move |_| Roaming { messages });
+    ///             drop(sent.expect("core 1 runs"));
+    ///         }
+    ///     }
+    /// }
+    ///
+    /// let mut runtime = Runtime::builder().cores(2).build()?;
+    /// let addr = runtime.listen("127.0.0.1:0", |_| Roaming { messages: 0 })?;
+    /// let running = runtime.start()?;
+    /// let mut client = TcpStream::connect(addr)?;
+    /// for word in [b"here ", b"then ", b"there"] {
+    ///     client.write_all(word)?;
+    ///     let mut echo = [0; 5];
+    ///     client.read_exact(&mut echo)?;
+    ///     assert_eq!(&echo, word);
+    /// }
+    /// running.handle().shutdown(Shutdown::Drain);
+    /// running.join();
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
+    pub fn attach<H: Handler>(
+        &self,
+        core: usize,
+        detached: Detached,
+        make: impl FnOnce(&mut BevMut<'_>) -> H + Send + 'static,
+    ) -> Result<PendingAttach, AttachError> {
+        let make: Make = Box::new(|conn| Box::new(make(conn)));
+        let (pending, promise) = Promise::new(core, detached);
+        // Without such a core the task is dropped here, and the promise with it.
+        let sent = self.submit_to(core, move |core| {
+            promise.keep(|detached| core.take_over(detached, make));
+        });
+        match sent {
+            Ok(()) => Ok(pending),
+            Err(_stopped) => pending.wait().map(|_| unreachable!("nobody has attached it")),
+        }
+    }
+}
+
+const ANSWERED: &str = "a promise answers once, dropped at the latest";
