@@ -33,7 +33,7 @@ mod stage;
 pub mod testing;
 
 pub use buffer::{
-    Buffer, Eol, Landing, Reservation, ReserveError, Source, SourceError, SourceRange,
+    BlockStats, Buffer, Eol, Landing, Reservation, ReserveError, Source, SourceError, SourceRange,
 };
 pub use bufferevent::{
     Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,

@@ -8,7 +8,7 @@
 //! first and wake every seat after it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -232,6 +232,12 @@ impl Group {
         GroupStats { seats, weight: Direction::ALL.map(|dir| self.shared.pool.word(dir).weight()) }
     }
 
+    /// Returns a handle that does not keep the group alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakGroup {
+        WeakGroup(Arc::downgrade(&self.shared))
+    }
+
     pub(crate) fn from_shared(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
@@ -248,6 +254,24 @@ impl Eq for Group {}
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Group").field("id", &self.shared.id).finish_non_exhaustive()
+    }
+}
+
+/// A handle to a [`Group`] that does not keep it alive: for lists of those that exist.
+#[derive(Clone, Debug)]
+pub struct WeakGroup(Weak<Shared>);
+
+impl WeakGroup {
+    /// Returns the group, unless its last handle and its last shard are gone.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<Group> {
+        self.0.upgrade().map(Group::from_shared)
+    }
+
+    /// Says whether the group is gone.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
     }
 }
 

@@ -48,7 +48,7 @@ pub use bucket::TokenBucket;
 pub use config::{Limit, RATE_LIMIT_MAX, TokenBucketConfig, TokenBucketConfigBuilder};
 pub use error::{ConfigError, NoLimit, NoSeat, RateError};
 pub use grant::{Grant, ShardState};
-pub use group::{Group, GroupBuilder, GroupId, Rebalance, ServiceOrder};
+pub use group::{Group, GroupBuilder, GroupId, Rebalance, ServiceOrder, WeakGroup};
 pub use queue::MemberId;
 pub use rate::Rate;
 pub use shard::GroupShard;

@@ -214,6 +214,7 @@ pub(crate) struct Tally {
     pub(crate) refunds: Counter,
     pub(crate) waits: Counter,
     pub(crate) rebalances: Counter,
+    pub(crate) members: Counter,
 }
 
 impl Tally {
@@ -228,6 +229,7 @@ impl Tally {
             refunds: Counter::new(0),
             waits: Counter::new(0),
             rebalances: Counter::new(0),
+            members: Counter::new(0),
         }
     }
 

@@ -20,8 +20,9 @@ use crate::credit::Credit;
 use crate::grant::{Grant, ShardState, Source};
 use crate::group::{Group, ServiceOrder};
 use crate::lane::Lane;
-use crate::pool::add;
+use crate::pool::{add, set};
 use crate::queue::{MemberId, Members, Served, Standing, Turn};
+use crate::stats::SeatStats;
 use crate::time::{Direction, Time};
 
 /// One core's seat in a [`Group`].
@@ -84,7 +85,9 @@ impl GroupShard {
     ///
     /// Among waiting members shares follow `weight`; an idle member costs nothing.
     pub fn join(&mut self, token: u64, weight: NonZeroU32) -> MemberId {
-        self.members.insert(token, weight)
+        let member = self.members.insert(token, weight);
+        self.publish_members();
+        member
     }
 
     /// Removes a member, waiting or not. Settle its grants first. O(1).
@@ -96,6 +99,13 @@ impl GroupShard {
             lane.queue.remove(&mut self.members, member);
         }
         self.members.remove(member);
+        self.publish_members();
+    }
+
+    /// Returns what this seat has done and holds: exact, as its writer asks. Ten loads.
+    #[must_use]
+    pub fn stats(&self) -> SeatStats {
+        SeatStats::read(self.seat, true, self.shared.pool.tally(self.seat))
     }
 
     /// Returns the weight of a member.
@@ -348,6 +358,10 @@ impl GroupShard {
         }
     }
 
+    fn publish_members(&self) {
+        set(&self.shared.pool.tally(self.seat).members, self.members.count() as u64);
+    }
+
     /// The part of `request` that draws or waits.
     #[inline(never)]
     fn request_drawing(
@@ -451,6 +465,7 @@ impl GroupShard {
 
 impl Drop for GroupShard {
     fn drop(&mut self) {
+        set(&self.shared.pool.tally(self.seat).members, 0);
         let credits = Direction::ALL
             .map(|dir| self.lanes[dir.index()].close(self.shared.desk(self.seat, dir)));
         self.shared.free_seat(self.seat, credits);

@@ -75,6 +75,8 @@ pub struct SeatStats {
     pub waits: u64,
     /// Rebalances.
     pub rebalances: u64,
+    /// Members, waiting or not.
+    pub members: u64,
 }
 
 impl SeatStats {
@@ -91,6 +93,7 @@ impl SeatStats {
             refunds: read(&tally.refunds),
             waits: read(&tally.waits),
             rebalances: read(&tally.rebalances),
+            members: read(&tally.members),
         }
     }
 }

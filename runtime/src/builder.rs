@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::descriptor::DescriptorLimit;
 use crate::dial::{Desk, Resolve, SystemResolver};
 use crate::driver::{Driver, MioDriver};
@@ -141,7 +142,8 @@ impl RuntimeBuilder {
             drivers.push(Box::new(driver));
         }
         let lookups = Desk::new(self.resolver, plan.helper_cpus());
-        let shared = Shared::new(drivers.iter().map(|driver| driver.waker()).collect());
+        let wakers = drivers.iter().map(|driver| driver.waker()).collect();
+        let shared = Shared::new(Clock::process(), wakers);
         let farewells = (0..).map(|index| Farewell { shared: shared.clone(), index });
         let drivers = drivers.into_iter().zip(farewells).collect();
         let report = StartReport {

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::balance::Load;
 use crate::bev::BevMut;
+use crate::clock::Clock;
 use crate::driver::WakeDriver;
 use crate::handler::Handler;
 pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
@@ -66,7 +67,11 @@ pub(crate) enum Message {
 }
 
 /// What the cores of one runtime share.
-pub(crate) struct Shared(Box<[Remote]>);
+pub(crate) struct Shared {
+    cores: Box<[Remote]>,
+    /// The clock the cores go by.
+    clock: Clock,
+}
 
 /// One core, as the others see it.
 struct Remote {
@@ -79,45 +84,47 @@ struct Remote {
 }
 
 impl Shared {
-    pub(crate) fn new(wakers: Vec<Arc<dyn WakeDriver>>) -> Arc<Self> {
+    pub(crate) fn new(clock: Clock, wakers: Vec<Arc<dyn WakeDriver>>) -> Arc<Self> {
         let remote = |waker: Arc<dyn WakeDriver>| Remote {
             mailbox: Mailbox::new(Box::new(move || waker.wake())),
             published: Published::default(),
             load: Load::default(),
             mask: OnceLock::new(),
         };
-        Arc::new(Self(wakers.into_iter().map(remote).collect()))
+        let cores = wakers.into_iter().map(remote).collect();
+        Arc::new(Self { cores, clock })
     }
 
     pub(crate) fn core_count(&self) -> usize {
-        self.0.len()
+        self.cores.len()
     }
 
     pub(crate) fn mailbox(&self, core: usize) -> &Mailbox<Message> {
-        &self.0[core].mailbox
+        &self.cores[core].mailbox
     }
 
     pub(crate) fn load(&self, core: usize) -> &Load {
-        &self.0[core].load
+        &self.cores[core].load
     }
 
-    pub(crate) fn publish(&self, core: usize, stats: &CoreStats) {
-        self.0[core].published.publish(stats);
+    pub(crate) fn published(&self, core: usize) -> &Published {
+        &self.cores[core].published
     }
 
     pub(crate) fn set_mask(&self, core: usize, mask: CpuSet) {
         // A core is placed once; a second mask would be a defect and changes nothing.
-        let _kept = self.0[core].mask.set(mask);
+        let _kept = self.cores[core].mask.set(mask);
     }
 
     fn stats(&self, core: usize) -> CoreStats {
-        let remote = &self.0[core];
+        let remote = &self.cores[core];
+        let now = self.clock.now();
         let mail = remote.mailbox.stats();
         CoreStats {
             mailbox_depth: mail.depth as u64,
             wakes_sent: mail.wakes_sent,
             wakes_suppressed: mail.wakes_suppressed,
-            ..remote.published.read()
+            ..remote.published.read(now)
         }
     }
 }
@@ -161,7 +168,7 @@ impl Handle {
     where
         T: FnOnce(&mut Core) + Send + 'static,
     {
-        let remote = self.0.0.get(core).ok_or(SubmitError::Stopped(Stopped { core }))?;
+        let remote = self.0.cores.get(core).ok_or(SubmitError::Stopped(Stopped { core }))?;
         let message = Message::Run(Box::new(task));
         remote.mailbox.try_send(message, cap).map_err(|refused| match refused {
             Refused::Full(_) => SubmitError::Full { core, cap },
@@ -257,7 +264,8 @@ impl Handle {
         }
     }
 
-    /// The figures of every core, as of a recent turn of each.
+    /// The figures of every core: exact while it sleeps, and else as they were within the last
+    /// millisecond or turn. Takes no lock and disturbs nobody.
     pub fn stats(&self) -> Vec<CoreStats> {
         (0..self.core_count()).map(|core| self.0.stats(core)).collect()
     }
@@ -266,11 +274,11 @@ impl Handle {
     ///
     /// `None` for a core that has not started, or whose mask could not be read.
     pub fn masks(&self) -> Vec<Option<CpuSet>> {
-        self.0.0.iter().map(|remote| remote.mask.get().cloned()).collect()
+        self.0.cores.iter().map(|remote| remote.mask.get().cloned()).collect()
     }
 
     pub(crate) fn send(&self, core: usize, message: Message) -> Result<(), Stopped> {
-        let remote = self.0.0.get(core).ok_or(Stopped { core })?;
+        let remote = self.0.cores.get(core).ok_or(Stopped { core })?;
         remote.mailbox.send(message).map_err(|_refused| Stopped { core })
     }
 }

@@ -40,6 +40,7 @@ mod descriptor;
 mod dial;
 mod driver;
 mod error;
+mod figure;
 mod file;
 mod filter;
 mod group;

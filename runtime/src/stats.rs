@@ -1,21 +1,54 @@
 //! The figures of each core, readable by anyone without a lock.
 //!
-//! Owns one line of atomic cells per core. The core counts in plain integers and copies them here
-//! at the end of each turn; readers on other threads see each figure as it was at some recent turn,
-//! and exactly once the core is quiet. Relaxed order suffices: the figures publish no other data,
-//! and each has one writer.
+//! Owns the list of figures and one cell for each, on cache lines that only their core writes. The
+//! core counts in plain integers and copies them here before it sleeps, and while it does not once
+//! a millisecond (`reactor/meter.rs`); readers on other threads see each figure as it was then, and
+//! exactly once the core is quiet. Relaxed order suffices: the figures publish no other data, and
+//! each has one writer.
+//!
+//! Invariant: a counter never goes back for a reader who reads it twice. That holds for the time a
+//! core sleeps too, which goes on while nobody writes it: see [`Published::fall_asleep`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::utils::CachePadded;
+use groups::Time;
 
+use crate::figure::{Figure, Kind, describe_kind};
+
+/// Lists the figures: documentation, name, kind unless it is a counter, name outside if another.
 macro_rules! figures {
-    ($($(#[$doc:meta])+ $name:ident,)+) => {
-        /// What one core has done so far; counters unless said otherwise.
+    (@kind) => { Kind::Counter };
+    (@kind $kind:ident) => { Kind::$kind };
+    (@stem) => { None };
+    (@stem $stem:literal) => { Some($stem) };
+    ($($(#[doc = $doc:literal])+ $name:ident $(: $kind:ident)? $(= $stem:literal)?,)+) => {
+        /// What one core has done so far, and how it stands.
+        ///
+        /// Counters wrap at 2^64. Where nothing else is said they count what their name says.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct CoreStats {
-            $($(#[$doc])+ pub $name: u64,)+
+            $(
+                $(#[doc = $doc])+
+                ///
+                #[doc = describe_kind!($($kind)?)]
+                pub $name: u64,
+            )+
+        }
+
+        impl CoreStats {
+            /// Every figure, in the order of [`values`](Self::values).
+            pub(crate) const FIGURES: &[Figure] = &[$(Figure {
+                name: stringify!($name),
+                stem: figures!(@stem $($stem)?),
+                kind: figures!(@kind $($kind)?),
+                help: concat!($($doc),+),
+            },)+];
+
+            pub(crate) fn values(&self) -> [u64; Self::FIGURES.len()] {
+                [$(self.$name,)+]
+            }
         }
 
         #[derive(Debug, Default)]
@@ -40,22 +73,35 @@ figures! {
     turns,
     /// System calls of the driver, all kinds.
     system_calls,
-    /// Waits for events.
+    /// Waits for events, also those that did not sleep.
     polls,
+    /// Waits for events that were allowed to sleep.
+    sleeps,
+    /// Events that came from the system: a stream or listener that may be ready.
+    events,
+    /// Time spent working, looks for events that did not sleep included.
+    busy_ns: Nanos,
+    /// Time spent asleep until an event, a message or a timer.
+    idle_ns: Nanos,
+    /// Time spent looking for events without work, where the idle policy says so instead of
+    /// sleeping.
+    spin_ns: Nanos,
     /// Reads from streams, also those that found nothing.
     reads,
     /// Writes to streams, also those that moved nothing.
     writes,
     /// Accepts, also those that found nobody.
     accepts,
-    /// Connections alive now or still to be made, sockets only (a level).
-    connections,
-    /// Attempts to reach an address of a host that run now (a level).
-    attempts,
-    /// Ends of pairs alive now (a level).
-    pair_ends,
-    /// Bufferevents that stand over a filter now (a level).
-    filters,
+    /// Connections alive now or still to be made, sockets only.
+    connections: Level,
+    /// Attempts to reach an address of a host that run now.
+    attempts: Level,
+    /// Ends of pairs alive now.
+    pair_ends: Level,
+    /// Bufferevents that stand over a filter now.
+    filters: Level,
+    /// Places taken by streams, listeners and attempts to connect.
+    slots: Level,
     /// Connections accepted, also those that other cores got.
     accepted,
     /// Accepted connections that stayed on the core.
@@ -73,13 +119,19 @@ figures! {
     /// Accepts that failed for the sake of the one connection.
     accept_errors,
     /// Bytes read from sockets.
-    bytes_in,
+    bytes_in: Bytes = "received",
     /// Bytes written to sockets.
-    bytes_out,
+    bytes_out: Bytes = "sent",
     /// Reads and writes that a limit metered.
     metered_operations,
     /// Times a direction had to wait for tokens.
     limit_waits,
+    /// Draws from the tokens that the cores share, for groups with members here.
+    draws,
+    /// Times tokens that were drawn and not used went back.
+    refunds,
+    /// Times the share of this core in a group was settled with the others.
+    rebalances,
     /// Read or write timeouts that were excused because the stream waited for our tokens.
     excused_timeouts,
     /// Callbacks made.
@@ -88,19 +140,34 @@ figures! {
     handler_panics,
     /// Messages taken from the mailbox.
     messages,
-    /// Messages that wait in the mailbox now (a level).
-    mailbox_depth,
+    /// Messages that wait in the mailbox now.
+    mailbox_depth: Level,
+    /// Messages that a turn found in the mailbox.
+    mailbox_depth_max: Most,
     /// Times a sender had to wake this core: each is a system call of the sender.
     wakes_sent,
     /// Sends that found this core awake or already woken.
     wakes_suppressed,
-    /// Timers that are armed now (a level).
-    timers,
-    /// The longest turn, waiting apart, in nanoseconds.
-    longest_turn_ns,
-    /// The longest a core was away from its events beyond the sleep it meant, in nanoseconds: a
-    /// long turn, or a wake-up that came late because the thread got no CPU.
-    longest_gap_ns,
+    /// Timers that are armed now.
+    timers: Level,
+    /// Timers that were armed.
+    timers_armed,
+    /// Timers that have fired.
+    timers_fired,
+    /// Blocks of memory for buffers that this core's thread took from its free list.
+    blocks_reused,
+    /// Blocks of memory for buffers that the allocator had to make for this core's thread.
+    blocks_allocated,
+    /// Blocks of memory that were given up on this core's thread, wherever they were taken: over
+    /// all threads, those reused and allocated less these are in use.
+    blocks_returned,
+    /// Blocks of memory on the free list of this core's thread.
+    blocks_kept: Level,
+    /// A turn of the loop, waiting apart.
+    longest_turn_ns: Longest,
+    /// How long the core was away from its events beyond the sleep it meant: for a long turn, or a
+    /// wake-up that came late because the thread got no CPU.
+    longest_gap_ns: Longest,
     /// Connections that ended in the shutdown with all their output written.
     drained,
     /// Connections that ended in the shutdown with output discarded.
@@ -116,10 +183,34 @@ impl Published {
         self.0.publish(stats);
     }
 
-    pub(crate) fn read(&self) -> CoreStats {
-        self.0.read()
+    /// Publishes, and has the idle time go on from `since`: the core sleeps, and may sleep long.
+    ///
+    /// One word says both how long it had been idle and since when it is again, so that no reader
+    /// counts a sleep twice or not at all.
+    pub(crate) fn fall_asleep(&self, stats: &CoreStats, since: Time) {
+        let began = since.as_nanos().wrapping_sub(stats.idle_ns);
+        self.publish(&CoreStats { idle_ns: ASLEEP | began, ..*stats });
+    }
+
+    /// The core is awake, and has been idle for so long.
+    pub(crate) fn wake(&self, idle_ns: u64) {
+        self.0.idle_ns.store(idle_ns, Ordering::Relaxed);
+    }
+
+    /// The figures at a time that was read before: a sleep that ended since is then counted whole.
+    pub(crate) fn read(&self, now: Time) -> CoreStats {
+        let stats = self.0.read();
+        let idle_ns = match stats.idle_ns & ASLEEP {
+            0 => stats.idle_ns,
+            _ => now.as_nanos().saturating_sub(stats.idle_ns & !ASLEEP),
+        };
+        CoreStats { idle_ns, ..stats }
     }
 }
+
+/// In the cell of the idle time: the core sleeps, and the rest is the time at which it would have
+/// fallen asleep had it been idle ever since. No time reaches this bit within 292 years.
+const ASLEEP: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
@@ -130,6 +221,39 @@ mod tests {
         let published = Published::default();
         let stats = CoreStats { turns: 3, bytes_in: 1 << 40, cut: 1, ..CoreStats::default() };
         published.publish(&stats);
-        assert_eq!(published.read(), stats);
+        assert_eq!(published.read(Time::ZERO), stats);
+    }
+
+    #[test]
+    fn idle_time_goes_on_while_a_core_sleeps_and_never_goes_back() {
+        let published = Published::default();
+        let at = Time::from_nanos;
+        let stats = CoreStats { idle_ns: 40, ..CoreStats::default() };
+        published.fall_asleep(&stats, at(100));
+        assert_eq!([99, 100, 160].map(|now| published.read(at(now)).idle_ns), [39, 40, 100]);
+        published.wake(105);
+        assert_eq!(published.read(at(170)).idle_ns, 105, "it stands while the core is awake");
+    }
+
+    #[test]
+    fn every_figure_has_a_name_of_its_own_and_a_sentence() {
+        let mut metrics: Vec<String> =
+            CoreStats::FIGURES.iter().map(|figure| figure.metric("")).collect();
+        metrics.sort();
+        metrics.dedup();
+        assert_eq!(metrics.len(), CoreStats::FIGURES.len());
+        for figure in CoreStats::FIGURES {
+            assert!(figure.help.trim_end().ends_with('.'), "{figure:?}");
+        }
+    }
+
+    #[test]
+    fn a_value_stands_where_its_figure_does() {
+        let stats = CoreStats { turns: 7, cut: 9, ..CoreStats::default() };
+        let value = |name: &str| {
+            let at = CoreStats::FIGURES.iter().position(|figure| figure.name == name);
+            stats.values()[at.expect("it is listed")]
+        };
+        assert_eq!((value("turns"), value("cut"), value("polls")), (7, 9, 0));
     }
 }

@@ -31,6 +31,7 @@ mod view;
 
 use self::chain::Chain;
 pub use self::landing::Landing;
+pub use self::pool::BlockStats;
 pub use self::reservation::{Reservation, ReserveError};
 pub use self::search::Eol;
 use self::segment::Segment;

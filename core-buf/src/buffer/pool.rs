@@ -18,32 +18,83 @@ use super::segment::Segment;
 struct Pool {
     blocks: [Vec<Box<[u8]>>; CLASS_BYTES.len()],
     lists: Vec<VecDeque<Segment>>,
+    reused: u64,
+    allocated: u64,
+    returned: u64,
+}
+
+impl Pool {
+    const fn new() -> Self {
+        let blocks = [const { Vec::new() }; CLASS_BYTES.len()];
+        Self { blocks, lists: Vec::new(), reused: 0, allocated: 0, returned: 0 }
+    }
 }
 
 thread_local! {
-    static POOL: RefCell<Pool> = const {
-        RefCell::new(Pool { blocks: [const { Vec::new() }; CLASS_BYTES.len()], lists: Vec::new() })
-    };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
+}
+
+/// What the free list of the calling thread has done and holds; counters but for one level.
+///
+/// A block may be taken on one thread and end on another: summed over all threads,
+/// `reused + allocated - returned` is the number of blocks in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlockStats {
+    /// Blocks that were taken from the free list.
+    pub reused: u64,
+    /// Blocks that the allocator had to make.
+    pub allocated: u64,
+    /// Blocks that ended here, whether they are kept or not.
+    pub returned: u64,
+    /// Blocks that lie on the free list now.
+    pub kept: u64,
+}
+
+impl BlockStats {
+    /// Reads those of the calling thread; a few loads.
+    #[must_use]
+    pub fn of_this_thread() -> Self {
+        let read = |pool: &RefCell<Pool>| {
+            let pool = pool.borrow();
+            let kept = pool.blocks.iter().map(|list| list.len() as u64).sum();
+            let Pool { reused, allocated, returned, .. } = *pool;
+            Self { reused, allocated, returned, kept }
+        };
+        // A thread that is ending has no list any more.
+        POOL.try_with(read).unwrap_or_default()
+    }
 }
 
 /// Takes a block of the smallest class that holds `room` bytes, or one of exactly `room` bytes
 /// where no class is large enough.
 pub(super) fn take_block(room: usize) -> Box<[u8]> {
-    let Some(class) = CLASS_BYTES.iter().position(|&bytes| bytes >= room) else {
-        return allocate(room);
-    };
-    let reused = POOL.try_with(|pool| pool.borrow_mut().blocks[class].pop());
-    reused.ok().flatten().unwrap_or_else(|| allocate(CLASS_BYTES[class]))
+    let class = CLASS_BYTES.iter().position(|&bytes| bytes >= room);
+    let reused = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        let block = class.and_then(|class| pool.blocks[class].pop());
+        match block {
+            Some(_) => pool.reused += 1,
+            None => pool.allocated += 1,
+        }
+        block
+    });
+    let bytes = class.map_or(room, |class| CLASS_BYTES[class]);
+    reused.ok().flatten().unwrap_or_else(|| allocate(bytes))
 }
 
 /// Keeps a block for the next `take_block`, or frees it where its class is full or has no list.
 pub(super) fn give_block(block: Box<[u8]>) {
-    let Some(class) = CLASS_BYTES.iter().position(|&bytes| bytes == block.len()) else {
+    if block.is_empty() {
         return;
-    };
+    }
+    let class = CLASS_BYTES.iter().position(|&bytes| bytes == block.len());
     // A thread that is ending has no list any more; the allocator takes the block instead.
     let _ = POOL.try_with(|pool| {
-        let list = &mut pool.borrow_mut().blocks[class];
+        let mut pool = pool.borrow_mut();
+        pool.returned += 1;
+        let Some(class) = class else { return };
+        let list = &mut pool.blocks[class];
         if (list.len() + 1) * CLASS_BYTES[class] <= FREE_BYTES_PER_CLASS {
             list.push(block);
         }
@@ -141,6 +192,20 @@ mod tests {
             blocks.into_iter().for_each(give_block);
             assert_eq!(free_bytes() - before, FREE_BYTES_PER_CLASS, "class {bytes}");
         }
+    }
+
+    #[test]
+    fn what_the_list_did_is_counted() {
+        let before = BlockStats::of_this_thread();
+        for room in [4096, 4096, 100_000] {
+            give_block(take_block(room));
+        }
+        give_block(Box::default());
+        let after = BlockStats::of_this_thread();
+        let (reused, allocated) =
+            (after.reused - before.reused, after.allocated - before.allocated);
+        assert_eq!((reused, allocated, after.returned - before.returned), (1, 2, 3));
+        assert_eq!(after.kept - before.kept, 1);
     }
 
     #[test]

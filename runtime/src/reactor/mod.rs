@@ -23,6 +23,7 @@ mod dispatch;
 mod drain;
 mod hand_off;
 mod io;
+mod meter;
 mod order;
 mod pair;
 mod pair_across;
@@ -45,6 +46,7 @@ use groups::Time;
 pub(crate) use self::accept::Factory;
 pub(crate) use self::assign::{Accepted, HandOver};
 pub(crate) use self::drain::Drain;
+use self::meter::{Meter, Spent};
 use self::order::Lanes;
 pub(crate) use self::pair_across::Make;
 pub(crate) use self::shards::Shards;
@@ -102,7 +104,9 @@ pub struct Core {
     pub(crate) shards: Shards,
     pub(crate) wires: Wires,
     pub(crate) wheel: Wheel<Timer>,
+    /// What is counted as it happens; [`stats`](Self::stats) has all figures.
     pub(crate) stats: CoreStats,
+    meter: Meter,
     /// The reading taken after the last poll; good for timers, never for buckets.
     pub(crate) now: Time,
     landing: Landing,
@@ -147,6 +151,7 @@ impl Core {
             wires: Wires::default(),
             wheel: Wheel::new(now),
             stats: CoreStats::default(),
+            meter: Meter::new(now),
             now,
             landing: Landing::new(),
             events: Vec::new(),
@@ -248,20 +253,6 @@ impl Core {
         Ok(())
     }
 
-    /// What this core has done, as of now.
-    pub fn stats(&self) -> CoreStats {
-        let calls = self.driver.system_calls();
-        CoreStats {
-            system_calls: calls.total(),
-            polls: calls.polls,
-            reads: calls.reads,
-            writes: calls.writes,
-            accepts: calls.accepts,
-            timers: self.wheel.len() as u64,
-            ..self.stats
-        }
-    }
-
     pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer>) {
         self.observer = Some(observer);
     }
@@ -308,11 +299,13 @@ impl Core {
     }
 
     fn read_mail(&mut self) {
+        let before = self.stats.messages;
         for _ in 0..MESSAGES_PER_TURN {
             let Some(message) = self.shared.mailbox(self.index()).pop() else { break };
             self.stats.messages += 1;
             self.handle_message(message);
         }
+        self.note_mail(self.stats.messages - before);
     }
 
     fn handle_message(&mut self, message: Message) {
@@ -329,6 +322,7 @@ impl Core {
 
     fn mark_ready(&mut self) {
         let mut events = std::mem::take(&mut self.events);
+        self.stats.events += events.len() as u64;
         for event in events.drain(..) {
             let Some(slot) = self.slots.find(event.key) else { continue };
             match &mut slot.occupant {
@@ -355,6 +349,7 @@ impl Core {
     fn fire_timers(&mut self) {
         for _ in 0..TIMERS_PER_TURN {
             let Some(timer) = self.wheel.poll_expired(self.now) else { break };
+            self.stats.timers_fired += 1;
             match timer {
                 Timer::Stream(key) => self.fire_stream_timer(key),
                 Timer::Shard(shard) => self.shards.fire(shard),
@@ -395,11 +390,13 @@ impl Core {
         self.turn = self.turn.wrapping_add(1);
         self.in_memory_left = OPERATIONS_IN_MEMORY;
         self.stats.turns += 1;
-        let took = self.driver.now().saturating_since(self.now);
+        let ended = self.driver.now();
+        self.spend(ended, Spent::Busy);
+        let took = ended.saturating_since(self.now);
         self.stats.longest_turn_ns = self.stats.longest_turn_ns.max(nanos(took));
         // An event ends a sleep early, and hides as much of the turn before it.
         self.note_gap(took);
-        self.shared.publish(self.index(), &self.stats());
+        self.publish_in_time(ended);
     }
 
     pub(crate) fn id(&self, key: Key) -> BevId {

@@ -14,7 +14,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use core_buf::Membership;
-use groups::{GroupId, GroupShard, NoSeat, ShardState, Time};
+use groups::{GroupId, GroupShard, NoSeat, SeatStats, ShardState, Time};
 
 use super::seat_waker::SeatWaker;
 use super::{Core, Timer};
@@ -32,6 +32,34 @@ struct Entry {
     /// Waiting members may be served now.
     due: bool,
     holds_lease: bool,
+    /// What the seat had done when it was last looked at, by cores before this one too.
+    accounted: SeatWork,
+}
+
+impl Entry {
+    /// Adds what the seat has done since it was last looked at.
+    fn account(&mut self, work: &mut SeatWork) {
+        let now = SeatWork::of(&self.shard);
+        let before = std::mem::replace(&mut self.accounted, now);
+        work.draws += now.draws - before.draws;
+        work.refunds += now.refunds - before.refunds;
+        work.rebalances += now.rebalances - before.rebalances;
+    }
+}
+
+/// What seats have done; counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SeatWork {
+    pub(crate) draws: u64,
+    pub(crate) refunds: u64,
+    pub(crate) rebalances: u64,
+}
+
+impl SeatWork {
+    fn of(shard: &GroupShard) -> Self {
+        let SeatStats { draws, refunds, rebalances, .. } = shard.stats();
+        Self { draws, refunds, rebalances }
+    }
 }
 
 /// The shards of one core.
@@ -45,6 +73,8 @@ pub(crate) struct Shards {
     holding: Vec<u32>,
     /// When those that hold something were last looked at all together.
     held_at: Time,
+    /// What the seats of this core have done, also those it has left.
+    work: SeatWork,
 }
 
 impl Shards {
@@ -73,7 +103,8 @@ impl Shards {
     fn insert(&mut self, index: u32, shard: GroupShard, group: Group, waker: Arc<SeatWaker>) {
         self.by_group.insert(group.id(), index);
         let (timer, touched, due, holds_lease) = (None, false, false, false);
-        let entry = Entry { shard, group, waker, timer, touched, due, holds_lease };
+        let accounted = SeatWork::of(&shard);
+        let entry = Entry { shard, group, waker, timer, touched, due, holds_lease, accounted };
         if self.free.pop().is_none() {
             self.entries.push(None);
         }
@@ -89,7 +120,10 @@ impl Shards {
             self.touch(index);
             return;
         }
-        let Some(entry) = self.entries[index as usize].take() else { return };
+        let Some(mut entry) = self.entries[index as usize].take() else { return };
+        // What is left of the lease goes back now, and is counted, and not as the shard is dropped.
+        entry.shard.park();
+        entry.account(&mut self.work);
         if let Some((timer, _)) = entry.timer {
             wheel.cancel(timer);
         }
@@ -98,6 +132,11 @@ impl Shards {
         }
         self.by_group.remove(&entry.group.id());
         self.free.push(index);
+    }
+
+    /// What the seats of this core have done up to the last turn or sleep.
+    pub(crate) fn work(&self) -> SeatWork {
+        self.work
     }
 
     /// Groups with members on this core.
@@ -194,9 +233,10 @@ impl Shards {
     pub(crate) fn park(&mut self) {
         let mut holding = std::mem::take(&mut self.holding);
         for shard in holding.drain(..) {
-            if let Some(entry) = self.entry(shard) {
+            if let Some(Some(entry)) = self.entries.get_mut(shard as usize) {
                 entry.holds_lease = false;
                 entry.shard.park();
+                entry.account(&mut self.work);
             }
         }
         self.holding = holding;
@@ -209,6 +249,7 @@ impl Shards {
             let Some(entry) = self.entries[index as usize].as_mut() else { continue };
             entry.touched = false;
             entry.shard.handle_deadline(now);
+            entry.account(&mut self.work);
             if entry.shard.holds_lease() && !std::mem::replace(&mut entry.holds_lease, true) {
                 self.holding.push(index);
             }
@@ -235,8 +276,9 @@ impl Shards {
     fn release(&mut self, now: Time) {
         let mut holding = std::mem::take(&mut self.holding);
         holding.retain(|&index| {
-            let Some(entry) = self.entry(index) else { return false };
+            let Some(Some(entry)) = self.entries.get_mut(index as usize) else { return false };
             entry.shard.handle_deadline(now);
+            entry.account(&mut self.work);
             entry.holds_lease = entry.shard.holds_lease();
             entry.holds_lease
         });

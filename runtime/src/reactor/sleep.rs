@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::meter::Spent;
 use super::{Core, nanos};
 
 /// Failures to wait for events, one after another, that end a core.
@@ -46,6 +47,10 @@ impl Core {
     }
 
     fn poll_for(&mut self, timeout: Duration) {
+        let sleeps = !timeout.is_zero();
+        if sleeps {
+            self.fall_asleep();
+        }
         match self.driver.poll(Some(timeout), &mut self.events) {
             Ok(()) => self.failed_polls = 0,
             Err(error) => {
@@ -60,6 +65,10 @@ impl Core {
             }
         }
         self.now = self.driver.now();
+        match sleeps {
+            true => self.wake_up(),
+            false => self.spend(self.now, Spent::Busy),
+        }
     }
 
     /// How long the core may sleep: not at all while something is to do.

@@ -156,10 +156,11 @@ impl Simulation {
     pub fn with_cores(cores: usize, seed: u64, faults: Faults) -> Self {
         assert!((1..=MAX_CORES).contains(&cores), "{cores} cores cannot be simulated");
         let network = Network::new(seed, faults, DEFAULT_BUFFER_BYTES, cores);
+        let clock = network.agenda.clock.clone();
         let network = Arc::new(Mutex::new(network));
         let driver = |core: usize| SimDriver::new(core as u16, network.clone());
         let drivers: Vec<SimDriver> = (0..cores).map(driver).collect();
-        let shared = Shared::new(drivers.iter().map(Driver::waker).collect());
+        let shared = Shared::new(clock, drivers.iter().map(Driver::waker).collect());
         let hosts = Hosts::default();
         let core = |(index, driver)| {
             let lookups = Arc::new(hosts.clone());

@@ -33,6 +33,8 @@ pub(crate) struct Wheel<T> {
     occupied: [u64; LEVELS],
     /// The tick up to which every timer has been moved to the due list.
     elapsed: u64,
+    /// Timers that were armed since the wheel was made.
+    armed: u64,
 }
 
 impl<T> Wheel<T> {
@@ -44,6 +46,7 @@ impl<T> Wheel<T> {
             earliest: vec![u64::MAX; DUE].into_boxed_slice(),
             occupied: [0; LEVELS],
             elapsed: tick_at(now),
+            armed: 0,
         }
     }
 
@@ -53,6 +56,7 @@ impl<T> Wheel<T> {
     /// alive than ever before. Deadlines in the last millisecond a `Time` can hold, after 584
     /// years, fire at its beginning.
     pub(crate) fn arm(&mut self, deadline: Time, value: T) -> TimerKey {
+        self.armed += 1;
         let key = self.slab.insert(tick_of(deadline), value);
         if let Some(index) = self.slab.find(key) {
             self.place(index);
@@ -113,6 +117,11 @@ impl<T> Wheel<T> {
             self.elapsed
         };
         Some(Time::from_nanos(tick * TICK_NS))
+    }
+
+    /// How many timers were armed since the wheel was made.
+    pub(crate) fn armed(&self) -> u64 {
+        self.armed
     }
 
     /// How many timers are armed, those due but not yet taken included.
