@@ -4,6 +4,7 @@
 //! refused is refused there or in `listen`, before a thread runs.
 
 use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +12,10 @@ use crate::clock::Clock;
 use crate::descriptor::DescriptorLimit;
 use crate::dial::{Desk, Resolve, SystemResolver};
 use crate::driver::{Driver, MioDriver};
-use crate::error::BuildError;
+use crate::error::{BuildError, Error};
 use crate::handle::Shared;
+use crate::listen;
+use crate::metrics;
 use crate::observer::Observer;
 use crate::placement::{Cores, Cpus, Order, Pin, Placement, Smt, Snapshot};
 use crate::report::StartReport;
@@ -43,6 +46,7 @@ pub struct RuntimeBuilder {
     drain_timeout: Duration,
     observer: Option<ObserverFactory>,
     resolver: Arc<dyn Resolve>,
+    metrics: Option<Result<SocketAddr, Error>>,
 }
 
 impl RuntimeBuilder {
@@ -53,6 +57,7 @@ impl RuntimeBuilder {
             drain_timeout: DEFAULT_DRAIN_TIMEOUT,
             observer: None,
             resolver: Arc::new(SystemResolver),
+            metrics: None,
         }
     }
 
@@ -115,6 +120,28 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Serves the figures of cores and groups at an address: `/metrics` for Prometheus, and `/` as
+    /// a page that shows them as they change. Default: nowhere.
+    ///
+    /// The first core answers, with a handler as any other: visits are connections in its figures.
+    /// At most 16 at a time, of 30 s each; none blocks a core, however many groups there are. Who
+    /// can connect can read; give a loopback address, or one that only operators reach. Port 0
+    /// takes a free one, which [`Runtime::metrics_addr`] tells.
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::Runtime;
+    ///
+    /// let runtime = Runtime::builder().cores(1).metrics("127.0.0.1:0").build()?;
+    /// let addr = runtime.metrics_addr().expect("it was asked for");
+    /// assert!(runtime.report().to_string().ends_with(&format!("; figures at http://{addr}/")));
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
+    pub fn metrics(mut self, addr: impl ToSocketAddrs + fmt::Debug) -> Self {
+        self.metrics = Some(listen::resolve(addr));
+        self
+    }
+
     /// Who finds the addresses of hosts that are connected to by name. Default:
     /// [`SystemResolver`].
     ///
@@ -128,7 +155,8 @@ impl RuntimeBuilder {
     /// opens their drivers. No thread runs yet.
     ///
     /// # Errors
-    /// See [`BuildError`]: CPUs that are not allowed, an unusable OpenSSL, no descriptors.
+    /// See [`BuildError`]: CPUs that are not allowed, an unusable OpenSSL, no descriptors, an
+    /// address for the figures that is in use.
     pub fn build(self) -> Result<Runtime, BuildError> {
         // One look at the machine, before any thread is confined.
         let snapshot = Snapshot::take();
@@ -144,6 +172,9 @@ impl RuntimeBuilder {
         let lookups = Desk::new(self.resolver, plan.helper_cpus());
         let wakers = drivers.iter().map(|driver| driver.waker()).collect();
         let shared = Shared::new(Clock::process(), wakers);
+        let serve = |addr: Result<SocketAddr, Error>| metrics::serve(&shared, addr?);
+        let metrics = self.metrics.map(serve).transpose();
+        let metrics = metrics.map_err(|error| BuildError::Metrics(Box::new(error)))?;
         let farewells = (0..).map(|index| Farewell { shared: shared.clone(), index });
         let drivers = drivers.into_iter().zip(farewells).collect();
         let report = StartReport {
@@ -152,6 +183,7 @@ impl RuntimeBuilder {
             descriptors,
             #[cfg(feature = "tls")]
             tls,
+            metrics,
         };
         tracing::info!("{report}");
         for warning in &report.plan.warnings {

@@ -124,6 +124,9 @@ pub enum BuildError {
         /// What the system said.
         source: io::Error,
     },
+    /// The figures cannot be served where they should be: the message names the address.
+    #[error("no place for the figures: {0}")]
+    Metrics(#[source] Box<Error>),
     /// Signals could not be hooked.
     #[error("cannot handle SIGINT and SIGTERM: {0}; use `start` and handle them yourself")]
     Signals(io::Error),

@@ -3,6 +3,8 @@
 //! Owns a handle to the group of `groups` and the clock it runs on. The algorithm is there and
 //! takes every time as an argument; here only the process's clock is read for it.
 
+use std::sync::Arc;
+
 use groups::{
     ConfigError, Direction, GroupId, GroupStats, NoLimit, Rebalance, ServiceOrder,
     TokenBucketConfig,
@@ -32,6 +34,7 @@ use crate::clock::Clock;
 pub struct Group {
     inner: groups::Group,
     clock: Clock,
+    name: Option<Arc<str>>,
 }
 
 impl Group {
@@ -46,12 +49,17 @@ impl Group {
     /// Starts building a group.
     pub fn builder(config: TokenBucketConfig) -> GroupBuilder {
         let inner = groups::Group::builder(config).seats_hint(num_cpus::get());
-        GroupBuilder { inner, clock: Clock::process() }
+        GroupBuilder { inner, clock: Clock::process(), name: None }
     }
 
     /// Names this group, also in the records of an [`Observer`](crate::Observer).
     pub fn id(&self) -> GroupId {
         self.inner.id()
+    }
+
+    /// What [`GroupBuilder::name`] has called it.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// The configuration in force.
@@ -175,6 +183,30 @@ impl Group {
     pub(crate) fn inner(&self) -> &groups::Group {
         &self.inner
     }
+
+    pub(crate) fn downgrade(&self) -> WeakGroup {
+        let (clock, name) = (self.clock.clone(), self.name.clone());
+        WeakGroup { inner: self.inner.downgrade(), clock, name }
+    }
+}
+
+/// A handle to a group that does not keep it alive.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakGroup {
+    inner: groups::WeakGroup,
+    clock: Clock,
+    name: Option<Arc<str>>,
+}
+
+impl WeakGroup {
+    pub(crate) fn upgrade(&self) -> Option<Group> {
+        let inner = self.inner.upgrade()?;
+        Some(Group { inner, clock: self.clock.clone(), name: self.name.clone() })
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        self.inner.is_gone()
+    }
 }
 
 /// Builds a [`Group`].
@@ -182,6 +214,7 @@ impl Group {
 pub struct GroupBuilder {
     inner: groups::GroupBuilder,
     clock: Clock,
+    name: Option<Arc<str>>,
 }
 
 impl GroupBuilder {
@@ -215,6 +248,16 @@ impl GroupBuilder {
         self
     }
 
+    /// What it is called where its figures are shown; see
+    /// [`RuntimeBuilder::metrics`](crate::RuntimeBuilder::metrics). Default: its number.
+    ///
+    /// Any text. Two groups may have the same: their numbers stand beside it.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
     /// The clock of a simulation; the default is the process's.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -228,6 +271,6 @@ impl GroupBuilder {
     /// The numbers do not fit together; see [`ConfigError`].
     pub fn build(self) -> Result<Group, ConfigError> {
         let inner = self.inner.build(self.clock.now())?;
-        Ok(Group { inner, clock: self.clock })
+        Ok(Group { inner, clock: self.clock, name: self.name })
     }
 }

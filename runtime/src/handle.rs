@@ -14,6 +14,7 @@ use crate::driver::WakeDriver;
 use crate::handler::Handler;
 pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
 use crate::mailbox::{Mailbox, Refused};
+use crate::metrics::Registry;
 use crate::pair::{PairOptions, PendingPair};
 use crate::placement::CpuSet;
 use crate::reactor::{Core, HandOver, Make};
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     cores: Box<[Remote]>,
     /// The clock the cores go by.
     clock: Clock,
+    /// The groups with members on any core, where somebody wants to know.
+    groups: OnceLock<Registry>,
 }
 
 /// One core, as the others see it.
@@ -92,7 +95,7 @@ impl Shared {
             mask: OnceLock::new(),
         };
         let cores = wakers.into_iter().map(remote).collect();
-        Arc::new(Self { cores, clock })
+        Arc::new(Self { cores, clock, groups: OnceLock::new() })
     }
 
     pub(crate) fn core_count(&self) -> usize {
@@ -116,7 +119,17 @@ impl Shared {
         let _kept = self.cores[core].mask.set(mask);
     }
 
-    fn stats(&self, core: usize) -> CoreStats {
+    /// The list of groups, if there is one.
+    pub(crate) fn groups(&self) -> Option<&Registry> {
+        self.groups.get()
+    }
+
+    /// Has every group listed from now on in which a core takes a seat.
+    pub(crate) fn list_groups(&self) -> &Registry {
+        self.groups.get_or_init(Registry::default)
+    }
+
+    pub(crate) fn stats(&self, core: usize) -> CoreStats {
         let remote = &self.cores[core];
         let now = self.clock.now();
         let mail = remote.mailbox.stats();

@@ -4,6 +4,7 @@
 //! the machine allows and where the cores run; the second says what a drain closed and what it cut.
 
 use std::fmt;
+use std::net::SocketAddr;
 
 use crate::descriptor::DescriptorLimit;
 use crate::placement::Plan;
@@ -22,6 +23,8 @@ pub struct StartReport {
     /// Who keeps OpenSSL safe between threads.
     #[cfg(feature = "tls")]
     pub tls: tls::Threading,
+    /// Where the figures are served.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl fmt::Display for StartReport {
@@ -29,7 +32,7 @@ impl fmt::Display for StartReport {
         write!(f, "{}; {}", self.plan, self.descriptors)?;
         #[cfg(feature = "tls")]
         write!(f, "; OpenSSL: {}", self.tls)?;
-        Ok(())
+        self.metrics.map_or(Ok(()), |addr| write!(f, "; figures at http://{addr}/"))
     }
 }
 

@@ -124,6 +124,11 @@ impl Runtime {
         &self.report
     }
 
+    /// Where the figures are served, if [asked for](RuntimeBuilder::metrics).
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.report.metrics
+    }
+
     /// Who keeps OpenSSL safe between threads.
     #[cfg(feature = "tls")]
     pub fn tls_threading(&self) -> &tls::Threading {

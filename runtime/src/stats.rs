@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam::utils::CachePadded;
 use groups::Time;
 
-use crate::figure::{Figure, Kind, describe_kind};
+use crate::metrics::{Figure, Kind, describe_kind};
 
 /// Lists the figures: documentation, name, kind unless it is a counter, name outside if another.
 macro_rules! figures {

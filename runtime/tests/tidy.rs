@@ -58,8 +58,8 @@ const DEPENDENCIES: &[(&str, &str)] = &[
     ),
     (
         "runtime/Cargo.toml",
-        "bitflags bytes core_affinity crossbeam mio num_cpus parking_lot rand rustix signal-hook \
-         sluicegate-core-buf sluicegate-groups sluicegate-tls socket2 thiserror tracing",
+        "bitflags bytes core_affinity crossbeam httparse mio num_cpus parking_lot rand rustix \
+         signal-hook sluicegate-core-buf sluicegate-groups sluicegate-tls socket2 thiserror tracing",
     ),
 ];
 

@@ -85,7 +85,8 @@ impl Core {
         self.stats.mailbox_depth_max = self.stats.mailbox_depth_max.max(taken + left);
     }
 
-    pub(super) fn publish(&self) {
+    /// Shows everybody the figures as they are now.
+    pub(crate) fn publish(&self) {
         self.shared.published(self.index()).publish(&self.stats());
     }
 

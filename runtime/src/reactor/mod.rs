@@ -126,7 +126,7 @@ pub struct Core {
     in_memory_left: u32,
     failed_polls: u32,
     observer: Option<Box<dyn Observer>>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// Whom to ask for the addresses of hosts.
     lookups: Arc<dyn LookUp>,
     outbox: Vec<Vec<Message>>,

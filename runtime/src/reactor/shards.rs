@@ -83,6 +83,7 @@ impl Shards {
         group: &Group,
         now: Time,
         waker: impl FnOnce(u32) -> SeatWaker,
+        took_seat: impl FnOnce(usize),
         token: u64,
         weight: NonZeroU32,
     ) -> Result<Membership, NoSeat> {
@@ -92,6 +93,7 @@ impl Shards {
                 let index = self.free.last().copied().unwrap_or(self.entries.len() as u32);
                 let waker = Arc::new(waker(index));
                 let shard = group.inner().shard(now, Waker::from(waker.clone()))?;
+                took_seat(shard.stats().seat);
                 self.insert(index, shard, group.clone(), waker);
                 index
             }
@@ -328,10 +330,15 @@ impl Core {
         group: &Group,
         weight: NonZeroU32,
     ) -> Result<Option<Membership>, NoSeat> {
-        let (shared, core) = (self.shared.clone(), self.index());
-        let waker = move |shard| SeatWaker::new(shared, core, shard);
+        let (shared, core) = (&self.shared, self.index());
+        let waker = |shard| SeatWaker::new(shared.clone(), core, shard);
+        let took_seat = |seat| {
+            if let Some(registry) = shared.groups() {
+                registry.note(group, seat, core);
+            }
+        };
         let now = self.driver.now();
-        let membership = self.shards.join(group, now, waker, key.to_bits(), weight)?;
+        let membership = self.shards.join(group, now, waker, took_seat, key.to_bits(), weight)?;
         if self.shards.group(membership).is_some() {
             return Ok(Some(membership));
         }

@@ -21,11 +21,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Whether it only grows, so that its rate means something.
-    pub(crate) fn is_counter(self) -> bool {
-        matches!(self, Self::Counter | Self::Bytes | Self::Nanos)
-    }
-
     /// Whether it is kept in nanoseconds, and told in seconds.
     pub(crate) fn is_time(self) -> bool {
         matches!(self, Self::Nanos | Self::Longest)
