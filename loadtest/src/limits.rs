@@ -175,7 +175,7 @@ impl Terms {
 
 /// The group that the flags describe.
 pub(crate) fn group(config: TokenBucketConfig, min_share: Option<Size>) -> GroupBuilder {
-    let builder = Group::builder(config);
+    let builder = Group::builder(config).name("connections");
     match min_share {
         Some(share) => builder.min_share(share.0 as usize),
         None => builder,

@@ -1,9 +1,11 @@
 //! An echo server whose connections share one limit, and have one of their own.
 //!
-//! Teaches: a group that spans all cores, joining it, an own limit beside it, reading totals.
+//! Teaches: a group that spans all cores, joining it, an own limit beside it, reading totals, and
+//! showing figures to those who operate it.
 //! Run it with `cargo run --release --bin rate_limited -- --group 64kB/s`, then send it a file from
 //! a second terminal, `nc 127.0.0.1 7778 < /usr/share/dict/words | pv > /dev/null`: it comes back
-//! at that rate. Open a second one and each gets half. Every second the totals are printed.
+//! at that rate. Open a second one and each gets half. Every second the totals are printed; with
+//! `--metrics 127.0.0.1:9100` a browser shows there who waits and how much of the limit is used.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +27,9 @@ struct Arguments {
     /// What each connection may move in each direction. Default: whatever the group gives it.
     #[arg(long)]
     each: Option<Rate>,
+    /// Where to serve figures, for Prometheus and as a page. Default: nowhere.
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics: Option<String>,
 }
 
 struct Echo;
@@ -41,9 +46,14 @@ fn main() -> sluicegate::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
 
-    let group = Group::new(TokenBucketConfig::per_second(arguments.group))?;
+    let config = TokenBucketConfig::per_second(arguments.group);
+    let group = Group::builder(config).name("everyone").build()?;
     let own = arguments.each.map(TokenBucketConfig::per_second);
-    let mut runtime = Runtime::builder().build()?;
+    let mut builder = Runtime::builder();
+    if let Some(addr) = &arguments.metrics {
+        builder = builder.metrics(addr);
+    }
+    let mut runtime = builder.build()?;
     let member_of = group.clone();
     let addr = runtime.listen(&arguments.listen, move |conn| {
         conn.join(&member_of).expect("a group has a seat for every core of this machine");

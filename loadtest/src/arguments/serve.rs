@@ -126,6 +126,9 @@ pub(crate) struct ServeArguments {
     /// source: sends that much in all by a timer, in writes of --write-size, instead of all it can
     #[arg(long, value_name = "BW", requires = "write_size")]
     pub(crate) pace: Option<Rate>,
+    /// Serves the figures of cores and groups at this address, for Prometheus and as a page
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<String>,
     /// Writes every metered operation to this file at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
@@ -159,6 +162,7 @@ impl ServeArguments {
             send_buffer: None,
             write_size: None,
             pace: None,
+            metrics: None,
             audit: None,
             controlled: true,
             hold: false,
@@ -191,6 +195,7 @@ impl ServeArguments {
         flag("--send-buffer", bytes(self.send_buffer));
         flag("--write-size", bytes(self.write_size));
         flag("--pace", self.pace.map(|rate| rate.to_string()));
+        flag("--metrics", self.metrics.clone());
         let weights: Vec<String> = self.weights.iter().map(ToString::to_string).collect();
         flag("--weights", (!weights.is_empty()).then(|| weights.join(",")));
         if let Some(path) = &self.audit {
@@ -235,6 +240,7 @@ mod tests {
         server.send_buffer = Some(Size(4096));
         server.write_size = Some(Size(1000));
         server.pace = server.limits.group_limit;
+        server.metrics = Some("127.0.0.1:9100".to_owned());
         let line = std::iter::once("loadtest".into()).chain(server.to_command_line());
         let arguments = Arguments::try_parse_from(line).unwrap();
         assert!(arguments.break_limiter);
@@ -244,5 +250,6 @@ mod tests {
         assert!(read.controlled && read.port_per_core);
         assert_eq!((read.weights, read.send_buffer), (server.weights, server.send_buffer));
         assert_eq!((read.write_size, read.pace), (server.write_size, server.pace));
+        assert_eq!(read.metrics, server.metrics);
     }
 }

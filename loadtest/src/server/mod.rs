@@ -107,10 +107,14 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
         Service::Bare if arguments.limits.any() || arguments.audit.is_some() => Err(
             Failure::Usage("serve bare has no limits to audit; drop them or serve echo".to_owned()),
         ),
-        Service::Bare if arguments.port_per_core || arguments.send_buffer.is_some() => {
+        Service::Bare
+            if arguments.port_per_core
+                || arguments.send_buffer.is_some()
+                || arguments.metrics.is_some() =>
+        {
             Err(Failure::Usage(
-                "serve bare has one port and the kernel's buffers; drop --port-per-core and \
-                 --send-buffer or serve echo"
+                "serve bare has one port, the kernel's buffers and no figures; drop \
+                 --port-per-core, --send-buffer and --metrics or serve echo"
                     .to_owned(),
             ))
         }

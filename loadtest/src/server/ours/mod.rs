@@ -167,6 +167,9 @@ fn build(
         let recording = recording.clone();
         builder = builder.observer(move |_| Box::new(recording.recorder()));
     }
+    if let Some(addr) = &arguments.metrics {
+        builder = builder.metrics(addr);
+    }
     builder.build().map_err(|error| match error {
         BuildError::Placement(refused) => Failure::Usage(refused.to_string()),
         other => Failure::Server(other.to_string()),
