@@ -20,6 +20,7 @@ use crate::observer::Observer;
 use crate::placement::{Cores, Cpus, Order, Pin, Placement, Smt, Snapshot};
 use crate::report::StartReport;
 use crate::runtime::{Farewell, Runtime};
+use crate::watchdog::{MIN_STALL_THRESHOLD, Stall, WatchdogOptions};
 
 /// Makes the observer of a core.
 pub(crate) type ObserverFactory = Arc<dyn Fn(usize) -> Box<dyn Observer> + Send + Sync>;
@@ -47,6 +48,7 @@ pub struct RuntimeBuilder {
     observer: Option<ObserverFactory>,
     resolver: Arc<dyn Resolve>,
     metrics: Option<Result<SocketAddr, Error>>,
+    watchdog: WatchdogOptions,
 }
 
 impl RuntimeBuilder {
@@ -58,6 +60,7 @@ impl RuntimeBuilder {
             observer: None,
             resolver: Arc::new(SystemResolver),
             metrics: None,
+            watchdog: WatchdogOptions::default(),
         }
     }
 
@@ -151,6 +154,27 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How long a call of user code may take before it is reported as a stall; `None` for no
+    /// watchdog. Default [`DEFAULT_STALL_THRESHOLD`](crate::DEFAULT_STALL_THRESHOLD), 1 s.
+    ///
+    /// A thread of its own looks at all cores four times in that time, and sleeps while they do. A
+    /// stall is logged when it passes the threshold and whenever it has doubled, and counted in
+    /// [`CoreStats::stalls`](crate::CoreStats::stalls). One store a call is the price.
+    pub fn watchdog(mut self, threshold: impl Into<Option<Duration>>) -> Self {
+        self.watchdog.threshold = threshold.into();
+        self
+    }
+
+    /// What to do about a stall, besides logging it: when one passes the threshold, whenever it
+    /// has doubled, and when it is over.
+    ///
+    /// Called on the watchdog's thread, so that the stalled core cannot keep it from being heard;
+    /// while it runs, nobody watches.
+    pub fn on_stall(mut self, tell: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
+        self.watchdog.on_stall = Some(Arc::new(tell));
+        self
+    }
+
     /// Builds the runtime: sets OpenSSL up, raises the descriptor limit, places the cores and
     /// opens their drivers. No thread runs yet.
     ///
@@ -158,6 +182,11 @@ impl RuntimeBuilder {
     /// See [`BuildError`]: CPUs that are not allowed, an unusable OpenSSL, no descriptors, an
     /// address for the figures that is in use.
     pub fn build(self) -> Result<Runtime, BuildError> {
+        if let Some(threshold) = self.watchdog.threshold
+            && threshold < MIN_STALL_THRESHOLD
+        {
+            return Err(BuildError::StallThreshold { threshold });
+        }
         // One look at the machine, before any thread is confined.
         let snapshot = Snapshot::take();
         let plan = self.flags.or(self.asked).plan(&snapshot)?;
@@ -169,7 +198,8 @@ impl RuntimeBuilder {
             let driver = MioDriver::new().map_err(|source| BuildError::Driver { core, source })?;
             drivers.push(Box::new(driver));
         }
-        let lookups = Desk::new(self.resolver, plan.helper_cpus());
+        let helper_cpus = plan.helper_cpus();
+        let lookups = Desk::new(self.resolver, helper_cpus.clone());
         let wakers = drivers.iter().map(|driver| driver.waker()).collect();
         let shared = Shared::new(Clock::process(), wakers);
         let serve = |addr: Result<SocketAddr, Error>| metrics::serve(&shared, addr?);
@@ -196,6 +226,8 @@ impl RuntimeBuilder {
             report,
             drain_timeout: self.drain_timeout,
             observer: self.observer,
+            watchdog: self.watchdog,
+            helper_cpus,
         })
     }
 }
@@ -206,6 +238,7 @@ impl fmt::Debug for RuntimeBuilder {
             .field("asked", &self.asked)
             .field("flags", &self.flags)
             .field("drain_timeout", &self.drain_timeout)
+            .field("watchdog", &self.watchdog)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
@@ -127,6 +128,20 @@ pub enum BuildError {
     /// The figures cannot be served where they should be: the message names the address.
     #[error("no place for the figures: {0}")]
     Metrics(#[source] Box<Error>),
+    /// A thread that serves all cores could not be started.
+    #[error("the {what} got no thread: {source}; raise the limit of processes (ulimit -u)")]
+    Helper {
+        /// What for.
+        what: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A stall must last a while before it is one.
+    #[error("a watchdog cannot call {threshold:?} a stall: give it 1 ms at least, or none")]
+    StallThreshold {
+        /// The threshold asked for.
+        threshold: Duration,
+    },
     /// Signals could not be hooked.
     #[error("cannot handle SIGINT and SIGTERM: {0}; use `start` and handle them yourself")]
     Signals(io::Error),

@@ -18,7 +18,8 @@ use crate::metrics::Registry;
 use crate::pair::{PairOptions, PendingPair};
 use crate::placement::CpuSet;
 use crate::reactor::{Core, HandOver, Make};
-use crate::stats::{CoreStats, Published};
+use crate::stats::{CoreStats, Published, PublishedStalls, StallStats};
+use crate::watchdog::{BeatCell, Labels, Post};
 use crate::wire::Letter;
 
 /// How to shut down.
@@ -74,6 +75,10 @@ pub(crate) struct Shared {
     clock: Clock,
     /// The groups with members on any core, where somebody wants to know.
     groups: OnceLock<Registry>,
+    /// Where cores that wake up find the watchdog.
+    pub(crate) post: Post,
+    /// What their user code is called.
+    pub(crate) labels: Labels,
 }
 
 /// One core, as the others see it.
@@ -84,6 +89,10 @@ struct Remote {
     load: Load,
     /// The CPU mask of the core's thread, read back after it was placed.
     mask: OnceLock<CpuSet>,
+    beat: BeatCell,
+    stalls: PublishedStalls,
+    /// The kernel's number of the core's thread.
+    thread_id: OnceLock<i32>,
 }
 
 impl Shared {
@@ -93,9 +102,13 @@ impl Shared {
             published: Published::default(),
             load: Load::default(),
             mask: OnceLock::new(),
+            beat: BeatCell::new(),
+            stalls: PublishedStalls::default(),
+            thread_id: OnceLock::new(),
         };
         let cores = wakers.into_iter().map(remote).collect();
-        Arc::new(Self { cores, clock, groups: OnceLock::new() })
+        let (post, labels) = (Post::new(), Labels::new());
+        Arc::new(Self { cores, clock, groups: OnceLock::new(), post, labels })
     }
 
     pub(crate) fn core_count(&self) -> usize {
@@ -129,11 +142,39 @@ impl Shared {
         self.groups.get_or_init(Registry::default)
     }
 
+    pub(crate) fn beat(&self, core: usize) -> &BeatCell {
+        &self.cores[core].beat
+    }
+
+    /// Whether a core sleeps or is gone; if not, it looks at the [`post`](Self::post) yet.
+    pub(crate) fn is_asleep(&self, core: usize) -> bool {
+        let remote = &self.cores[core];
+        remote.beat.has_ended() || remote.mailbox.is_asleep()
+    }
+
+    pub(crate) fn publish_stalls(&self, core: usize, stats: &StallStats) {
+        self.cores[core].stalls.publish(stats);
+    }
+
+    pub(crate) fn set_thread_id(&self, core: usize, id: i32) {
+        // A core has one thread.
+        let _kept = self.cores[core].thread_id.set(id);
+    }
+
+    pub(crate) fn thread_id(&self, core: usize) -> Option<i32> {
+        self.cores[core].thread_id.get().copied()
+    }
+
     pub(crate) fn stats(&self, core: usize) -> CoreStats {
         let remote = &self.cores[core];
         let now = self.clock.now();
         let mail = remote.mailbox.stats();
+        let stalls = remote.stalls.read();
         CoreStats {
+            stalls: stalls.stalls,
+            starvations: stalls.starvations,
+            stalled_ns: stalls.stalled_ns,
+            longest_stall_ns: stalls.longest_stall_ns,
             mailbox_depth: mail.depth as u64,
             wakes_sent: mail.wakes_sent,
             wakes_suppressed: mail.wakes_suppressed,

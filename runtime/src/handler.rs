@@ -59,6 +59,14 @@ pub trait Handler: 'static {
     fn on_drain(&mut self, cx: &mut Context<'_>) {
         cx.me().close();
     }
+
+    /// What to call this handler in reports: of stalls, panics, and who was left at a shutdown.
+    ///
+    /// Asked once, before the first of its callbacks. Unless overridden, the name of its type. A
+    /// few kinds, not a name for each connection: a runtime tells 4,096 labels apart.
+    fn label(&self) -> &'static str {
+        std::any::type_name::<Self>()
+    }
 }
 
 /// A handler that discards what comes in.

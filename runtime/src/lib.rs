@@ -63,6 +63,7 @@ mod slot;
 mod socket;
 mod stats;
 mod timer;
+mod watchdog;
 mod wire;
 
 pub use core_buf::{
@@ -75,14 +76,13 @@ pub use groups::{
     TokenBucketConfigBuilder,
 };
 
+pub use self::{clock::Clock, file::File, handler::Handler, id::BevId, priority::Priority};
 pub use bev::{BevMut, DEFAULT_LINGER, Two};
 pub use builder::{DEFAULT_DRAIN_TIMEOUT, RuntimeBuilder};
-pub use clock::Clock;
 pub use context::{Context, Input, Output};
 pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use dial::{ConnectHostError, HostError, Resolve, SystemResolver};
 pub use error::{BuildError, Error, Result};
-pub use file::File;
 pub use filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 pub use group::{Group, GroupBuilder};
 pub use hand_off::{AttachError, AttachRefusal, DetachError, Detached, PendingAttach};
@@ -93,7 +93,6 @@ pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{
     Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Placement, PlacementError, Plan, Smt,
 };
-pub use priority::Priority;
 pub use reactor::{Core, TimerId};
 pub use report::{DrainReport, StartReport};
 pub use runtime::{Running, Runtime};
@@ -101,4 +100,4 @@ pub use socket::{Socket, SocketError, TakenSocket};
 pub use stats::CoreStats;
 #[cfg(feature = "tls")]
 pub use tls::{InitError, Threading};
-pub use {handler::Handler, id::BevId};
+pub use watchdog::{DEFAULT_STALL_THRESHOLD, MIN_STALL_THRESHOLD, Stall, StallCause};

@@ -20,9 +20,10 @@ use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Message, Shared, Shutdown};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions, Listener, Part};
-use crate::placement::{CorePlan, apply};
+use crate::placement::{CorePlan, CpuSet, apply};
 use crate::reactor::{Core, Factory};
 use crate::report::{DrainReport, StartReport};
+use crate::watchdog::{self, WatchdogOptions};
 
 /// Cores with their drivers, not yet running.
 ///
@@ -56,6 +57,9 @@ pub struct Runtime {
     pub(crate) report: StartReport,
     pub(crate) drain_timeout: Duration,
     pub(crate) observer: Option<ObserverFactory>,
+    pub(crate) watchdog: WatchdogOptions,
+    /// Where threads run that serve all cores.
+    pub(crate) helper_cpus: Option<CpuSet>,
 }
 
 impl Runtime {
@@ -141,7 +145,10 @@ impl Runtime {
     /// A thread cannot be started; those that were end again.
     pub fn start(self) -> Result<Running> {
         let Self { shared, drivers, lookups, report, drain_timeout, observer, .. } = self;
-        let mut running = Running { handle: Handle::new(shared.clone()), threads: Vec::new() };
+        let watchdog = watchdog::start(self.watchdog, shared.clone(), self.helper_cpus)
+            .map_err(|source| BuildError::Helper { what: "watchdog", source })?;
+        let handle = Handle::new(shared.clone());
+        let mut running = Running { handle, threads: Vec::new(), watchdog };
         for (index, (driver, farewell)) in drivers.into_iter().enumerate() {
             let seed = Seed {
                 index,
@@ -233,6 +240,7 @@ impl Seed {
             }
             Err(error) => tracing::warn!(core = self.index, %error, "not placed as planned"),
         }
+        self.shared.set_thread_id(self.index, rustix::thread::gettid().as_raw_nonzero().get());
         // Kept to the end of the thread, however that comes.
         let _farewell = self.farewell;
         let observer = self.observer.map(|factory| factory(self.index));
@@ -255,6 +263,8 @@ impl Drop for Farewell {
     fn drop(&mut self) {
         self.shared.load(self.index).close();
         self.shared.mailbox(self.index).close(drop);
+        self.shared.beat(self.index).end();
+        self.shared.post.tell_end();
         for core in (0..self.shared.core_count()).filter(|&core| core != self.index) {
             // One that is gone too need not know.
             let _gone = self.shared.mailbox(core).send(Message::Gone(self.index));
@@ -270,6 +280,7 @@ impl Drop for Farewell {
 pub struct Running {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
+    watchdog: Option<thread::JoinHandle<()>>,
 }
 
 impl Running {
@@ -285,6 +296,9 @@ impl Running {
             if thread.join().is_err() {
                 report.panicked.push(core);
             }
+        }
+        if self.watchdog.is_some_and(|watchdog| watchdog.join().is_err()) {
+            tracing::error!("the watchdog panicked");
         }
         report.cores = self.handle.stats();
         report

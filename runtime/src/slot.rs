@@ -22,6 +22,7 @@ use crate::listen::{Common, Part};
 use crate::priority::Priority;
 use crate::reactor::{Accepted, Factory};
 use crate::timer::TimerKey;
+use crate::watchdog::Label;
 use crate::wire::Plug;
 
 /// Slots in one page.
@@ -73,6 +74,8 @@ impl Transport {
 /// What a stream stands on that has another one below it.
 pub(crate) struct Over {
     pub(crate) stage: Box<dyn Stage>,
+    /// What the stage is called.
+    pub(crate) label: Label,
     pub(crate) lower: Key,
     /// Streams over stages from here down.
     pub(crate) height: usize,
@@ -92,6 +95,8 @@ pub(crate) struct Stream {
     pub(crate) bev: Bufferevent,
     /// `None` while it is being called.
     pub(crate) handler: Option<Box<dyn Handler>>,
+    /// What the handler is called; unknown until it is asked.
+    pub(crate) label: Label,
     pub(crate) transport: Transport,
     /// The stream that stands over this one and is told what it would tell.
     pub(crate) above: Option<Key>,
@@ -124,6 +129,15 @@ impl Stream {
         Ties { listener: self.listener.take(), timer: self.timer.take(), membership }
     }
 
+    /// Gives it a handler that has not been called here; returns the one it had.
+    pub(crate) fn set_handler(
+        &mut self,
+        handler: Option<Box<dyn Handler>>,
+    ) -> Option<Box<dyn Handler>> {
+        self.label = Label::UNKNOWN;
+        std::mem::replace(&mut self.handler, handler)
+    }
+
     /// Whether its handler stands here, and not above or below.
     pub(crate) fn keeps_handler(&self) -> bool {
         let released = matches!(&self.transport, Transport::Stage(over) if over.released);
@@ -151,14 +165,27 @@ pub(crate) struct Listener {
     pub(crate) resting: bool,
     /// One that has been accepted and that no core had room for.
     pub(crate) waiting: Option<Accepted>,
+    /// What its factory is called.
+    pub(crate) label: Label,
 }
 
 impl Listener {
-    pub(crate) fn new(part: Part, own: usize, cores: usize) -> Self {
+    pub(crate) fn new(part: Part, own: usize, cores: usize, label: Label) -> Self {
         let Part { common, mode, accept_batch, backlog, factory } = part;
         let chooser = Chooser::new(own, cores);
         let (ready, resting, waiting) = (true, false, None);
-        Self { common, mode, accept_batch, backlog, factory, chooser, ready, resting, waiting }
+        Self {
+            common,
+            mode,
+            accept_batch,
+            backlog,
+            factory,
+            chooser,
+            ready,
+            resting,
+            waiting,
+            label,
+        }
     }
 
     /// Whether another connection may be accepted now.
@@ -372,6 +399,7 @@ mod tests {
         Occupant::Stream(Box::new(Stream {
             bev: Bufferevent::connected(Time::ZERO),
             handler: None,
+            label: Label::UNKNOWN,
             transport: Transport::Socket { peer: SocketAddr::from(([127, 0, 0, 1], 1)) },
             above: None,
             listener: None,

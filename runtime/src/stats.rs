@@ -10,6 +10,7 @@
 //! core sleeps too, which goes on while nobody writes it: see [`Published::fall_asleep`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
 use groups::Time;
@@ -168,6 +169,15 @@ figures! {
     /// How long the core was away from its events beyond the sleep it meant: for a long turn, or a
     /// wake-up that came late because the thread got no CPU.
     longest_gap_ns: Longest,
+    /// Calls of user code that took longer than the watchdog's threshold, those apart whose thread
+    /// got no CPU meanwhile.
+    stalls,
+    /// Times the thread got no CPU for longer than the watchdog's threshold, within a call.
+    starvations,
+    /// Time spent in stalls that are over.
+    stalled_ns: Nanos,
+    /// A stall; one that goes on counts as far as it was noticed.
+    longest_stall_ns: Longest,
     /// Connections that ended in the shutdown with all their output written.
     drained,
     /// Connections that ended in the shutdown with output discarded.
@@ -212,6 +222,42 @@ impl Published {
 /// fallen asleep had it been idle ever since. No time reaches this bit within 292 years.
 const ASLEEP: u64 = 1 << 63;
 
+/// What the watchdog has found out about one core.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StallStats {
+    pub(crate) stalls: u64,
+    pub(crate) starvations: u64,
+    pub(crate) stalled_ns: u64,
+    pub(crate) longest_stall_ns: u64,
+}
+
+impl StallStats {
+    pub(crate) fn note_length(&mut self, lasted: Duration) {
+        let lasted_ns = u64::try_from(lasted.as_nanos()).unwrap_or(u64::MAX);
+        self.longest_stall_ns = self.longest_stall_ns.max(lasted_ns);
+    }
+}
+
+/// The same for any thread to read: the watchdog alone writes it, on a line of its own.
+#[derive(Debug, Default)]
+pub(crate) struct PublishedStalls(CachePadded<[AtomicU64; 4]>);
+
+impl PublishedStalls {
+    pub(crate) fn publish(&self, stats: &StallStats) {
+        let StallStats { stalls, starvations, stalled_ns, longest_stall_ns } = *stats;
+        let values = [stalls, starvations, stalled_ns, longest_stall_ns];
+        for (cell, value) in self.0.iter().zip(values) {
+            cell.store(value, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn read(&self) -> StallStats {
+        let [stalls, starvations, stalled_ns, longest_stall_ns] =
+            self.0.each_ref().map(|cell| cell.load(Ordering::Relaxed));
+        StallStats { stalls, starvations, stalled_ns, longest_stall_ns }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -255,5 +301,14 @@ mod tests {
             stats.values()[at.expect("it is listed")]
         };
         assert_eq!((value("turns"), value("cut"), value("polls")), (7, 9, 0));
+    }
+
+    #[test]
+    fn each_figure_of_the_watchdog_comes_back_as_itself() {
+        let published = PublishedStalls::default();
+        let stats =
+            StallStats { stalls: 1, starvations: 2, stalled_ns: 3, longest_stall_ns: 1 << 40 };
+        published.publish(&stats);
+        assert_eq!(published.read(), stats);
     }
 }

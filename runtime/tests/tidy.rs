@@ -35,6 +35,7 @@ const ATOMIC_FILES: &[(&str, &str)] = &[
     ("runtime/src/listen/shared.rs", "whether a listener accepts, for every core to see at once"),
     ("runtime/src/mailbox/sync.rs", "the one seam between std and loom"),
     ("runtime/src/sim/driver.rs", "the waker of the simulated driver"),
+    ("runtime/src/watchdog/beat.rs", "a word a core writes and the watchdog reads"),
     ("runtime/src/stats.rs", "counters a core writes and any thread reads"),
 ];
 

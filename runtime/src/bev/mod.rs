@@ -247,7 +247,7 @@ impl<'a> BevMut<'a> {
     /// A filter stands over this bufferevent and has taken its handler: set that of the topmost.
     pub fn set_handler(&mut self, handler: impl Handler) -> Result<(), TakenByFilter> {
         self.keeps_handler()?;
-        self.stream().handler = Some(Box::new(handler));
+        self.stream().set_handler(Some(Box::new(handler)));
         Ok(())
     }
 

@@ -30,7 +30,7 @@ use crossbeam::utils::{Backoff, CachePadded};
 use gate::Gate;
 pub(crate) use notice::Notice;
 use sync::{AtomicU64, Ordering};
-use wake::WakeWord;
+pub(crate) use wake::WakeWord;
 
 /// How many messages `Mailbox::try_send` lets wait before it refuses: 65,536.
 ///
@@ -161,6 +161,11 @@ impl<M: Send> Mailbox<M> {
     /// Announces that the core is awake. For the owning core, which then empties the queue.
     pub(crate) fn unpark(&self) {
         self.wakes.word.unpark();
+    }
+
+    /// Whether the core sleeps; if not, it finds what the caller did before, once it has woken.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.wakes.word.is_parked()
     }
 
     /// Stops accepting, and passes on every message that was accepted. For the owning core.

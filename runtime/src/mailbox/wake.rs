@@ -5,7 +5,7 @@
 //! which fails if a sender came since it last looked; awake again it swaps in RUNNING and only
 //! then looks at the queue. Never blocks, never makes the system call itself.
 //!
-//! Orderings: only read-modify-writes touch the word, each acquire and release (a sender alone
+//! Orderings: only read-modify-writes change the word, each acquire and release (a sender alone
 //! could do without the acquire; one rule for all costs nothing). They form one chain in the
 //! word's order of changes, so whoever reads NOTIFIED has the notifying sender's push before it,
 //! and those of all senders earlier in the chain. A sender later in the chain than the core's
@@ -18,28 +18,49 @@ use super::sync::{AtomicU8, Ordering};
 
 /// Whether a core sleeps, and whether somebody has called it since it last looked.
 #[derive(Debug)]
-pub(super) struct WakeWord(AtomicU8);
+pub(crate) struct WakeWord(AtomicU8);
 
 impl WakeWord {
     /// Makes the word of a core that is awake.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(AtomicU8::new(RUNNING))
     }
 
     /// Tells the core to look at its queue; true means the caller must wake it.
     #[must_use]
-    pub(super) fn notify(&self) -> bool {
+    pub(crate) fn notify(&self) -> bool {
         self.0.swap(NOTIFIED, Ordering::AcqRel) == PARKED
+    }
+
+    /// As [`notify`](Self::notify), but leaves one that is awake alone, for the price of a load.
+    ///
+    /// Right only for a caller whom something else keeps from missing the sleep: the load may be
+    /// old, see `watchdog/post.rs`.
+    #[must_use]
+    pub(crate) fn notify_parked(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == PARKED && self.notify()
+    }
+
+    /// Whether it sleeps and nobody has called it; if not, its next [`unpark`](Self::unpark), or
+    /// the last, has the caller's past before it, or the caller has the past of that.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.0.fetch_or(0, Ordering::AcqRel) == PARKED
+    }
+
+    /// As [`is_parked`](Self::is_parked), without its promise: a mutant for the model.
+    #[cfg(all(test, loom))]
+    pub(crate) fn looks_parked(&self) -> bool {
+        self.0.load(Ordering::Acquire) == PARKED
     }
 
     /// Goes to sleep; false means somebody notified the core, which must look again first.
     #[must_use]
-    pub(super) fn park(&self) -> bool {
+    pub(crate) fn park(&self) -> bool {
         self.0.compare_exchange(RUNNING, PARKED, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// Wakes up, or declines to sleep; every push notified before this is then visible.
-    pub(super) fn unpark(&self) {
+    pub(crate) fn unpark(&self) {
         self.0.swap(RUNNING, Ordering::AcqRel);
     }
 }

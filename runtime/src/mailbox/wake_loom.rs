@@ -186,3 +186,48 @@ fn a_notice_taken_down_after_looking_is_found() {
         seen
     });
 }
+
+/// A watchdog goes to sleep while a core wakes up, as in `watchdog/post.rs`; `asks` is how it finds
+/// out whether the core sleeps.
+fn check_watchdog(asks: fn(&WakeWord) -> bool) {
+    model(move || {
+        let (core, dog) = (Arc::new(WakeWord::new()), Arc::new(WakeWord::new()));
+        let wakes = Arc::new(AtomicUsize::new(0));
+        assert!(core.park());
+        let awake = {
+            let (core, dog, wakes) = (Arc::clone(&core), Arc::clone(&dog), Arc::clone(&wakes));
+            thread::spawn(move || {
+                core.unpark();
+                if dog.notify_parked() {
+                    wakes.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let mut sleeps = 0;
+        while asks(&core) {
+            if dog.park() && asks(&core) {
+                sleeps += 1;
+                // If no wake ever comes, the watchdog sleeps while the core works: no end to this.
+                while wakes.load(Ordering::Relaxed) < sleeps {
+                    thread::yield_now();
+                }
+            }
+            dog.unpark();
+        }
+        awake.join().expect("a core does not panic");
+        assert!(wakes.load(Ordering::Relaxed) <= 1, "two wakes for one sleep");
+    });
+}
+
+/// Bug: a core that wakes up as the watchdog goes to sleep finds it awake, and is not watched.
+#[test]
+fn a_watchdog_never_sleeps_while_a_core_is_awake() {
+    check_watchdog(WakeWord::is_parked);
+}
+
+/// Seeded: the watchdog only looks at the core's word, which orders nothing.
+#[test]
+#[should_panic(expected = "exceeded maximum number of branches")]
+fn a_watchdog_that_only_looks_is_found() {
+    check_watchdog(WakeWord::looks_parked);
+}

@@ -19,6 +19,7 @@ use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::{Common, Part};
 use crate::slot::{Listener, Occupant};
+use crate::watchdog::Label;
 
 /// How long accepting rests when no descriptor or memory is left.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -46,7 +47,8 @@ impl Core {
         let key = self.slots.reserve();
         match self.driver.listen(key, source) {
             Ok(addr) => {
-                self.seat_listener(key, part);
+                let label = self.shared.labels.intern(&format!("factory of {addr}"));
+                self.seat_listener(key, part, label);
                 self.enqueue(key.slot);
                 Ok(addr)
             }
@@ -61,12 +63,13 @@ impl Core {
     pub(crate) fn join_listener(&mut self, part: Part) {
         if !self.drain.has_begun() {
             let key = self.slots.reserve();
-            self.seat_listener(key, part);
+            let label = self.shared.labels.intern("factory of connections handed over");
+            self.seat_listener(key, part, label);
         }
     }
 
-    fn seat_listener(&mut self, key: Key, part: Part) {
-        let listener = Listener::new(part, self.index(), self.shared.core_count());
+    fn seat_listener(&mut self, key: Key, part: Part, label: Label) {
+        let listener = Listener::new(part, self.index(), self.shared.core_count(), label);
         self.slots.occupy(key, Occupant::Listener(Box::new(listener)));
         self.listeners.push(key);
     }
@@ -134,9 +137,10 @@ impl Core {
     fn back_off(&mut self, listener: Key, error: &io::Error) {
         self.stats.accept_backoffs += 1;
         self.rest_a_while(listener);
-        let told = self.slots.listener(listener).and_then(|entry| entry.common.on_error());
+        let entry = self.slots.listener(listener);
+        let told = entry.and_then(|entry| Some((entry.label, entry.common.on_error()?)));
         match told {
-            Some(handler) => self.guard(|core| handler(core, error)),
+            Some((label, handler)) => self.guard(label, |core| handler(core, error)),
             None => tracing::warn!(%error, rest = ?ACCEPT_BACKOFF, "accepting failed and rests"),
         }
     }

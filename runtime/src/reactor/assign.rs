@@ -22,6 +22,7 @@ use crate::id::Key;
 use crate::listen::Common;
 use crate::slot::{Listener, Transport};
 use crate::socket::Socket;
+use crate::watchdog::Label;
 
 /// An accepted socket that stands under no key yet.
 #[derive(Debug)]
@@ -248,7 +249,10 @@ impl Core {
             // Too late to be served: it is cut and counts as that.
             return self.settle_in(key);
         }
+        let entry = listener.and_then(|listener| self.slots.listener(listener));
+        self.pulse.beat(entry.map_or(Label::OTHER, |entry| entry.label));
         self.furnish(key, |conn| factory(conn));
+        self.pulse.beat(Label::CORE);
     }
 
     /// A connection of a listener is gone.

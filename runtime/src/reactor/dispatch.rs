@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::slot::Stream;
+use crate::watchdog::Label;
 
 /// Callbacks of one stream in one visit; CONNECTED, read, write and an event.
 const CALLBACKS_PER_VISIT: usize = 4;
@@ -29,6 +30,7 @@ impl Core {
             self.dispatch(key);
             self.carry_on(key);
         }
+        self.pulse.beat(Label::CORE);
     }
 
     fn dispatch(&mut self, key: Key) {
@@ -61,13 +63,18 @@ impl Core {
             if stream.handler.is_some() || !stream.keeps_handler() {
                 return;
             }
-            let callback = stream.bev.poll_callback();
+            let (callback, label) = (stream.bev.poll_callback(), stream.label);
             if callback.is_none() {
                 if !stream.tells_drain() {
                     return;
                 }
                 self.note_drain_told(key);
             }
+            let label = match label {
+                Label::UNKNOWN => self.learn_label(key, handler),
+                label => label,
+            };
+            self.pulse.beat(label);
             self.stats.callbacks += 1;
             let cx = &mut Context::new(self, key);
             match callback {
@@ -82,6 +89,16 @@ impl Core {
         }
     }
 
+    /// Asks a handler what it is called, once.
+    #[cold]
+    pub(super) fn learn_label(&mut self, key: Key, handler: &dyn Handler) -> Label {
+        let label = self.known_labels.find(&self.shared.labels, handler.label());
+        if let Some(stream) = self.slots.stream(key) {
+            stream.label = label;
+        }
+        label
+    }
+
     /// Puts a handler where it belongs now, unless it has panicked; returns one that is not needed.
     pub(super) fn put_back(
         &mut self,
@@ -90,16 +107,19 @@ impl Core {
     ) -> Option<Box<dyn Handler>> {
         let home = self.home(key);
         let Some(stream) = self.slots.stream(home) else { return handler };
+        stream.label = Label::UNKNOWN;
         let replaced = seat(stream, handler);
         self.update(home);
         replaced
     }
 
     /// Runs a task of a message or timer; one that panics is counted and ends alone.
-    pub(super) fn guard(&mut self, task: impl FnOnce(&mut Self)) {
+    pub(super) fn guard(&mut self, label: Label, task: impl FnOnce(&mut Self)) {
+        self.pulse.beat(label);
         if catch_unwind(AssertUnwindSafe(|| task(self))).is_err() {
             self.stats.handler_panics += 1;
-            tracing::error!(core = self.index(), "a task panicked; the core goes on");
+            let label = self.shared.labels.name(label);
+            tracing::error!(core = self.index(), %label, "it panicked; the core goes on");
         }
     }
 
@@ -112,6 +132,7 @@ impl Core {
 
     /// Drops a handler or a filter; its `Drop` is user code too and may panic.
     pub(super) fn drop_guarded<T>(&mut self, key: Key, value: T) {
+        self.pulse.beat(Label::DROP);
         if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
             self.count_panic(self.id(key));
         }

@@ -18,6 +18,7 @@ use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
 use crate::slot::{Occupant, Slots, Stream, Transport};
 use crate::stats::CoreStats;
+use crate::watchdog::{Label, Pulse};
 use crate::wire::{Wake, Wires};
 
 /// Pieces of the output offered to one write; what does not fit waits for the next.
@@ -167,6 +168,7 @@ impl Core {
             wires: &mut self.wires,
             in_memory_left: &mut self.in_memory_left,
             core: self.index,
+            pulse: &mut self.pulse,
         };
         (&mut self.slots, seam)
     }
@@ -184,6 +186,7 @@ pub(super) struct Seam<'a> {
     wires: &'a mut Wires,
     in_memory_left: &'a mut u32,
     pub(super) core: u16,
+    pub(super) pulse: &'a mut Pulse,
 }
 
 impl Seam<'_> {
@@ -311,7 +314,9 @@ impl Seam<'_> {
         let group = membership.and_then(|membership| self.shards.group(membership)).map(Group::id);
         let (bytes, bev) = (used as u64, BevId { core: self.core, key });
         if let Some(observer) = self.observer.as_deref_mut() {
+            self.pulse.beat(Label::OBSERVER);
             observer.metered(&MeteredOperation { before, after, bytes, direction, bev, group });
+            self.pulse.beat(Label::CORE);
         }
     }
 }

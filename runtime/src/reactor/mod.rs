@@ -63,6 +63,7 @@ use crate::observer::Observer;
 use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
+use crate::watchdog::{KnownLabels, Label, Pulse};
 use crate::wire::Wires;
 
 /// Messages taken from the mailbox in one turn.
@@ -126,6 +127,9 @@ pub struct Core {
     in_memory_left: u32,
     failed_polls: u32,
     observer: Option<Box<dyn Observer>>,
+    /// What the watchdog sees of this core.
+    pulse: Pulse,
+    known_labels: KnownLabels,
     pub(crate) shared: Arc<Shared>,
     /// Whom to ask for the addresses of hosts.
     lookups: Arc<dyn LookUp>,
@@ -165,6 +169,8 @@ impl Core {
             in_memory_left: OPERATIONS_IN_MEMORY,
             failed_polls: 0,
             observer,
+            pulse: Pulse::new(shared.beat(index).clone()),
+            known_labels: KnownLabels::default(),
             shared,
             lookups,
             outbox,
@@ -306,11 +312,12 @@ impl Core {
             self.handle_message(message);
         }
         self.note_mail(self.stats.messages - before);
+        self.pulse.beat(Label::CORE);
     }
 
     fn handle_message(&mut self, message: Message) {
         match message {
-            Message::Run(task) => self.guard(task),
+            Message::Run(task) => self.guard(Label::TASK, task),
             Message::Group(shard) => self.handle_group(shard),
             Message::HandOver(connection) => self.receive_connection(*connection),
             Message::Wire(letter) => self.receive(letter.to, letter.parcel),
@@ -356,9 +363,10 @@ impl Core {
                 Timer::Accept(key) => self.resume_accepting(key),
                 Timer::Dial(key) => self.fire_dial_timer(key),
                 Timer::DrainDeadline => self.cut_all(),
-                Timer::Task(task) => self.guard(task),
+                Timer::Task(task) => self.guard(Label::TIMER, task),
             }
         }
+        self.pulse.beat(Label::CORE);
     }
 
     fn fire_stream_timer(&mut self, key: Key) {

@@ -16,6 +16,7 @@ use crate::driver::Driver;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::slot::{Occupant, Stream, Ties, Transport};
+use crate::watchdog::Label;
 
 /// Writes of one stream in a turn; what is left goes on in the next, after the others.
 pub(super) const WRITES_PER_TURN: u32 = 4;
@@ -113,6 +114,7 @@ impl Core {
         let stream = Stream {
             bev,
             handler,
+            label: Label::UNKNOWN,
             transport,
             above: None,
             listener,

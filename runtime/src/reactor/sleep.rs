@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::meter::Spent;
 use super::{Core, nanos};
+use crate::watchdog::Label;
 
 /// Failures to wait for events, one after another, that end a core.
 const FAILED_POLLS: u32 = 16;
@@ -18,7 +19,9 @@ impl Core {
     /// Waits for events, and notes how much longer it was away than it meant to be.
     pub(super) fn poll(&mut self, longest: Duration) {
         let since = self.now;
+        self.pulse.beat(Label::WAITING);
         let meant = self.wait(longest);
+        self.pulse.beat(Label::CORE);
         self.note_gap(self.now.saturating_since(since).saturating_sub(meant));
     }
 
@@ -42,6 +45,7 @@ impl Core {
         self.poll_for(timeout);
         if sleeps {
             self.shared.mailbox(self.index()).unpark();
+            self.shared.post.rouse();
         }
         timeout
     }

@@ -23,6 +23,7 @@ use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::FlushError;
 use crate::slot::{Over, Transport};
+use crate::watchdog::Label;
 
 impl Core {
     /// Puts a filter over a bufferevent; returns the name of the one that now is on top.
@@ -80,13 +81,15 @@ impl Core {
         filter: impl Filter + 'static,
         options: FilterOptions,
     ) -> Result<BevId, StackError> {
-        self.put_over(underlying, Box::new(FilterStage::new(filter)), options)
+        let label = self.shared.labels.intern(&format!("filter {}", type_name(&filter)));
+        self.put_over(underlying, Box::new(FilterStage::new(filter)), label, options)
     }
 
     fn put_over(
         &mut self,
         underlying: BevId,
         stage: Box<dyn Stage>,
+        label: Label,
         options: FilterOptions,
     ) -> Result<BevId, StackError> {
         let lower = underlying.key;
@@ -105,7 +108,7 @@ impl Core {
         let now = self.now;
         let key = self.slots.reserve();
         let close_underlying = options.close_underlying;
-        let over = Over { stage, lower, height, close_underlying, released: false };
+        let over = Over { stage, label, lower, height, close_underlying, released: false };
         let bev = Bufferevent::over_stage(now);
         if options.tell_flushed {
             // Those below have to note it as well, though they tell nobody.
@@ -118,7 +121,8 @@ impl Core {
         self.occupy(key, bev, None, Transport::Stage(Box::new(over)), None);
         self.slots.at_mut(key.slot).priority = self.priority(lower);
         if let Some((upper, under)) = self.slots.two_streams(key, lower) {
-            upper.handler = under.handler.take();
+            let handler = under.set_handler(None);
+            upper.set_handler(handler);
             upper.tell_drain = under.tell_drain;
             under.above = Some(key);
             under.bev.enter_stage();
@@ -151,7 +155,7 @@ impl Core {
         upper.bev.hand_down(now, &mut under.bev);
         upper.bev.close_now();
         under.above = None;
-        under.handler = upper.handler.take();
+        under.set_handler(upper.handler.take());
         under.bev.leave_stage(now);
         self.update(lower);
         Some(self.id(lower))
@@ -365,7 +369,7 @@ impl Core {
             under.bev.shutdown_write(now);
         }
         if !over.close_underlying && handler.is_some() {
-            under.handler = handler.take();
+            under.set_handler(handler.take());
             under.bev.leave_stage(now);
         } else if truncated {
             under.bev.abort();
@@ -434,8 +438,11 @@ impl Seam<'_> {
     ) -> usize {
         let now = self.now;
         let stage = over.stage.as_mut();
+        self.pulse.beat(over.label);
         let step = AssertUnwindSafe(|| upper.step(now, direction, limit, stage, lower));
-        catch_unwind(step).unwrap_or_else(|_| {
+        let outcome = catch_unwind(step);
+        self.pulse.beat(Label::CORE);
+        outcome.unwrap_or_else(|_| {
             let id = BevId { core: self.core, key };
             self.stats.handler_panics += 1;
             tracing::error!(bev = %id, "a filter panicked; its stack is cut");
@@ -443,4 +450,8 @@ impl Seam<'_> {
             0
         })
     }
+}
+
+fn type_name<T>(_: &T) -> &'static str {
+    std::any::type_name::<T>()
 }

@@ -1,0 +1,230 @@
+//! The watchdog: a core that does not come back from user code is reported, with what it is at, how
+//! long and why, and is left alone.
+//!
+//! No call here takes a time: each holds its core until the report has come.
+
+mod rig;
+
+use std::net::TcpStream;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rig::{ANY, BOUND, Echo, Server, eventually, receive, round_trip};
+use sluicegate::{
+    Buffer, Context, Filter, FilterOptions, FilterResult, FlushMode, Handler, MIN_STALL_THRESHOLD,
+    Runtime, Stall, StallCause,
+};
+
+const THRESHOLD: Duration = Duration::from_millis(20);
+
+/// Holds a core until it is let go, and lets go for good.
+#[derive(Clone)]
+struct Latch(Arc<Mutex<Receiver<()>>>);
+
+impl Latch {
+    fn new() -> (Sender<()>, Self) {
+        let (open, opened) = mpsc::channel();
+        (open, Self(Arc::new(Mutex::new(opened))))
+    }
+
+    /// Blocks until the other end is dropped.
+    fn hold(&self) {
+        let _opened = self.0.lock().expect("one core holds it").recv_timeout(BOUND);
+    }
+}
+
+/// A server of one core whose stalls are told to the test.
+fn watched<H: Handler>(
+    factory: impl Fn(&mut sluicegate::BevMut<'_>) -> H + Send + Sync + 'static,
+) -> (Server, Receiver<Stall>) {
+    let (stalls, stalled) = mpsc::channel();
+    let tell = move |stall: &Stall| {
+        // A test that has seen enough listens no more.
+        let _unheard = stalls.send(stall.clone());
+    };
+    let builder = Runtime::builder().cores(1).watchdog(THRESHOLD).on_stall(tell);
+    let mut runtime = builder.build().expect("cores can be built");
+    let addr = runtime.listen(ANY, factory).expect("a port is free");
+    (Server::run(addr, runtime), stalled)
+}
+
+/// The next report that a stall has begun; another label may have had a slow moment before.
+fn stall_of(stalled: &Receiver<Stall>, label: &str) -> Stall {
+    loop {
+        let stall = receive(stalled);
+        if stall.label.contains(label) && !stall.is_over {
+            assert!(stall.lasted >= THRESHOLD, "{stall}");
+            assert_eq!(stall.core, 0);
+            return stall;
+        }
+    }
+}
+
+fn end_of(stalled: &Receiver<Stall>, label: &str) -> Stall {
+    loop {
+        let stall = receive(stalled);
+        if stall.label.contains(label) && stall.is_over {
+            return stall;
+        }
+    }
+}
+
+struct Holds(Latch);
+
+impl Handler for Holds {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        self.0.hold();
+        Echo.on_read(cx);
+    }
+
+    fn label(&self) -> &'static str {
+        "the one that holds"
+    }
+}
+
+fn ask(server: &Server) -> TcpStream {
+    let mut client = server.connect();
+    std::io::Write::write_all(&mut client, b"?").expect("the server reads");
+    client
+}
+
+#[test]
+fn a_handler_that_does_not_come_back_is_reported_while_it_does_not() {
+    let (open, latch) = Latch::new();
+    let (server, stalled) = watched(move |_| Holds(latch.clone()));
+    let mut client = ask(&server);
+    let stall = stall_of(&stalled, "the one that holds");
+    assert!(matches!(stall.cause, StallCause::Blocked | StallCause::Unknown), "{stall}");
+    eventually("the stall is counted", || server.sum(|core| core.stalls) == 1);
+    let again = stall_of(&stalled, "the one that holds");
+    assert!(again.lasted >= 2 * THRESHOLD, "{again}");
+    drop(open);
+    let over = end_of(&stalled, "the one that holds");
+    assert!(over.lasted >= again.lasted, "{over}");
+    assert_eq!(rig::read_exactly(&mut client, 1), b"?");
+    round_trip(&mut client, b"the core goes on");
+    let stats = server.handle.stats()[0];
+    assert_eq!((stats.stalls, stats.starvations), (1, 0));
+    assert!(u128::from(stats.longest_stall_ns) >= over.lasted.as_nanos(), "{stats:?}");
+    assert_eq!(stats.stalled_ns, stats.longest_stall_ns);
+}
+
+#[test]
+fn a_task_that_spins_is_reported_as_running() {
+    let (server, stalled) = watched(|_| Echo);
+    let (open, latch) = mpsc::channel::<()>();
+    let spin = move |_: &mut sluicegate::Core| {
+        let start = Instant::now();
+        while latch.try_recv() == Err(mpsc::TryRecvError::Empty) && start.elapsed() < BOUND {
+            std::hint::spin_loop();
+        }
+    };
+    server.handle.submit_to(0, spin).expect("the core runs");
+    let stall = stall_of(&stalled, "task");
+    // On a machine that is busy with other things it may rather have waited for a CPU.
+    assert_ne!(stall.cause, StallCause::Blocked, "{stall}");
+    drop(open);
+    server.assert_echoes();
+}
+
+#[test]
+fn timers_factories_and_filters_go_by_names_of_their_own() {
+    struct Slow(Latch);
+    impl Filter for Slow {
+        fn input(
+            &mut self,
+            src: &mut Buffer,
+            dst: &mut Buffer,
+            _: Option<usize>,
+            _: FlushMode,
+        ) -> FilterResult {
+            self.0.hold();
+            dst.append(src);
+            FilterResult::NeedMore
+        }
+    }
+    let (open_factory, factory) = Latch::new();
+    let (open_filter, filter) = Latch::new();
+    let (open_timer, timer) = Latch::new();
+    let (server, stalled) = watched(move |conn| {
+        factory.hold();
+        conn.filter(Slow(filter.clone()), FilterOptions::new()).expect("it is open");
+        Echo
+    });
+    let mut client = ask(&server);
+    stall_of(&stalled, &format!("factory of {}", server.addr));
+    drop(open_factory);
+    let stall = stall_of(&stalled, "filter ");
+    assert!(stall.label.ends_with("::Slow"), "{stall}");
+    drop(open_filter);
+    assert_eq!(rig::read_exactly(&mut client, 1), b"?");
+    let arm = move |core: &mut sluicegate::Core| {
+        core.after(Duration::ZERO, move |_| timer.hold());
+    };
+    server.handle.submit_to(0, arm).expect("the core runs");
+    stall_of(&stalled, "timer");
+    drop(open_timer);
+    round_trip(&mut client, b"the core goes on");
+}
+
+#[test]
+fn a_core_that_is_busy_with_many_calls_or_asleep_is_none() {
+    struct Again(u64, Sender<()>);
+    impl Again {
+        fn run(self, core: &mut sluicegate::Core) {
+            let Self(left, done) = self;
+            match left {
+                0 => done.send(()).expect("the test waits"),
+                _ => drop(core.submit_to(0, move |core| Self(left - 1, done).run(core))),
+            }
+        }
+    }
+    let (server, stalled) = watched(|_| Echo);
+    let (done, all_done) = mpsc::channel();
+    // Many times the threshold, on a core that never sleeps meanwhile.
+    let start = Instant::now();
+    while start.elapsed() < 10 * THRESHOLD {
+        let again = Again(1000, done.clone());
+        server.handle.submit_to(0, |core| again.run(core)).expect("the core runs");
+        receive(&all_done);
+    }
+    let stats = server.handle.stats()[0];
+    // Only for want of a CPU could one of these calls have taken long.
+    assert_eq!(stats.stalls, stalled.try_iter().filter(is_own_stall).count() as u64);
+    assert_eq!(stats.stalls, 0, "{stats:?}");
+}
+
+fn is_own_stall(stall: &Stall) -> bool {
+    stall.cause != StallCause::NoCpu && !stall.is_over
+}
+
+#[test]
+fn who_is_told_about_stalls_may_panic() {
+    let (told, tells) = mpsc::channel();
+    let tell = move |_: &Stall| {
+        let _unheard = told.send(());
+        panic!("asked to when told about a stall");
+    };
+    let builder = Runtime::builder().cores(1).watchdog(THRESHOLD).on_stall(tell);
+    let (open, latch) = Latch::new();
+    let mut runtime = builder.build().expect("cores can be built");
+    let addr = runtime.listen(ANY, move |_| Holds(latch.clone())).expect("a port is free");
+    let server = Server::run(addr, runtime);
+    let mut client = ask(&server);
+    receive(&tells);
+    receive(&tells);
+    drop(open);
+    assert_eq!(rig::read_exactly(&mut client, 1), b"?");
+    eventually("the stall is over", || server.sum(|core| core.stalled_ns) > 0);
+}
+
+#[test]
+fn a_threshold_below_the_least_is_refused() {
+    let below = MIN_STALL_THRESHOLD - Duration::from_nanos(1);
+    let refused = Runtime::builder().cores(1).watchdog(below).build();
+    let error = refused.expect_err("it is too short").to_string();
+    assert_eq!(error, "a watchdog cannot call 999.999µs a stall: give it 1 ms at least, or none");
+    assert!(Runtime::builder().cores(1).watchdog(MIN_STALL_THRESHOLD).build().is_ok());
+    assert!(Runtime::builder().cores(1).watchdog(None).build().is_ok());
+}
