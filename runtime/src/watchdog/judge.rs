@@ -24,6 +24,9 @@ pub(super) const LOOKS_PER_THRESHOLD: u32 = 4;
 /// New stalls of one core that come closer than this are counted, but not said.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// The longest tick of a kernel: how late it counts what a thread runs.
+const TICK: Duration = Duration::from_millis(10);
+
 /// Something to say about a core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Finding {
@@ -155,9 +158,15 @@ impl Suspect {
 /// What a thread has mostly done since its baseline.
 fn cause(now: Time, (at, before): (Time, Option<CpuTime>), after: Option<CpuTime>) -> StallCause {
     let (Some(before), Some(after)) = (before, after) else { return StallCause::Unknown };
-    let ran = after.ran.saturating_sub(before.ran);
-    let waited = after.waited.saturating_sub(before.waited);
-    let blocked = now.saturating_since(at).saturating_sub(ran + waited);
+    let mut ran = after.ran.saturating_sub(before.ran);
+    let mut waited = after.waited.saturating_sub(before.waited);
+    let mut blocked = now.saturating_since(at).saturating_sub(ran + waited);
+    if after.is_runnable {
+        // It runs, and its last tick is not counted yet, or it waits, and no part of that is.
+        ran += blocked.min(TICK);
+        waited += blocked.saturating_sub(TICK);
+        blocked = Duration::ZERO;
+    }
     if waited > ran && waited > blocked {
         StallCause::NoCpu
     } else if blocked > ran {
@@ -188,7 +197,7 @@ mod tests {
 
     impl Court {
         fn new() -> Self {
-            let cpu = Some(CpuTime { ran: ms(7), waited: ms(5) });
+            let cpu = Some(CpuTime { ran: ms(7), waited: ms(5), is_runnable: false });
             Self { judge: Judge::new(1, THRESHOLD), now: Time::from_nanos(1), cpu, asked: 0 }
         }
 
@@ -297,6 +306,19 @@ mod tests {
         let found = court.looks(beat(1, ECHO), 5, [1, 2, 22]).pop().expect("a finding");
         assert_eq!(found.cause, StallCause::Blocked);
         assert_eq!(court.judge.stats(0).stalls, 1);
+    }
+
+    #[test]
+    fn time_that_is_not_counted_yet_is_a_tick_of_running_and_else_a_wait() {
+        for (uncounted, cause) in [(10, StallCause::Ran), (60, StallCause::NoCpu)] {
+            let mut court = Court::new();
+            court.cpu = court.cpu.map(|cpu| CpuTime { is_runnable: true, ..cpu });
+            court.looks(beat(1, ECHO), 4, [0, 0, 25]);
+            let cpu = court.cpu.as_mut().expect("it is there");
+            cpu.ran += ms(75 - uncounted);
+            let found = court.look_after(beat(1, ECHO), [0, 0, 25]).expect("a finding");
+            assert_eq!(found.cause, cause, "{uncounted} ms are missing");
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub const MIN_STALL_THRESHOLD: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StallCause {
-    /// It ran: the call computes, or spins. Time a hypervisor took away counts as running.
+    /// It ran: the call computes, or spins. Some of the time a hypervisor took away may look so.
     Ran,
     /// It was ready to run and got no CPU: the machine is overcommitted, the call may be short.
     NoCpu,
