@@ -12,11 +12,13 @@ use crate::clock::Clock;
 use crate::descriptor::DescriptorLimit;
 use crate::dial::{Desk, Resolve, SystemResolver};
 use crate::driver::{Driver, MioDriver};
+use crate::ends::Patience;
 use crate::error::{BuildError, Error};
 use crate::handle::Shared;
 use crate::listen;
 use crate::metrics;
 use crate::observer::Observer;
+use crate::panic::PanicPolicy;
 use crate::placement::{Cores, Cpus, Order, Pin, Placement, Smt, Snapshot};
 use crate::report::StartReport;
 use crate::runtime::{Farewell, Runtime};
@@ -27,6 +29,9 @@ pub(crate) type ObserverFactory = Arc<dyn Fn(usize) -> Box<dyn Observer> + Send 
 
 /// How long a drain may take, unless told otherwise.
 pub const DEFAULT_DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How much longer a core may take to end before a join goes on without it, unless told otherwise.
+pub const DEFAULT_JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The choices of a runtime that is not built yet.
 ///
@@ -44,7 +49,8 @@ pub struct RuntimeBuilder {
     asked: Placement,
     /// What goes before that.
     flags: Placement,
-    drain_timeout: Duration,
+    patience: Patience,
+    panic_policy: PanicPolicy,
     observer: Option<ObserverFactory>,
     resolver: Arc<dyn Resolve>,
     metrics: Option<Result<SocketAddr, Error>>,
@@ -56,7 +62,8 @@ impl RuntimeBuilder {
         Self {
             asked: Placement::default(),
             flags: Placement::default(),
-            drain_timeout: DEFAULT_DRAIN_TIMEOUT,
+            patience: Patience { drain: DEFAULT_DRAIN_TIMEOUT, grace: DEFAULT_JOIN_TIMEOUT },
+            panic_policy: PanicPolicy::default(),
             observer: None,
             resolver: Arc::new(SystemResolver),
             metrics: None,
@@ -108,7 +115,23 @@ impl RuntimeBuilder {
 
     /// How long a drain waits for connections to finish before it cuts them. Default 30 s.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout = timeout;
+        self.patience.drain = timeout;
+        self
+    }
+
+    /// How much longer than that a core may take to end before [`join`](crate::Running::join) goes
+    /// on without it. Default 10 s.
+    ///
+    /// A core ends in time unless user code there does not return. A shutdown at once has only this
+    /// time. Without a shutdown a join waits for as long as the cores run.
+    pub fn join_timeout(mut self, timeout: Duration) -> Self {
+        self.patience.grace = timeout;
+        self
+    }
+
+    /// What a panic of user code ends. Default: its connection only.
+    pub fn panic_policy(mut self, policy: PanicPolicy) -> Self {
+        self.panic_policy = policy;
         self
     }
 
@@ -224,7 +247,8 @@ impl RuntimeBuilder {
             drivers,
             lookups: Arc::new(lookups),
             report,
-            drain_timeout: self.drain_timeout,
+            patience: self.patience,
+            panic_policy: self.panic_policy,
             observer: self.observer,
             watchdog: self.watchdog,
             helper_cpus,
@@ -237,7 +261,8 @@ impl fmt::Debug for RuntimeBuilder {
         f.debug_struct("RuntimeBuilder")
             .field("asked", &self.asked)
             .field("flags", &self.flags)
-            .field("drain_timeout", &self.drain_timeout)
+            .field("patience", &self.patience)
+            .field("panic_policy", &self.panic_policy)
             .field("watchdog", &self.watchdog)
             .finish_non_exhaustive()
     }

@@ -13,7 +13,9 @@ use crate::dial::HostError;
 use crate::hand_off::{AttachRefusal, DetachError};
 use crate::handle::Stopped;
 use crate::listen::ListenError;
+use crate::panic::CorePanic;
 use crate::placement::{ListError, PlacementError};
+use crate::report::Unfinished;
 use crate::socket::SocketError;
 
 /// The result of most calls of this crate.
@@ -45,11 +47,19 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
-    /// Cores ended by a panic of the runtime itself, and their connections with them: a defect.
-    #[error("cores {cores:?} panicked and their connections are lost: please report it")]
+    /// Cores ended by a panic, and their connections with them: of a handler where the policy is
+    /// [`StopCore`](crate::PanicPolicy::StopCore), of an observer, or else a defect to be reported.
+    #[error("connections are lost: {}; see what it was at and mend that", list(.panics))]
     CorePanicked {
-        /// The cores.
-        cores: Vec<usize>,
+        /// Which, and in what.
+        panics: Vec<CorePanic>,
+    },
+    /// Cores did not end in time: what they are at does not come back. Their threads end with the
+    /// process.
+    #[error("a shutdown went on without some cores: {}; it must return to its core", list(.cores))]
+    CoreUnfinished {
+        /// Which, and what they are at.
+        cores: Vec<Unfinished>,
     },
     /// A bufferevent gives no socket away, or takes none.
     #[error(transparent)]
@@ -145,6 +155,11 @@ pub enum BuildError {
     /// Signals could not be hooked.
     #[error("cannot handle SIGINT and SIGTERM: {0}; use `start` and handle them yourself")]
     Signals(io::Error),
+}
+
+fn list<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(T::to_string).collect();
+    items.join("; ")
 }
 
 fn bind_remedy(error: &io::Error) -> &'static str {

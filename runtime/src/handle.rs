@@ -11,6 +11,7 @@ use crate::balance::Load;
 use crate::bev::BevMut;
 use crate::clock::Clock;
 use crate::driver::WakeDriver;
+use crate::ends::Ends;
 use crate::handler::Handler;
 pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
 use crate::mailbox::{Mailbox, Refused};
@@ -79,6 +80,7 @@ pub(crate) struct Shared {
     pub(crate) post: Post,
     /// What their user code is called.
     pub(crate) labels: Labels,
+    pub(crate) ends: Ends,
 }
 
 /// One core, as the others see it.
@@ -106,9 +108,10 @@ impl Shared {
             stalls: PublishedStalls::default(),
             thread_id: OnceLock::new(),
         };
-        let cores = wakers.into_iter().map(remote).collect();
+        let cores: Box<[Remote]> = wakers.into_iter().map(remote).collect();
+        let ends = Ends::new(cores.len());
         let (post, labels) = (Post::new(), Labels::new());
-        Arc::new(Self { cores, clock, groups: OnceLock::new(), post, labels })
+        Arc::new(Self { cores, clock, groups: OnceLock::new(), post, labels, ends })
     }
 
     pub(crate) fn core_count(&self) -> usize {
@@ -144,6 +147,11 @@ impl Shared {
 
     pub(crate) fn beat(&self, core: usize) -> &BeatCell {
         &self.cores[core].beat
+    }
+
+    /// What a core is at now, in words.
+    pub(crate) fn name_of_work(&self, core: usize) -> String {
+        String::from(&*self.labels.name(self.beat(core).read().label()))
     }
 
     /// Whether a core sleeps or is gone; if not, it looks at the [`post`](Self::post) yet.
@@ -188,7 +196,7 @@ impl Shared {
 /// # Shape
 /// `Clone + Send + Sync`, a counted pointer; keeps no core alive.
 #[derive(Clone)]
-pub struct Handle(Arc<Shared>);
+pub struct Handle(pub(crate) Arc<Shared>);
 
 impl Handle {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
@@ -312,6 +320,7 @@ impl Handle {
 
     /// Asks every core to shut down; returns at once.
     pub fn shutdown(&self, how: Shutdown) {
+        self.0.ends.ask(Clock::process().now(), how);
         for core in 0..self.core_count() {
             // One that has stopped needs no telling.
             let _stopped = self.send(core, Message::Shutdown(how));

@@ -39,6 +39,7 @@ mod context;
 mod descriptor;
 mod dial;
 mod driver;
+mod ends;
 mod error;
 mod file;
 mod filter;
@@ -53,6 +54,7 @@ mod mailbox;
 mod metrics;
 mod observer;
 mod pair;
+mod panic;
 pub mod placement;
 mod priority;
 mod reactor;
@@ -78,7 +80,7 @@ pub use groups::{
 
 pub use self::{clock::Clock, file::File, handler::Handler, id::BevId, priority::Priority};
 pub use bev::{BevMut, DEFAULT_LINGER, Two};
-pub use builder::{DEFAULT_DRAIN_TIMEOUT, RuntimeBuilder};
+pub use builder::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_JOIN_TIMEOUT, RuntimeBuilder};
 pub use context::{Context, Input, Output};
 pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use dial::{ConnectHostError, HostError, Resolve, SystemResolver};
@@ -90,12 +92,13 @@ pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use listen::{AcceptMode, AcceptModeError, Dispatch, ListenError, ListenOptions, Listener};
 pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
+pub use panic::{CorePanic, PanicPolicy};
 pub use placement::{
     Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Placement, PlacementError, Plan, Smt,
 };
 pub use reactor::{Core, TimerId};
-pub use report::{DrainReport, StartReport};
-pub use runtime::{Running, Runtime};
+pub use report::{CoreEnd, DrainReport, Left, StartReport, Unfinished};
+pub use runtime::{Running, Runtime, SignalPolicy};
 pub use socket::{Socket, SocketError, TakenSocket};
 pub use stats::CoreStats;
 #[cfg(feature = "tls")]

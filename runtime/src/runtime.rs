@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -14,15 +15,18 @@ use signal_hook::iterator::Signals;
 
 use crate::bev::BevMut;
 use crate::builder::{ObserverFactory, RuntimeBuilder};
+use crate::clock::Clock;
 use crate::dial::LookUp;
 use crate::driver::{Driver, Listening};
+use crate::ends::Patience;
 use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Message, Shared, Shutdown};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions, Listener, Part};
+use crate::panic::{CorePanic, PanicPolicy, message};
 use crate::placement::{CorePlan, CpuSet, apply};
 use crate::reactor::{Core, Factory};
-use crate::report::{DrainReport, StartReport};
+use crate::report::{DrainReport, StartReport, Unfinished};
 use crate::watchdog::{self, WatchdogOptions};
 
 /// Cores with their drivers, not yet running.
@@ -55,7 +59,8 @@ pub struct Runtime {
     pub(crate) drivers: Vec<(Box<dyn Driver>, Farewell)>,
     pub(crate) lookups: Arc<dyn LookUp>,
     pub(crate) report: StartReport,
-    pub(crate) drain_timeout: Duration,
+    pub(crate) patience: Patience,
+    pub(crate) panic_policy: PanicPolicy,
     pub(crate) observer: Option<ObserverFactory>,
     pub(crate) watchdog: WatchdogOptions,
     /// Where threads run that serve all cores.
@@ -144,11 +149,11 @@ impl Runtime {
     /// # Errors
     /// A thread cannot be started; those that were end again.
     pub fn start(self) -> Result<Running> {
-        let Self { shared, drivers, lookups, report, drain_timeout, observer, .. } = self;
+        let Self { shared, drivers, lookups, report, patience, panic_policy, observer, .. } = self;
         let watchdog = watchdog::start(self.watchdog, shared.clone(), self.helper_cpus)
             .map_err(|source| BuildError::Helper { what: "watchdog", source })?;
         let handle = Handle::new(shared.clone());
-        let mut running = Running { handle, threads: Vec::new(), watchdog };
+        let mut running = Running { handle, threads: Vec::new(), watchdog, patience };
         for (index, (driver, farewell)) in drivers.into_iter().enumerate() {
             let seed = Seed {
                 index,
@@ -157,7 +162,8 @@ impl Runtime {
                 shared: shared.clone(),
                 lookups: lookups.clone(),
                 plan: report.plan.cores[index].clone(),
-                drain_timeout,
+                drain_timeout: patience.drain,
+                panic_policy,
                 observer: observer.clone(),
             };
             let thread = thread::Builder::new().name(format!("sluicegate-{index}"));
@@ -174,11 +180,27 @@ impl Runtime {
 
     /// Starts the cores and blocks until they end.
     ///
-    /// SIGINT and SIGTERM drain; a second one ends at once.
+    /// SIGINT and SIGTERM drain; a second one ends at once. All other signals, SIGHUP among them,
+    /// are left as they are. As [`run_with`](Self::run_with) [`SignalPolicy::DrainThenNow`].
     ///
     /// # Errors
-    /// A thread cannot be started, signals cannot be hooked, or a core panicked.
+    /// A thread cannot be started, signals cannot be hooked, or a core panicked or did not end.
     pub fn run(self) -> Result<()> {
+        self.run_with(SignalPolicy::DrainThenNow)
+    }
+
+    /// Starts the cores and blocks until they end: on signals, or asked by [`Handle::shutdown`].
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run).
+    pub fn run_with(self, policy: SignalPolicy) -> Result<()> {
+        match policy {
+            SignalPolicy::DrainThenNow => self.run_until_signalled(),
+            SignalPolicy::Leave => conclude(self.start()?.join()),
+        }
+    }
+
+    fn run_until_signalled(self) -> Result<()> {
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(BuildError::Signals)?;
         let stop = signals.handle();
         let running = self.start()?;
@@ -205,12 +227,29 @@ impl Runtime {
         if listener.join().is_err() {
             tracing::error!("the thread that listens to signals panicked");
         }
-        tracing::info!("{report}");
-        match report.panicked {
-            cores if cores.is_empty() => Ok(()),
-            cores => Err(Error::CorePanicked { cores }),
-        }
+        conclude(report)
     }
+}
+
+/// Logs how a run ended, and says whether that was well.
+fn conclude(report: DrainReport) -> Result<()> {
+    tracing::info!("{report:#}");
+    let DrainReport { panicked: panics, unfinished: cores, .. } = report;
+    match (panics.is_empty(), cores.is_empty()) {
+        (true, true) => Ok(()),
+        (false, _) => Err(Error::CorePanicked { panics }),
+        (true, false) => Err(Error::CoreUnfinished { cores }),
+    }
+}
+
+/// What a running runtime makes of signals to its process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SignalPolicy {
+    /// The first SIGINT or SIGTERM drains, a second one ends at once.
+    #[default]
+    DrainThenNow,
+    /// Nothing: the program has its own way, and tells by [`Handle::shutdown`].
+    Leave,
 }
 
 impl fmt::Debug for Runtime {
@@ -228,6 +267,7 @@ struct Seed {
     lookups: Arc<dyn LookUp>,
     plan: CorePlan,
     drain_timeout: Duration,
+    panic_policy: PanicPolicy,
     observer: Option<ObserverFactory>,
 }
 
@@ -244,9 +284,18 @@ impl Seed {
         // Kept to the end of the thread, however that comes.
         let _farewell = self.farewell;
         let observer = self.observer.map(|factory| factory(self.index));
-        let mut core = Core::new(self.index, self.driver, self.shared, self.lookups, observer);
+        let (shared, index) = (self.shared.clone(), self.index);
+        let mut core = Core::new(index, self.driver, self.shared, self.lookups, observer);
         core.drain.timeout = self.drain_timeout;
-        core.run();
+        core.panic_policy = self.panic_policy;
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| core.run())) {
+            let label = shared.name_of_work(index);
+            let message = message(&*payload).to_owned();
+            shared.ends.report_panic(CorePanic { core: index, label, message });
+            core.abandon();
+        }
+        // Its timers may hold what panics as it is dropped.
+        drop(core);
         #[cfg(feature = "tls")]
         tls::thread_stop();
     }
@@ -269,6 +318,7 @@ impl Drop for Farewell {
             // One that is gone too need not know.
             let _gone = self.shared.mailbox(core).send(Message::Gone(self.index));
         }
+        self.shared.ends.note(self.index);
     }
 }
 
@@ -281,6 +331,7 @@ pub struct Running {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
     watchdog: Option<thread::JoinHandle<()>>,
+    patience: Patience,
 }
 
 impl Running {
@@ -289,18 +340,36 @@ impl Running {
         self.handle.clone()
     }
 
+    /// Asks every core to end, and waits for that.
+    pub fn shutdown(self, how: Shutdown) -> DrainReport {
+        self.handle.shutdown(how);
+        self.join()
+    }
+
     /// Blocks until every core has ended; ask them to by [`Handle::shutdown`].
+    ///
+    /// A core that has been asked and does not end, because user code there does not return, is
+    /// given up [some time](RuntimeBuilder::join_timeout) after it should have: it is reported, and
+    /// its thread left behind.
     pub fn join(self) -> DrainReport {
-        let mut report = DrainReport::default();
+        let shared = self.handle.0.clone();
+        let unfinished = shared.ends.wait(&Clock::process(), self.patience);
+        let (ends, mut panicked) = shared.ends.take();
         for (core, thread) in self.threads.into_iter().enumerate() {
-            if thread.join().is_err() {
-                report.panicked.push(core);
+            if !unfinished.contains(&core)
+                && let Err(payload) = thread.join()
+            {
+                let (label, message) = ("the end of its thread".into(), message(&*payload).into());
+                panicked.push(CorePanic { core, label, message });
             }
         }
-        if self.watchdog.is_some_and(|watchdog| watchdog.join().is_err()) {
+        // It runs as long as there is a core to watch.
+        let watchdog = self.watchdog.filter(|_| unfinished.is_empty());
+        if watchdog.is_some_and(|watchdog| watchdog.join().is_err()) {
             tracing::error!("the watchdog panicked");
         }
-        report.cores = self.handle.stats();
-        report
+        let name = |core| Unfinished { core, label: shared.name_of_work(core) };
+        let unfinished = unfinished.into_iter().map(name).collect();
+        DrainReport { cores: self.handle.stats(), ends, panicked, unfinished }
     }
 }

@@ -264,10 +264,10 @@ impl Slots {
         self.at_mut(key.slot).occupant = occupant;
     }
 
-    /// Gives a slot up: its names find nothing from here on.
+    /// Gives a slot up, unless it is vacant: its names find nothing from here on.
     pub(crate) fn vacate(&mut self, key: Key) -> Occupant {
         let slot = self.at_mut(key.slot);
-        if slot.generation != key.generation {
+        if slot.generation != key.generation || matches!(slot.occupant, Occupant::None) {
             return Occupant::None;
         }
         slot.queued = Queued::default();

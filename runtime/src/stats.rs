@@ -182,6 +182,8 @@ figures! {
     drained,
     /// Connections that ended in the shutdown with output discarded.
     cut,
+    /// Bytes of output that a shutdown has discarded.
+    cut_bytes,
 }
 
 /// The published figures of one core.

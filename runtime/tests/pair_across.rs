@@ -391,7 +391,10 @@ fn a_core_that_dies_unlinks_its_far_ends() {
     running.handle().pair(0, make, 1, metered, options).expect("the cores run");
     assert_eq!(receive(&told), Report::Event(EventFlags::READING | EventFlags::ERROR, false));
     running.handle().shutdown(Shutdown::Now);
-    assert_eq!(running.join().panicked, [1]);
+    let panicked = running.join().panicked;
+    assert_eq!(panicked.len(), 1, "{panicked:?}");
+    assert_eq!((panicked[0].core, panicked[0].label.as_str()), (1, "observer"));
+    assert!(panicked[0].message.contains("the second core is to die"), "{panicked:?}");
 }
 
 #[test]

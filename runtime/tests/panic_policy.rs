@@ -1,16 +1,25 @@
 //! The panic policy: what panics takes its own connection along, is counted, and nothing else
-//! notices.
+//! notices; or it takes its core along, or the process, if the application wants that.
 
 mod rig;
 
 use std::io::Write;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
-use rig::{Echo, Server, eventually, receive, round_trip, wait_for_close};
-use sluicegate::{Context, Direction, Event, Filter, FilterOptions, Handler, Shutdown};
+use rig::{
+    ANY, ChildServer, Echo, Server, child_command, eventually, is_child, receive, round_trip,
+    wait_for_close,
+};
+use rustix::process::Signal;
+use sluicegate::{
+    BevMut, Buffer, Context, Core, Direction, Error, Event, Filter, FilterOptions, FilterResult,
+    FlushMode, Handle, Handler, ListenOptions, MeteredOperation, Observer, PanicPolicy, Runtime,
+    Shutdown, SignalPolicy, Stopped, TokenBucketConfig,
+};
 
 /// Panics where its input says.
 struct Fragile;
@@ -139,4 +148,190 @@ fn a_panic_of_a_filter_as_it_is_dropped_is_counted_and_no_more() {
     eventually("the panic is counted", || server.sum(|core| core.handler_panics) == 1);
     round_trip(&mut other, b"nothing happened here");
     assert_eq!(server.sum(|core| core.filters), 1);
+}
+
+/// Panics, whatever comes.
+struct Bursts;
+
+impl Filter for Bursts {
+    fn input(
+        &mut self,
+        _: &mut Buffer,
+        _: &mut Buffer,
+        _: Option<usize>,
+        _: FlushMode,
+    ) -> FilterResult {
+        panic!("asked to in a filter");
+    }
+}
+
+/// Panics as it is dropped, which is when its client has said something.
+struct Crumbles;
+
+impl Handler for Crumbles {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        cx.me().close_now();
+    }
+}
+
+impl Drop for Crumbles {
+    fn drop(&mut self) {
+        panic!("asked to as it is dropped");
+    }
+}
+
+fn listen_on<H: Handler>(
+    handle: &Handle,
+    core: usize,
+    factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+) -> SocketAddr {
+    let (told, addr) = mpsc::channel();
+    let listen = move |core: &mut Core| {
+        let listener = core.listen(ANY, ListenOptions::new(), factory).expect("a port is free");
+        told.send(listener.local_addr()).expect("the test waits");
+    };
+    handle.submit_to(core, listen).expect("the core runs");
+    receive(&addr)
+}
+
+/// Starts two cores of which the second stops by a panic: of what `factory` makes there, once its
+/// client has said "read", or of `hurt`. Returns what it was at and what the panic said.
+fn stop_a_core<H: Handler>(
+    factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    hurt: impl FnOnce(&mut Core) + Send + 'static,
+) -> (String, String) {
+    let builder = Runtime::builder().cores(2).panic_policy(PanicPolicy::StopCore);
+    let running = builder.build().expect("cores").start().expect("threads");
+    let handle = running.handle();
+    let [mut far, mut near] = [0, 1].map(|core| rig::connect(listen_on(&handle, core, |_| Echo)));
+    round_trip(&mut far, b"hello");
+    round_trip(&mut near, b"hello");
+    let mut victim = rig::connect(listen_on(&handle, 1, factory));
+    victim.write_all(b"read").expect("the kernel takes it");
+    // It may have stopped already.
+    let _stopped = handle.submit_to(1, hurt);
+    wait_for_close(&mut victim);
+    wait_for_close(&mut near);
+    eventually("its mailbox is closed", || handle.submit_to(1, |_| {}) == Err(Stopped { core: 1 }));
+    round_trip(&mut far, b"nothing happened here");
+    let report = running.shutdown(Shutdown::Now);
+    let [panic] = &report.panicked[..] else { panic!("one core: {report:#}") };
+    assert_eq!(panic.core, 1, "{report:#}");
+    let ends: Vec<usize> = report.ends.iter().map(|end| end.core).collect();
+    assert_eq!(ends, [0, 1], "each says how it ended: {report:#}");
+    assert_eq!(report.cores[1].connections, 0);
+    (panic.label.clone(), panic.message.clone())
+}
+
+fn nothing(_: &mut Core) {}
+
+#[test]
+fn a_panic_may_stop_its_core_and_no_other() {
+    let (label, message) = stop_a_core(|_| Fragile, nothing);
+    assert!(label.ends_with("::Fragile"), "{label}");
+    assert_eq!(message, "asked to in on_read");
+
+    let (label, message) = stop_a_core(|_| Crumbles, nothing);
+    assert_eq!((&*label, &*message), ("drop of a handler", "asked to as it is dropped"));
+
+    let bursting = |conn: &mut BevMut<'_>| {
+        conn.filter(Bursts, FilterOptions::new()).expect("it is open");
+        Echo
+    };
+    let (label, message) = stop_a_core(bursting, nothing);
+    assert!(label.starts_with("filter ") && label.ends_with("::Bursts"), "{label}");
+    assert_eq!(message, "asked to in a filter");
+
+    let failing = |_: &mut BevMut<'_>| -> Echo { panic!("asked to in the factory") };
+    let (label, message) = stop_a_core(failing, nothing);
+    assert!(label.starts_with("factory of 127.0.0.1:"), "{label}");
+    assert_eq!(message, "asked to in the factory");
+
+    let (label, message) = stop_a_core(|_| (), |_| panic!("asked to in {}", "a task"));
+    assert_eq!((&*label, &*message), ("task", "asked to in a task"));
+
+    let arm = |core: &mut Core| {
+        core.after(Duration::ZERO, |_| std::panic::panic_any(7));
+    };
+    let (label, message) = stop_a_core(|_| (), arm);
+    assert_eq!((&*label, &*message), ("timer", "it threw something that is no message"));
+}
+
+#[test]
+fn a_core_that_stops_drops_what_waits_for_it_and_does_not_run_it() {
+    struct Told(mpsc::Sender<&'static str>, &'static str);
+    impl Drop for Told {
+        fn drop(&mut self) {
+            let _unheard = self.0.send(self.1);
+        }
+    }
+    let (told, tells) = mpsc::channel();
+    let builder = Runtime::builder().cores(1).panic_policy(PanicPolicy::StopCore);
+    let runtime = builder.build().expect("cores");
+    let (timer, task) = (Told(told.clone(), "timer"), Told(told, "task"));
+    let first = move |core: &mut Core| {
+        core.after(Duration::from_secs(600), move |_| drop(timer));
+        panic!("asked to in a task");
+    };
+    runtime.handle().submit_to(0, first).expect("it is there");
+    let second = move |_: &mut Core| {
+        let Told(told, _) = &task;
+        told.send("ran").expect("the test waits");
+    };
+    runtime.handle().submit_to(0, second).expect("it is there");
+    let report = runtime.start().expect("threads").join();
+    assert_eq!(report.panicked.len(), 1, "{report:#}");
+    let mut dropped: Vec<_> = tells.try_iter().collect();
+    dropped.sort_unstable();
+    assert_eq!(dropped, ["task", "timer"]);
+}
+
+#[test]
+fn a_run_says_which_core_panicked_and_in_what() {
+    struct Deadly;
+    impl Observer for Deadly {
+        fn metered(&mut self, _: &MeteredOperation) {
+            panic!("asked to in an observer");
+        }
+    }
+    // Whatever the policy, an observer's panic ends its core.
+    let builder = Runtime::builder().cores(1).observer(|_| Box::new(Deadly));
+    let mut runtime = builder.build().expect("cores");
+    let limited = |conn: &mut BevMut<'_>| {
+        let rate = "1MB/s".parse().expect("a rate");
+        conn.set_rate_limit(Some(TokenBucketConfig::per_second(rate)));
+        Echo
+    };
+    let addr = runtime.listen(ANY, limited).expect("a port is free");
+    let (result, results) = mpsc::channel();
+    let running = thread::spawn(move || result.send(runtime.run_with(SignalPolicy::Leave)));
+    let mut client = rig::connect(addr);
+    client.write_all(b"?").expect("the kernel takes it");
+    wait_for_close(&mut client);
+    let error = receive(&results).expect_err("the core is lost");
+    assert_eq!(
+        error.to_string(),
+        "connections are lost: core 0 panicked in `observer`: asked to in an observer; see what \
+         it was at and mend that"
+    );
+    assert!(matches!(error, Error::CorePanicked { panics } if panics.len() == 1));
+    running.join().expect("running does not panic").expect("the result was taken");
+}
+
+#[test]
+fn a_panic_may_abort_the_process() {
+    if is_child() {
+        let builder = Runtime::builder().cores(1).panic_policy(PanicPolicy::Abort);
+        let mut runtime = builder.build().expect("cores can be built");
+        let addr = runtime.listen(ANY, |_| Fragile).expect("a port is free");
+        eprintln!("READY {addr}");
+        return runtime.run().expect("it runs until it aborts");
+    }
+    let mut child = ChildServer::spawn(child_command("a_panic_may_abort_the_process", &[]));
+    let addr = child.wait_for("READY ").parse().expect("an address");
+    let mut client = rig::connect(addr);
+    round_trip(&mut client, b"hello");
+    client.write_all(b"read").expect("the kernel takes it");
+    wait_for_close(&mut client);
+    child.assert_killed_by(Signal::ABORT);
 }

@@ -4,8 +4,9 @@
 mod rig;
 
 use std::io::Read;
-use std::net::TcpStream;
-use std::sync::mpsc::{self, Sender};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,11 @@ use rig::{
     read_to_end, receive, round_trip, wait_for_close,
 };
 use rustix::process::Signal;
-use sluicegate::{Context, Core, DrainReport, Handler, ListenOptions, Runtime, Shutdown};
+use sluicegate::sim::Simulation;
+use sluicegate::{
+    Context, Core, DrainReport, Error, Handler, Left, ListenOptions, Runtime, Shutdown,
+    SignalPolicy,
+};
 
 /// More than the buffers of both ends hold.
 const MUCH: usize = 32 << 20;
@@ -183,8 +188,177 @@ fn a_handler_may_finish_its_work_during_a_drain() {
     tells.try_recv().expect_err("it is told once");
 }
 
+#[test]
+fn the_report_says_who_was_cut_off_and_with_how_much() {
+    let server = start(1, FAR, || Generous);
+    let busy: Vec<_> = (0..2).map(|_| ask(&server)).collect();
+    let mut idle = server.connect();
+    server.handle.shutdown(Shutdown::Drain);
+    assert!(read_to_end(&mut idle).is_empty());
+    server.handle.shutdown(Shutdown::Now);
+    let report = server.join();
+    let [end] = &report.ends[..] else { panic!("one core: {report:#}") };
+    assert_eq!((end.core, end.drained, end.cut), (0, 1, 2));
+    // Some of it was under way already.
+    assert!((1..2 * MUCH as u64).contains(&end.cut_bytes), "{report:#}");
+    assert_eq!(end.cut_bytes, report.cores[0].cut_bytes);
+    let [Left { label, count: 2, .. }] = &end.left[..] else { panic!("{report:#}") };
+    assert!(label.ends_with("::Generous"), "{report:#}");
+    assert!(report.unfinished.is_empty());
+    drop(busy);
+}
+
+#[test]
+fn in_virtual_time_a_drain_takes_until_its_deadline_and_no_longer() {
+    let mut sim = Simulation::new(1);
+    let listen = |sim: &mut Simulation| {
+        let listener = sim.core().listen("10.0.0.1:7777", ListenOptions::new(), |conn| {
+            conn.output().add_shared(pattern(1 << 20).into());
+            Echo
+        });
+        listener.expect("the address is free").local_addr()
+    };
+    let addr = listen(&mut sim);
+    let [greedy, slow] = [(); 2].map(|()| sim.connect(addr).expect("it listens"));
+    sim.run_for(Duration::from_secs(1));
+    let begun = sim.now();
+    sim.core().handle().shutdown(Shutdown::Drain);
+    let half = Duration::from_secs(15);
+    // One takes all it is sent, the other nothing.
+    sim.run_until(half, |sim| {
+        sim.read(greedy);
+        false
+    });
+    assert!(sim.is_eof(greedy) && sim.end_of(0).is_none(), "one is waited for");
+    assert!(sim.run_until(2 * half, |sim| sim.is_stopped()), "at its deadline it ends");
+    let end = sim.end_of(0).expect("it has stopped");
+    assert_eq!((end.drained, end.cut, end.left.len()), (1, 1, 1), "{end}");
+    assert!(end.cut_bytes > 0 && end.cut_bytes < 1 << 20, "{end}");
+    let tick = Duration::from_millis(2);
+    assert!((2 * half..2 * half + tick).contains(&end.took), "{end}");
+    assert!(sim.now().saturating_since(begun) < 2 * half + tick);
+    assert!(sim.is_reset(slow));
+}
+
+#[test]
+fn in_virtual_time_a_drain_ends_with_the_last_connection() {
+    let mut sim = Simulation::new(2);
+    let listener = sim.core().listen("10.0.0.1:7777", ListenOptions::new(), |_| Polite(None));
+    let addr = listener.expect("the address is free").local_addr();
+    let peer = sim.connect(addr).expect("it listens");
+    sim.run_for(Duration::from_secs(1));
+    sim.core().handle().shutdown(Shutdown::Drain);
+    sim.run_for(Duration::from_secs(7));
+    assert!(!sim.is_stopped(), "it is waited for");
+    assert_eq!(sim.read(peer), b"goodbye");
+    sim.close(peer);
+    assert!(sim.run_until(Duration::from_secs(1), |sim| sim.is_stopped()));
+    let end = sim.end_of(0).expect("it has stopped");
+    assert_eq!((end.drained, end.cut, end.cut_bytes, end.left.len()), (1, 0, 0, 0), "{end}");
+    assert!(end.took >= Duration::from_secs(7) && end.took < Duration::from_secs(8), "{end}");
+}
+
+/// Says that it is in its call, and does not come back before its test is over.
+struct Stuck(Sender<()>, Arc<Mutex<Receiver<()>>>);
+
+impl Handler for Stuck {
+    fn on_read(&mut self, _: &mut Context<'_>) {
+        self.0.send(()).expect("the test waits");
+        let _over = self.1.lock().expect("one core has it").recv_timeout(BOUND);
+    }
+
+    fn label(&self) -> &'static str {
+        "the stuck one"
+    }
+}
+
+/// A runtime whose one core will not come back from its first read, where to connect, and what
+/// tells that it is there. It comes back when the sender is dropped.
+fn sticky() -> (Runtime, SocketAddr, Receiver<()>, Sender<()>) {
+    let (over, waits) = mpsc::channel();
+    let (entered, enters) = mpsc::channel();
+    let waits = Arc::new(Mutex::new(waits));
+    let builder = Runtime::builder().cores(1).drain_timeout(Duration::ZERO);
+    let builder = builder.join_timeout(Duration::from_millis(100));
+    let mut runtime = builder.build().expect("cores can be built");
+    let addr = runtime.listen(ANY, move |_| Stuck(entered.clone(), waits.clone()));
+    (runtime, addr.expect("a port is free"), enters, over)
+}
+
+fn stick(addr: SocketAddr, enters: &Receiver<()>) -> TcpStream {
+    let mut client = rig::connect(addr);
+    std::io::Write::write_all(&mut client, b"?").expect("the kernel takes it");
+    receive(enters);
+    client
+}
+
+#[test]
+fn a_core_that_does_not_return_is_given_up_and_named() {
+    for how in [Shutdown::Drain, Shutdown::Now] {
+        let (runtime, addr, enters, over) = sticky();
+        let running = runtime.start().expect("threads start");
+        let mut client = stick(addr, &enters);
+        let (report, reports) = mpsc::channel();
+        let joining = thread::spawn(move || report.send(running.shutdown(how)));
+        let report = receive(&reports);
+        joining.join().expect("joining does not panic").expect("the report was taken");
+        let [core] = &report.unfinished[..] else { panic!("one core: {report}") };
+        assert_eq!((core.core, core.label.as_str()), (0, "the stuck one"));
+        let line = report.to_string();
+        assert!(line.starts_with("0 of 1 cores ended; "), "{line}");
+        assert!(line.ends_with("; core 0 is still in `the stuck one`"), "{line}");
+        // It ends by itself when it comes back after all.
+        drop(over);
+        wait_for_close(&mut client);
+    }
+}
+
+#[test]
+fn a_run_ends_without_a_core_that_does_not_return() {
+    let (runtime, addr, enters, over) = sticky();
+    let handle = runtime.handle();
+    let (result, results) = mpsc::channel();
+    let run = move || result.send(runtime.run_with(SignalPolicy::Leave));
+    let running = thread::spawn(run);
+    let client = stick(addr, &enters);
+    handle.shutdown(Shutdown::Now);
+    let error = receive(&results).expect_err("a core is left behind");
+    assert_eq!(
+        error.to_string(),
+        "a shutdown went on without some cores: core 0 is still in `the stuck one`; it must \
+         return to its core"
+    );
+    assert!(matches!(error, Error::CoreUnfinished { cores } if cores.len() == 1));
+    running.join().expect("running does not panic").expect("the result was taken");
+    drop((over, client));
+}
+
+#[test]
+fn without_a_shutdown_a_join_waits_for_as_long_as_it_takes() {
+    let (runtime, addr, enters, over) = sticky();
+    let running = runtime.start().expect("threads start");
+    let handle = running.handle();
+    let client = stick(addr, &enters);
+    let (report, reports) = mpsc::channel();
+    let joining = thread::spawn(move || report.send(running.join()));
+    let waited = reports.recv_timeout(Duration::from_millis(300));
+    assert!(waited.is_err(), "nobody has asked the core to end: {waited:?}");
+    drop((over, client));
+    handle.shutdown(Shutdown::Drain);
+    assert!(receive(&reports).unfinished.is_empty());
+    joining.join().expect("joining does not panic").expect("the report was taken");
+}
+
+#[test]
+fn a_shutdown_that_waits_is_one_call() {
+    let running = Runtime::builder().cores(2).build().expect("cores").start().expect("threads");
+    let report = running.shutdown(Shutdown::Drain);
+    assert_eq!(report.ends.iter().map(|end| end.core).collect::<Vec<_>>(), [0, 1]);
+    assert!(report.panicked.is_empty() && report.unfinished.is_empty());
+}
+
 /// The server of the tests with signals: runs until one ends it.
-fn serve_until_signalled() {
+fn serve_until_signalled(policy: SignalPolicy) {
     let builder = Runtime::builder().cores(2).drain_timeout(FAR);
     let mut runtime = builder.build().expect("cores can be built");
     let addr = runtime.listen(ANY, |_| Polite(None)).expect("a port is free");
@@ -193,7 +367,7 @@ fn serve_until_signalled() {
         round_trip(&mut rig::connect(addr), b"ready?");
         eprintln!("READY {addr}");
     });
-    runtime.run().expect("it runs");
+    runtime.run_with(policy).expect("it runs");
     said.join().expect("it was served");
 }
 
@@ -208,7 +382,7 @@ fn spawn_and_connect(test: &str) -> (ChildServer, TcpStream) {
 #[test]
 fn a_signal_drains_and_the_program_ends_well() {
     if is_child() {
-        return serve_until_signalled();
+        return serve_until_signalled(SignalPolicy::default());
     }
     for signal in [Signal::TERM, Signal::INT] {
         let (child, mut client) = spawn_and_connect("a_signal_drains_and_the_program_ends_well");
@@ -223,7 +397,7 @@ fn a_signal_drains_and_the_program_ends_well() {
 #[test]
 fn a_second_signal_ends_at_once() {
     if is_child() {
-        return serve_until_signalled();
+        return serve_until_signalled(SignalPolicy::default());
     }
     let (child, mut client) = spawn_and_connect("a_second_signal_ends_at_once");
     child.signal(Signal::TERM);
@@ -231,6 +405,26 @@ fn a_second_signal_ends_at_once() {
     child.signal(Signal::TERM);
     wait_for_close(&mut client);
     child.assert_success();
+}
+
+#[test]
+fn other_signals_are_left_as_they_are() {
+    if is_child() {
+        return serve_until_signalled(SignalPolicy::default());
+    }
+    let (child, _client) = spawn_and_connect("other_signals_are_left_as_they_are");
+    child.signal(Signal::HUP);
+    child.assert_killed_by(Signal::HUP);
+}
+
+#[test]
+fn a_program_may_keep_all_signals_to_itself() {
+    if is_child() {
+        return serve_until_signalled(SignalPolicy::Leave);
+    }
+    let (child, _client) = spawn_and_connect("a_program_may_keep_all_signals_to_itself");
+    child.signal(Signal::TERM);
+    child.assert_killed_by(Signal::TERM);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use core_buf::Callback;
 
 use super::Core;
+use super::panic::note;
 use crate::context::Context;
 use crate::handler::Handler;
 use crate::id::Key;
@@ -42,9 +43,10 @@ impl Core {
         let outcome = catch_unwind(AssertUnwindSafe(|| self.visit(key, &mut *handler)));
         let handler = match outcome {
             Ok(()) => Some(handler),
-            Err(_) => {
-                self.count_panic(self.id(key));
+            Err(payload) => {
+                self.note_panic(key, &payload);
                 self.drop_guarded(key, handler);
+                self.answer_panic(payload);
                 None
             }
         };
@@ -116,10 +118,11 @@ impl Core {
     /// Runs a task of a message or timer; one that panics is counted and ends alone.
     pub(super) fn guard(&mut self, label: Label, task: impl FnOnce(&mut Self)) {
         self.pulse.beat(label);
-        if catch_unwind(AssertUnwindSafe(|| task(self))).is_err() {
-            self.stats.handler_panics += 1;
-            let label = self.shared.labels.name(label);
-            tracing::error!(core = self.index(), %label, "it panicked; the core goes on");
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| task(self))) {
+            let (core, name) = (self.index(), self.shared.labels.name(label));
+            let what = format_args!("a {name} panicked on core {core}; it is over");
+            note(self.panic_policy, &mut self.stats, &payload, what);
+            self.answer_panic(payload);
         }
     }
 
@@ -132,15 +135,13 @@ impl Core {
 
     /// Drops a handler or a filter; its `Drop` is user code too and may panic.
     pub(super) fn drop_guarded<T>(&mut self, key: Key, value: T) {
+        let before = self.pulse.label();
         self.pulse.beat(Label::DROP);
-        if catch_unwind(AssertUnwindSafe(|| drop(value))).is_err() {
-            self.count_panic(self.id(key));
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+            self.note_panic(key, &payload);
+            self.answer_panic(payload);
         }
-    }
-
-    pub(super) fn count_panic(&mut self, id: crate::id::BevId) {
-        self.stats.handler_panics += 1;
-        tracing::error!(bev = %id, "a handler panicked; its connection is closed");
+        self.pulse.beat(before);
     }
 }
 

@@ -3,11 +3,18 @@
 //! Owns the state of the drain and what it reports. The core ends as soon as no connection is
 //! left, at the latest at the deadline, when what still stands is cut.
 
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+
+use groups::Time;
 
 use super::{Core, Timer};
 use crate::id::Key;
+use crate::report::{CoreEnd, Left};
 use crate::slot::Occupant;
+use crate::stats::CoreStats;
+use crate::watchdog::Label;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -23,6 +30,10 @@ enum Phase {
 pub(crate) struct Drain {
     phase: Phase,
     pub(crate) timeout: Duration,
+    /// When it was told.
+    since: Option<Time>,
+    /// Whom it had to cut off, and how many of a kind.
+    left: HashMap<Label, u64>,
 }
 
 impl Drain {
@@ -48,6 +59,7 @@ impl Core {
         }
         self.drain.phase = Phase::Draining;
         self.shared.load(self.index()).close();
+        self.drain.since = Some(self.now);
         self.wheel.arm(self.now + self.drain.timeout, Timer::DrainDeadline);
         self.close_listeners();
         for key in self.slots.keys() {
@@ -71,13 +83,37 @@ impl Core {
     pub(super) fn cut_all(&mut self) {
         self.drain.phase = Phase::Cutting;
         self.shared.load(self.index()).close();
+        self.drain.since.get_or_insert(self.now);
         self.close_listeners();
         for key in self.slots.keys() {
+            self.note_left(key);
             if let Some(stream) = self.slots.stream(key) {
                 stream.bev.close_now();
                 self.update(key);
             }
         }
+    }
+
+    /// Takes down who is about to be cut off, and what it had not sent.
+    fn note_left(&mut self, key: Key) {
+        let Some(stream) = self.slots.stream(key) else { return };
+        if stream.bev.is_closed() {
+            return;
+        }
+        self.stats.cut_bytes += stream.bev.output().len() as u64;
+        let Some(handler) = stream.handler.take() else { return };
+        let label = match stream.label {
+            Label::UNKNOWN => {
+                let ask = AssertUnwindSafe(|| self.learn_label(key, &*handler));
+                // It says so itself; here only its name is wanted.
+                catch_unwind(ask).unwrap_or(Label::UNKNOWN)
+            }
+            label => label,
+        };
+        if let Some(stream) = self.slots.stream(key) {
+            stream.handler = Some(handler);
+        }
+        *self.drain.left.entry(label).or_default() += 1;
     }
 
     fn close_listeners(&mut self) {
@@ -123,6 +159,20 @@ impl Core {
         mailbox.close(|message| self.handle_message(message));
         self.send_mail();
         debug_assert!(self.wires.are_unused(), "an end goes with its stream");
+        self.report_end();
+    }
+
+    /// Publishes the last figures, and how this core has ended.
+    pub(super) fn report_end(&mut self) {
+        let labels = &self.shared.labels;
+        let name = |(label, count)| Left { label: String::from(&*labels.name(label)), count };
+        let mut left: Vec<Left> = self.drain.left.drain().map(name).collect();
+        left.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.label.cmp(&b.label)));
+        let now = self.driver.now();
+        let took = self.drain.since.map_or(Duration::ZERO, |since| now.saturating_since(since));
+        let CoreStats { drained, cut, cut_bytes, .. } = self.stats;
+        let core = self.index();
         self.publish();
+        self.shared.ends.report(CoreEnd { core, took, drained, cut, cut_bytes, left });
     }
 }

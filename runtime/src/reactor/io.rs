@@ -16,6 +16,7 @@ use crate::driver::Driver;
 use crate::group::Group;
 use crate::id::{BevId, Key};
 use crate::observer::{MeteredOperation, Observer};
+use crate::panic::PanicPolicy;
 use crate::slot::{Occupant, Slots, Stream, Transport};
 use crate::stats::CoreStats;
 use crate::watchdog::{Label, Pulse};
@@ -169,6 +170,7 @@ impl Core {
             in_memory_left: &mut self.in_memory_left,
             core: self.index,
             pulse: &mut self.pulse,
+            panic_policy: self.panic_policy,
         };
         (&mut self.slots, seam)
     }
@@ -187,6 +189,7 @@ pub(super) struct Seam<'a> {
     in_memory_left: &'a mut u32,
     pub(super) core: u16,
     pub(super) pulse: &'a mut Pulse,
+    pub(super) panic_policy: PanicPolicy,
 }
 
 impl Seam<'_> {

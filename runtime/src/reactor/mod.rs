@@ -27,7 +27,7 @@ mod meter;
 mod order;
 mod pair;
 mod pair_across;
-
+mod panic;
 mod queue;
 mod seat_waker;
 mod shards;
@@ -60,6 +60,7 @@ use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::listen::{ListenOptions, Listener, Part};
 use crate::observer::Observer;
+use crate::panic::PanicPolicy;
 use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
@@ -135,6 +136,7 @@ pub struct Core {
     lookups: Arc<dyn LookUp>,
     outbox: Vec<Vec<Message>>,
     pub(crate) drain: Drain,
+    pub(crate) panic_policy: PanicPolicy,
 }
 
 impl Core {
@@ -175,6 +177,7 @@ impl Core {
             lookups,
             outbox,
             drain: Drain::default(),
+            panic_policy: PanicPolicy::default(),
         }
     }
 

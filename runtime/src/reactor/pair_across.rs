@@ -112,12 +112,19 @@ impl Core {
         make: impl FnOnce(&mut BevMut<'_>) -> Box<dyn Handler>,
     ) {
         let made = catch_unwind(AssertUnwindSafe(|| make(&mut BevMut::new(self, key))));
-        if made.is_err() {
-            self.count_panic(self.id(key));
+        let (handler, payload) = match made {
+            Ok(handler) => (Some(handler), None),
+            Err(payload) => (None, Some(payload)),
+        };
+        if let Some(payload) = &payload {
+            self.note_panic(key, payload);
         }
-        let replaced = self.put_back(key, made.ok());
+        let replaced = self.put_back(key, handler);
         self.discard(key, replaced);
         self.update(key);
+        if let Some(payload) = payload {
+            self.answer_panic(payload);
+        }
     }
 
     /// Whether the core ends and takes no new streams.

@@ -18,6 +18,7 @@ use groups::{Direction, Time};
 
 use super::Core;
 use super::io::Seam;
+use super::panic::{answer, note};
 use crate::filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
@@ -440,15 +441,16 @@ impl Seam<'_> {
         let stage = over.stage.as_mut();
         self.pulse.beat(over.label);
         let step = AssertUnwindSafe(|| upper.step(now, direction, limit, stage, lower));
-        let outcome = catch_unwind(step);
-        self.pulse.beat(Label::CORE);
-        outcome.unwrap_or_else(|_| {
+        let moved = catch_unwind(step).unwrap_or_else(|payload| {
             let id = BevId { core: self.core, key };
-            self.stats.handler_panics += 1;
-            tracing::error!(bev = %id, "a filter panicked; its stack is cut");
+            let what = format_args!("the filter of {id} panicked; its stack is cut");
+            note(self.panic_policy, self.stats, &payload, what);
             upper.abort();
+            answer(self.panic_policy, payload);
             0
-        })
+        });
+        self.pulse.beat(Label::CORE);
+        moved
     }
 }
 

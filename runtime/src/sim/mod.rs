@@ -53,6 +53,7 @@ use crate::listen::{self, ListenOptions, Listener, Part};
 use crate::observer::Observer;
 use crate::placement::MAX_CORES;
 use crate::reactor::{Core, Factory};
+use crate::report::CoreEnd;
 use crate::runtime::Farewell;
 use crate::socket::{Origin, Socket};
 
@@ -263,6 +264,11 @@ impl Simulation {
             }
             self.turn_within(left);
         }
+    }
+
+    /// How a core has ended, once it has drained and stopped.
+    pub fn end_of(&self, core: usize) -> Option<CoreEnd> {
+        self.shared.ends.end_of(core)
     }
 
     /// Whether every core has drained and stopped; the network goes on.

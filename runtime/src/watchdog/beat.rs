@@ -76,6 +76,11 @@ impl Pulse {
         Self { count: 0, cell }
     }
 
+    /// What it has last begun.
+    pub(crate) fn label(&self) -> Label {
+        self.cell.read().label()
+    }
+
     /// Something else begins. One relaxed store.
     #[inline]
     pub(crate) fn beat(&mut self, label: Label) {
@@ -101,6 +106,7 @@ mod tests {
         assert!(first.is_at_work() && first.label() == Label::TASK);
         pulse.beat(Label::TASK);
         assert_ne!(cell.read(), first);
+        assert_eq!(pulse.label(), Label::TASK);
     }
 
     #[test]

@@ -12,7 +12,8 @@
 use std::env;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -275,8 +276,8 @@ impl ChildServer {
         drop(self.child.stdin.take());
     }
 
-    /// Waits for the child to end and asserts that it says success.
-    pub(crate) fn assert_success(mut self) {
+    /// Waits for the child to end; returns how, and what it has said since.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let mut status = None;
         eventually("the child ends", || {
             status = self.child.try_wait().expect("the child can be waited for");
@@ -284,7 +285,19 @@ impl ChildServer {
         });
         let mut rest = String::new();
         self.lines.read_to_string(&mut rest).expect("the child prints text");
-        assert!(status.expect("it ended").success(), "the child failed:\n{rest}");
+        (status.expect("it ended"), rest)
+    }
+
+    /// Waits for the child to end and asserts that it says success.
+    pub(crate) fn assert_success(self) {
+        let (status, rest) = self.wait();
+        assert!(status.success(), "the child failed:\n{rest}");
+    }
+
+    /// Waits for the child to end and asserts that a signal killed it.
+    pub(crate) fn assert_killed_by(self, signal: Signal) {
+        let (status, rest) = self.wait();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}; it said:\n{rest}");
     }
 }
 
