@@ -19,7 +19,7 @@ use crate::listen;
 use crate::metrics;
 use crate::observer::Observer;
 use crate::panic::PanicPolicy;
-use crate::placement::{Cores, Cpus, Order, Pin, Placement, Smt, Snapshot};
+use crate::placement::{Cores, Cpus, Idle, Order, Pin, Placement, Smt, Snapshot};
 use crate::report::StartReport;
 use crate::runtime::{Farewell, Runtime};
 use crate::watchdog::{MIN_STALL_THRESHOLD, Stall, WatchdogOptions};
@@ -103,6 +103,21 @@ impl RuntimeBuilder {
     /// Which CPUs of a physical core count. Default: all.
     pub fn smt(mut self, smt: Smt) -> Self {
         self.asked.smt = Some(smt);
+        self
+    }
+
+    /// What cores do that have nothing to do. Default: park.
+    ///
+    /// They park all the same, and the plan warns of it, where looking for events would take time
+    /// from other cores or out of a CPU quota.
+    pub fn idle(mut self, idle: Idle) -> Self {
+        self.asked.idle = Some(idle);
+        self
+    }
+
+    /// Whether a core that cannot be pinned keeps the runtime from starting. Default: it does not.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.asked.strict = Some(strict);
         self
     }
 

@@ -17,7 +17,7 @@ pub use crate::mailbox::SOFT_CAP as SUBMIT_CAP;
 use crate::mailbox::{Mailbox, Refused};
 use crate::metrics::Registry;
 use crate::pair::{PairOptions, PendingPair};
-use crate::placement::CpuSet;
+use crate::placement::{CoreInfo, Pinned};
 use crate::reactor::{Core, HandOver, Make};
 use crate::stats::{CoreStats, Published, PublishedStalls, StallStats};
 use crate::watchdog::{BeatCell, Labels, Post};
@@ -89,8 +89,8 @@ struct Remote {
     published: Published,
     /// The connections there, for who accepts to see.
     load: Load,
-    /// The CPU mask of the core's thread, read back after it was placed.
-    mask: OnceLock<CpuSet>,
+    /// Where the core's thread runs, once it has been placed.
+    info: OnceLock<CoreInfo>,
     beat: BeatCell,
     stalls: PublishedStalls,
     /// The kernel's number of the core's thread.
@@ -103,7 +103,7 @@ impl Shared {
             mailbox: Mailbox::new(Box::new(move || waker.wake())),
             published: Published::default(),
             load: Load::default(),
-            mask: OnceLock::new(),
+            info: OnceLock::new(),
             beat: BeatCell::new(),
             stalls: PublishedStalls::default(),
             thread_id: OnceLock::new(),
@@ -130,9 +130,9 @@ impl Shared {
         &self.cores[core].published
     }
 
-    pub(crate) fn set_mask(&self, core: usize, mask: CpuSet) {
-        // A core is placed once; a second mask would be a defect and changes nothing.
-        let _kept = self.cores[core].mask.set(mask);
+    pub(crate) fn set_info(&self, info: CoreInfo) {
+        // A core is placed once; a second time would be a defect and changes nothing.
+        let _kept = self.cores[info.index].info.set(info);
     }
 
     /// The list of groups, if there is one.
@@ -186,6 +186,9 @@ impl Shared {
             mailbox_depth: mail.depth as u64,
             wakes_sent: mail.wakes_sent,
             wakes_suppressed: mail.wakes_suppressed,
+            pin_failures: u64::from(
+                remote.info.get().is_some_and(|info| info.pinned == Pinned::Failed),
+            ),
             ..remote.published.read(now)
         }
     }
@@ -333,11 +336,12 @@ impl Handle {
         (0..self.core_count()).map(|core| self.0.stats(core)).collect()
     }
 
-    /// The CPUs each core's thread may really run on, as read back from the kernel.
-    ///
-    /// `None` for a core that has not started, or whose mask could not be read.
-    pub fn masks(&self) -> Vec<Option<CpuSet>> {
-        self.0.cores.iter().map(|remote| remote.mask.get().cloned()).collect()
+    /// Where each core runs, as read back from the kernel.
+    pub fn cores(&self) -> Vec<CoreInfo> {
+        let info = |(index, remote): (usize, &Remote)| {
+            remote.info.get().cloned().unwrap_or_else(|| CoreInfo::not_yet(index))
+        };
+        self.0.cores.iter().enumerate().map(info).collect()
     }
 
     pub(crate) fn send(&self, core: usize, message: Message) -> Result<(), Stopped> {

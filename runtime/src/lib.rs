@@ -94,7 +94,8 @@ pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use panic::{CorePanic, PanicPolicy};
 pub use placement::{
-    Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Placement, PlacementError, Plan, Smt,
+    CoreInfo, Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Pinned, Placement, PlacementError,
+    Plan, Smt,
 };
 pub use reactor::{Core, TimerId};
 pub use report::{CoreEnd, DrainReport, Left, StartReport, Unfinished};

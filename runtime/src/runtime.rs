@@ -7,6 +7,7 @@ use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -24,7 +25,7 @@ use crate::handle::{Handle, Message, Shared, Shutdown};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions, Listener, Part};
 use crate::panic::{CorePanic, PanicPolicy, message};
-use crate::placement::{CorePlan, CpuSet, apply};
+use crate::placement::{CoreInfo, CorePlan, CpuSet, Idle, PlacementError, apply};
 use crate::reactor::{Core, Factory};
 use crate::report::{DrainReport, StartReport, Unfinished};
 use crate::watchdog::{self, WatchdogOptions};
@@ -147,13 +148,16 @@ impl Runtime {
     /// Starts the cores, each on its thread. Signals stay the program's own business.
     ///
     /// # Errors
-    /// A thread cannot be started; those that were end again.
+    /// A thread cannot be started, or was to be pinned strictly and cannot be; those that were
+    /// started end again.
     pub fn start(self) -> Result<Running> {
         let Self { shared, drivers, lookups, report, patience, panic_policy, observer, .. } = self;
         let watchdog = watchdog::start(self.watchdog, shared.clone(), self.helper_cpus)
             .map_err(|source| BuildError::Helper { what: "watchdog", source })?;
         let handle = Handle::new(shared.clone());
         let mut running = Running { handle, threads: Vec::new(), watchdog, patience };
+        let (placed, places) = mpsc::channel();
+        let placed = report.plan.strict.then_some(placed);
         for (index, (driver, farewell)) in drivers.into_iter().enumerate() {
             let seed = Seed {
                 index,
@@ -162,6 +166,8 @@ impl Runtime {
                 shared: shared.clone(),
                 lookups: lookups.clone(),
                 plan: report.plan.cores[index].clone(),
+                idle: report.plan.idle,
+                placed: placed.clone(),
                 drain_timeout: patience.drain,
                 panic_policy,
                 observer: observer.clone(),
@@ -174,6 +180,13 @@ impl Runtime {
                     return Err(BuildError::Thread { core: index, source }.into());
                 }
             }
+        }
+        drop(placed);
+        // Without `strict` nobody sends, and this ends at once.
+        if let Some(error) = places.iter().find_map(std::result::Result::err) {
+            running.handle.shutdown(Shutdown::Now);
+            running.join();
+            return Err(BuildError::Placement(error).into());
         }
         Ok(running)
     }
@@ -266,20 +279,17 @@ struct Seed {
     shared: Arc<Shared>,
     lookups: Arc<dyn LookUp>,
     plan: CorePlan,
+    idle: Idle,
+    /// Where to tell what became of the plan, if somebody waits for it.
+    placed: Option<Sender<std::result::Result<(), PlacementError>>>,
     drain_timeout: Duration,
     panic_policy: PanicPolicy,
     observer: Option<ObserverFactory>,
 }
 
 impl Seed {
-    fn run(self) {
-        match apply(&self.plan) {
-            Ok(mask) => {
-                tracing::debug!(core = self.index, %mask, "placed");
-                self.shared.set_mask(self.index, mask);
-            }
-            Err(error) => tracing::warn!(core = self.index, %error, "not placed as planned"),
-        }
+    fn run(mut self) {
+        self.place();
         self.shared.set_thread_id(self.index, rustix::thread::gettid().as_raw_nonzero().get());
         // Kept to the end of the thread, however that comes.
         let _farewell = self.farewell;
@@ -287,6 +297,7 @@ impl Seed {
         let (shared, index) = (self.shared.clone(), self.index);
         let mut core = Core::new(index, self.driver, self.shared, self.lookups, observer);
         core.drain.timeout = self.drain_timeout;
+        core.idle = self.idle;
         core.panic_policy = self.panic_policy;
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| core.run())) {
             let label = shared.name_of_work(index);
@@ -298,6 +309,21 @@ impl Seed {
         drop(core);
         #[cfg(feature = "tls")]
         tls::thread_stop();
+    }
+
+    /// Ties the thread to its CPUs and lets everybody know what became of it.
+    fn place(&mut self) {
+        let placed = apply(&self.plan);
+        let info = CoreInfo::new(&self.plan, placed.as_ref());
+        match &placed {
+            Ok(mask) => tracing::debug!(core = self.index, %mask, "placed"),
+            Err(error) => tracing::warn!(core = self.index, %error, "not placed as planned"),
+        }
+        self.shared.set_info(info);
+        if let Some(waiting) = self.placed.take() {
+            // One that has given up over another core need not know.
+            let _gone = waiting.send(placed.map(drop));
+        }
     }
 }
 
@@ -371,5 +397,57 @@ impl Running {
         let name = |core| Unfinished { core, label: shared.name_of_work(core) };
         let unfinished = unfinished.into_iter().map(name).collect();
         DrainReport { cores: self.handle.stats(), ends, panicked, unfinished }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::placement::{CpuSet, Pin, Pinned};
+
+    /// Two cores, the second of which is to run where no machine that tests run on has a CPU: as
+    /// if it had been taken away since the plan was made.
+    fn misplaced(strict: bool) -> Runtime {
+        let builder = Runtime::builder().cores(2).pin(Pin::Set).strict(strict);
+        let mut runtime = builder.build().expect("two cores can be built");
+        let gone: CpuSet = "1023".parse().expect("a list");
+        runtime.report.plan.cores[1].cpus = Some(gone);
+        runtime
+    }
+
+    #[test]
+    fn a_core_that_must_be_pinned_and_cannot_be_keeps_the_runtime_from_starting() {
+        let runtime = misplaced(true);
+        let handle = runtime.handle();
+        let refused = runtime.start().expect_err("strict");
+        let Error::Build(BuildError::Placement(PlacementError::PinRefused { core: 1, .. })) =
+            &refused
+        else {
+            panic!("another error: {refused}");
+        };
+        // No core is left behind.
+        for core in 0..2 {
+            assert!(handle.submit_to(core, |_| {}).is_err(), "core {core} still runs");
+        }
+    }
+
+    #[test]
+    fn a_core_that_cannot_be_pinned_is_counted_and_runs_all_the_same() {
+        let running = misplaced(false).start().expect("a failure to pin is a warning");
+        let handle = running.handle();
+        let bound = Instant::now() + Duration::from_secs(30);
+        while handle.cores().iter().any(|core| core.pinned == Pinned::NotYet) {
+            assert!(Instant::now() < bound, "a core did not start");
+            thread::yield_now();
+        }
+        let pinned: Vec<_> = handle.cores().iter().map(|core| core.pinned).collect();
+        assert_eq!(pinned, [Pinned::Yes, Pinned::Failed]);
+        assert_eq!(handle.cores()[1].cpus, None);
+        let failures: Vec<_> = handle.stats().iter().map(|core| core.pin_failures).collect();
+        assert_eq!(failures, [0, 1]);
+        handle.submit_to(1, |core| core.handle().shutdown(Shutdown::Now)).expect("it runs");
+        assert!(running.join().panicked.is_empty());
     }
 }

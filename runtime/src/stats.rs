@@ -149,6 +149,8 @@ figures! {
     wakes_sent,
     /// Sends that found this core awake or already woken.
     wakes_suppressed,
+    /// 1 if the core was to be tied to CPUs and could not be.
+    pin_failures: Level,
     /// Timers that are armed now.
     timers: Level,
     /// Timers that were armed.

@@ -2,9 +2,13 @@
 //!
 //! Uses only CPUs that this process may use, whichever these are.
 
+mod rig;
+
 use std::time::{Duration, Instant};
 
-use sluicegate::{BuildError, CpuSet, Pin, PlacementError, Runtime, Shutdown};
+use sluicegate::{
+    BuildError, CpuSet, Pin, Pinned, PlacementError, Runtime, RuntimeBuilder, Shutdown,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -14,14 +18,18 @@ fn allowed() -> CpuSet {
 }
 
 /// The masks of all cores, once each has started.
-fn masks_when_started(builder: sluicegate::RuntimeBuilder) -> Vec<CpuSet> {
+fn masks_when_started(builder: RuntimeBuilder, pinned: Pinned) -> Vec<CpuSet> {
     let running = builder.build().expect("allowed CPUs").start().expect("threads");
     let handle = running.handle();
     let deadline = Instant::now() + PATIENCE;
     let masks = loop {
-        let masks: Option<Vec<CpuSet>> = handle.masks().into_iter().collect();
+        let cores = handle.cores();
+        let masks: Option<Vec<CpuSet>> = cores.iter().map(|core| core.cpus.clone()).collect();
         match masks {
-            Some(masks) => break masks,
+            Some(masks) => {
+                assert!(cores.iter().all(|core| core.pinned == pinned), "{cores:?}");
+                break masks;
+            }
             None => assert!(Instant::now() < deadline, "no core was placed in {PATIENCE:?}"),
         }
         std::thread::yield_now();
@@ -36,19 +44,21 @@ fn a_pinned_core_reports_the_one_cpu_it_has() {
     let last = allowed().iter().last().expect("a CPU");
     let one = CpuSet::from_cpus([last]).expect("one CPU");
     let builder = Runtime::builder().cpus(one.clone()).pin(Pin::Each);
-    assert_eq!(masks_when_started(builder), [one]);
+    assert_eq!(masks_when_started(builder, Pinned::Yes), [one]);
 }
 
 #[test]
 fn cores_without_a_list_keep_the_mask_of_the_process() {
     let allowed = allowed();
-    assert_eq!(masks_when_started(Runtime::builder().cores(2)), [allowed.clone(), allowed]);
+    let masks = masks_when_started(Runtime::builder().cores(2), Pinned::No);
+    assert_eq!(masks, [allowed.clone(), allowed]);
 }
 
 #[test]
 fn a_list_makes_one_core_a_cpu_and_confines_them_all_to_it() {
     let allowed = allowed();
-    let masks = masks_when_started(Runtime::builder().cpus(allowed.clone()));
+    let masks =
+        masks_when_started(Runtime::builder().cpus(allowed.clone()).strict(true), Pinned::Yes);
     assert_eq!(masks.len(), allowed.count());
     assert!(masks.iter().all(|mask| *mask == allowed));
 }
@@ -65,4 +75,50 @@ fn a_cpu_that_is_not_allowed_is_refused_with_those_that_are() {
     };
     assert_eq!(*listed, allowed());
     assert!(error.to_string().contains(&outside.to_string()), "{error}");
+}
+
+/// The CPUs of this process's threads that a runtime has beside its cores, by name.
+fn helpers() -> Vec<(String, String)> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("the threads are listed").flatten();
+    let threads = tasks.filter_map(|task| {
+        // A thread may end meanwhile.
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?.trim().to_owned();
+        let status = std::fs::read_to_string(task.path().join("status")).ok()?;
+        let cpus = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+        let rest = name.strip_prefix("sluicegate-")?;
+        let is_core = rest.starts_with(|letter: char| letter.is_ascii_digit());
+        (!is_core).then(|| (rest.to_owned(), cpus.trim().to_owned()))
+    });
+    threads.collect()
+}
+
+#[test]
+fn threads_beside_the_cores_are_not_born_onto_the_cpu_of_one() {
+    // Alone in a process: which threads there are is the question.
+    if !rig::is_child() {
+        let name = "threads_beside_the_cores_are_not_born_onto_the_cpu_of_one";
+        let child = rig::child_command(name, &[]).output().expect("the child can be started");
+        assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stderr));
+        return;
+    }
+    let runtime = Runtime::builder().cores(1).pin(Pin::Each).build().expect("there is a CPU");
+    let plan = runtime.report().plan.clone();
+    let beside = plan.helper_cpus().expect("the core is pinned");
+    let handle = runtime.handle();
+    let running = std::thread::spawn(move || runtime.run());
+    let deadline = Instant::now() + PATIENCE;
+    let found = loop {
+        let found = helpers();
+        if handle.cores()[0].pinned == Pinned::Yes && !found.is_empty() {
+            break found;
+        }
+        assert!(Instant::now() < deadline, "no thread beside the core: {:?}", handle.cores());
+        std::thread::yield_now();
+    };
+    for (name, cpus) in found {
+        let free = [&plan.allowed, &beside].iter().any(|free| cpus == free.to_string());
+        assert!(free, "{name} runs on {cpus}");
+    }
+    handle.shutdown(Shutdown::Now);
+    running.join().expect("it does not panic").expect("it ends well");
 }

@@ -22,8 +22,7 @@ use super::warning::{Warning, crowded, idle, warnings};
 
 /// What is asked for of the cores of a runtime; what is not given has a default.
 ///
-/// A builder takes it as what flags have said
-/// ([`RuntimeBuilder::placement`](crate::RuntimeBuilder::placement)).
+/// The same for flags and the builder.
 ///
 /// # Examples
 ///
@@ -55,7 +54,8 @@ pub struct Placement {
     pub smt: Option<Smt>,
     /// What cores do that have nothing to do. Default: park.
     pub idle: Option<Idle>,
-    /// Whether a core that cannot be pinned keeps the runtime from starting. Default: it does not.
+    /// Whether a core that cannot be pinned keeps the runtime from starting. Default: it does not;
+    /// it is a warning, and [`CoreInfo::pinned`](super::CoreInfo::pinned) tells.
     pub strict: Option<bool>,
 }
 

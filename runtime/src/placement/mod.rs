@@ -8,15 +8,21 @@
 //!
 //! | flag | what | default |
 //! |---|---|---|
-//! | `--cores` | [`Cores`]: `auto`, `physical`, a number | one for each CPU listed or allowed |
-//! | `--cpus` | [`Cpus`]: a list, or a list for each core | the CPUs the process may use |
-//! | `--pin` | [`Pin`]: `none`, `each`, `set`, `node` | `none`; `set` where CPUs are listed |
+//! | `--cores` | [`Cores`]: `auto`, `physical`, a number | see below |
+//! | `--cpus` | [`Cpus`]: a list, or one for each core | all allowed |
+//! | `--pin` | [`Pin`]: `none`, `each`, `set`, `node` | see below |
 //! | `--order` | [`Order`]: `spread`, `pack` | `spread` |
 //! | `--smt` | [`Smt`]: `all`, `one` | `all` |
+//! | `--idle` | [`Idle`]: `park`, `spin:50us`, `busy` | `park` |
+//! | `--strict` | whether a failure to pin is an error | `false` |
 //!
-//! Without a list the default number of cores is at most what a CPU quota pays for, rounded up. A
-//! flag, by [`RuntimeBuilder::placement`](crate::RuntimeBuilder::placement), goes before the other
-//! calls of the builder.
+//! By default there is a core for each CPU or set that is listed; without a list, for each allowed
+//! CPU, at most as many as a CPU quota pays for, rounded up. Nothing is pinned, but a list confines
+//! every core to it (`set`). A core that cannot be pinned is a warning and a figure
+//! ([`CoreStats::pin_failures`](crate::CoreStats::pin_failures)), unless it has to be.
+//!
+//! What flags say ([`RuntimeBuilder::placement`](crate::RuntimeBuilder::placement)) goes before the
+//! other calls of the builder.
 //!
 //! Invariants: the snapshot is taken before anything is pinned, because a pinned thread sees only
 //! its own CPUs; a plan never names a CPU outside the allowed mask; equal inputs give equal plans,
@@ -30,6 +36,7 @@ mod cpu_set;
 mod cpus;
 mod error;
 mod idle;
+mod info;
 mod list;
 mod list_error;
 mod nearest;
@@ -52,6 +59,7 @@ pub use cpu_set::CpuSet;
 pub use cpus::Cpus;
 pub use error::PlacementError;
 pub use idle::{Idle, SPIN_MAX, SPIN_MIN};
+pub use info::{CoreInfo, Pinned};
 pub use list_error::{ListError, ListFault};
 pub(crate) use pin::{apply, confine};
 pub use plan::{CorePlan, MAX_CORES, Plan, Reason, Why};

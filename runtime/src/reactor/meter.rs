@@ -26,6 +26,8 @@ pub(super) enum Spent {
     Busy,
     /// Asleep.
     Idle,
+    /// On looking for events instead of sleeping.
+    Spin,
 }
 
 /// The readings that accounting goes by.
@@ -51,6 +53,7 @@ impl Core {
         match on {
             Spent::Busy => self.stats.busy_ns += span,
             Spent::Idle => self.stats.idle_ns += span,
+            Spent::Spin => self.stats.spin_ns += span,
         }
     }
 

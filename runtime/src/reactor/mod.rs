@@ -61,6 +61,7 @@ use crate::id::{BevId, Key};
 use crate::listen::{ListenOptions, Listener, Part};
 use crate::observer::Observer;
 use crate::panic::PanicPolicy;
+use crate::placement::Idle;
 use crate::slot::{Occupant, Slots};
 use crate::stats::CoreStats;
 use crate::timer::{TimerKey, Wheel};
@@ -137,6 +138,7 @@ pub struct Core {
     outbox: Vec<Vec<Message>>,
     pub(crate) drain: Drain,
     pub(crate) panic_policy: PanicPolicy,
+    pub(crate) idle: Idle,
 }
 
 impl Core {
@@ -178,6 +180,7 @@ impl Core {
             outbox,
             drain: Drain::default(),
             panic_policy: PanicPolicy::default(),
+            idle: Idle::Park,
         }
     }
 

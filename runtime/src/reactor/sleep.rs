@@ -1,12 +1,17 @@
 //! Between turns: how long a core may wait for events, and the wait itself.
 //!
-//! Owns the order in which a core goes to sleep: leases go back, the mailbox learns that it must
-//! wake the core, then the driver waits. Never sleeps while anything is left to do.
+//! Owns the order in which a core goes to sleep: leases go back, it looks for events as long as its
+//! idle policy says, the mailbox learns that it must wake the core, then the driver waits. Never
+//! sleeps while anything is left to do.
+//!
+//! Invariants: a core that has nothing to do holds no lease, whether it sleeps or looks; the
+//! mailbox wakes a core only between `park` and `unpark`, so one that looks costs no sender a call.
 
 use std::time::Duration;
 
 use super::meter::Spent;
 use super::{Core, nanos};
+use crate::placement::Idle;
 use crate::watchdog::Label;
 
 /// Failures to wait for events, one after another, that end a core.
@@ -15,42 +20,77 @@ const FAILED_POLLS: u32 = 16;
 /// Longest sleep: a core looks around that often even if nothing is due.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
+/// How long a core that never sleeps looks for events before it goes through a turn without any,
+/// so that its figures stay fresh.
+const BUSY_SPELL: Duration = Duration::from_millis(10);
+
 impl Core {
-    /// Waits for events, and notes how much longer it was away than it meant to be.
+    /// Waits for events.
     pub(super) fn poll(&mut self, longest: Duration) {
-        let since = self.now;
         self.pulse.beat(Label::WAITING);
-        let meant = self.wait(longest);
+        self.wait(longest);
         self.pulse.beat(Label::CORE);
-        self.note_gap(self.now.saturating_since(since).saturating_sub(meant));
     }
 
-    /// Waits; returns for how long it meant to. Leases go back before the core sleeps, and only
-    /// then.
-    fn wait(&mut self, longest: Duration) -> Duration {
+    /// Leases go back once no events are there at once, and only then.
+    fn wait(&mut self, longest: Duration) {
         let mut timeout = self.sleep(longest);
         if !timeout.is_zero() && self.shards.hold_leases() {
             // Most turns of a busy core find events here and keep their leases.
-            self.poll_for(Duration::ZERO);
+            self.poll_for(Duration::ZERO, Spent::Busy);
             if !self.events.is_empty() {
-                return Duration::ZERO;
+                return;
             }
             self.shards.park();
             timeout = self.sleep(longest);
+        }
+        if !timeout.is_zero() && self.idle != Idle::Park {
+            match self.spin(longest) {
+                Some(rest) => timeout = rest,
+                None => return,
+            }
         }
         let sleeps = !timeout.is_zero();
         if sleeps && !self.shared.mailbox(self.index()).park() {
             timeout = Duration::ZERO;
         }
-        self.poll_for(timeout);
+        self.poll_for(timeout, Spent::Busy);
         if sleeps {
             self.shared.mailbox(self.index()).unpark();
             self.shared.post.rouse();
         }
-        timeout
     }
 
-    fn poll_for(&mut self, timeout: Duration) {
+    /// Looks for events instead of sleeping, as long as the core was told to.
+    ///
+    /// Returns how long it may sleep then, or nothing if a turn is due: events are there, or mail,
+    /// or a timer, or the core never sleeps.
+    fn spin(&mut self, longest: Duration) -> Option<Duration> {
+        let (spell, sleeps) = match self.idle {
+            Idle::Park => (Duration::ZERO, true),
+            Idle::Spin(time) => (time, true),
+            Idle::Busy => (BUSY_SPELL, false),
+        };
+        let begun = self.driver.now();
+        self.spend(begun, Spent::Busy);
+        loop {
+            self.poll_for(Duration::ZERO, Spent::Spin);
+            let rest = self.sleep(longest.saturating_sub(self.now.saturating_since(begun)));
+            if !self.events.is_empty() || rest.is_zero() {
+                return None;
+            }
+            if self.now.saturating_since(begun) >= spell {
+                return sleeps.then_some(rest);
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Asks the driver for events, and notes how much longer the core was away from it than meant.
+    ///
+    /// Without a timeout it is a look, which is accounted for as told.
+    fn poll_for(&mut self, timeout: Duration, look: Spent) {
+        let since = self.now;
         let sleeps = !timeout.is_zero();
         if sleeps {
             self.fall_asleep();
@@ -69,9 +109,10 @@ impl Core {
             }
         }
         self.now = self.driver.now();
+        self.note_gap(self.now.saturating_since(since).saturating_sub(timeout));
         match sleeps {
             true => self.wake_up(),
-            false => self.spend(self.now, Spent::Busy),
+            false => self.spend(self.now, look),
         }
     }
 

@@ -81,8 +81,8 @@ impl Server for Ours {
     fn cores(&self) -> Vec<CoreCounts> {
         let handle = self.running.handle();
         let counts =
-            handle.stats().into_iter().zip(handle.masks()).map(|(core, mask)| CoreCounts {
-                cpus: mask.map_or_else(|| "any".to_owned(), |mask| mask.to_string()),
+            handle.stats().into_iter().zip(handle.cores()).map(|(core, info)| CoreCounts {
+                cpus: info.cpus.map_or_else(|| "any".to_owned(), |cpus| cpus.to_string()),
                 connections: core.connections,
                 accepted: core.accepted,
                 polls: core.polls,
