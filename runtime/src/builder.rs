@@ -19,7 +19,7 @@ use crate::listen;
 use crate::metrics;
 use crate::observer::Observer;
 use crate::panic::PanicPolicy;
-use crate::placement::{Cores, Cpus, Idle, Order, Pin, Placement, Smt, Snapshot};
+use crate::placement::{Cores, Cpus, Idle, Order, Pin, Placement, PlacementError, Smt, Snapshot};
 use crate::report::StartReport;
 use crate::runtime::{Farewell, Runtime};
 use crate::watchdog::{MIN_STALL_THRESHOLD, Stall, WatchdogOptions};
@@ -49,6 +49,8 @@ pub struct RuntimeBuilder {
     asked: Placement,
     /// What goes before that.
     flags: Placement,
+    /// What counts where both leave something open.
+    environment: Placement,
     patience: Patience,
     panic_policy: PanicPolicy,
     observer: Option<ObserverFactory>,
@@ -62,6 +64,7 @@ impl RuntimeBuilder {
         Self {
             asked: Placement::default(),
             flags: Placement::default(),
+            environment: Placement::default(),
             patience: Patience { drain: DEFAULT_DRAIN_TIMEOUT, grace: DEFAULT_JOIN_TIMEOUT },
             panic_policy: PanicPolicy::default(),
             observer: None,
@@ -126,6 +129,16 @@ impl RuntimeBuilder {
     pub fn placement(mut self, flags: Placement) -> Self {
         self.flags = flags;
         self
+    }
+
+    /// Reads from the environment what nothing else asks for, in whichever order the calls are
+    /// made: see [`Placement::from_env`].
+    ///
+    /// # Errors
+    /// A variable does not parse, or its name is nearly one of those that are known.
+    pub fn env(mut self) -> Result<Self, PlacementError> {
+        self.environment = Placement::from_env()?;
+        Ok(self)
     }
 
     /// How long a drain waits for connections to finish before it cuts them. Default 30 s.
@@ -227,7 +240,7 @@ impl RuntimeBuilder {
         }
         // One look at the machine, before any thread is confined.
         let snapshot = Snapshot::take();
-        let plan = self.flags.or(self.asked).plan(&snapshot)?;
+        let plan = self.flags.or(self.asked).or(self.environment).plan(&snapshot)?;
         #[cfg(feature = "tls")]
         let tls = tls::init()?;
         let descriptors = DescriptorLimit::raise();
@@ -276,6 +289,7 @@ impl fmt::Debug for RuntimeBuilder {
         f.debug_struct("RuntimeBuilder")
             .field("asked", &self.asked)
             .field("flags", &self.flags)
+            .field("environment", &self.environment)
             .field("patience", &self.patience)
             .field("panic_policy", &self.panic_policy)
             .field("watchdog", &self.watchdog)

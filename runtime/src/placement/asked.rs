@@ -22,7 +22,8 @@ use super::warning::{Warning, crowded, idle, warnings};
 
 /// What is asked for of the cores of a runtime; what is not given has a default.
 ///
-/// The same for flags and the builder.
+/// The same for flags, the builder and the environment ([`from_env`](Self::from_env)); prints as
+/// the variables that would ask for it.
 ///
 /// # Examples
 ///

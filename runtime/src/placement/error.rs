@@ -113,6 +113,28 @@ pub enum PlacementError {
         /// The way to pin.
         pin: Pin,
     },
+    /// A variable of the environment has a text that its flag would not take either.
+    #[error("{name}: {source}")]
+    Variable {
+        /// The name of the variable.
+        name: String,
+        /// What is wrong with its text.
+        source: Box<Self>,
+    },
+    /// A variable is nearly one of those that are known: write it so, or unset it.
+    #[error("there is no variable {name}: did you mean {nearest}? Unset it otherwise")]
+    UnknownVariable {
+        /// The name as set.
+        name: String,
+        /// The one that was probably meant.
+        nearest: String,
+    },
+    /// A variable is not text: set it anew.
+    #[error("{name} is not text in UTF-8: set it anew")]
+    NotText {
+        /// The name of the variable.
+        name: String,
+    },
     /// CPUs were asked for that this process may not use: leave them out or widen its mask.
     #[error(
         "CPUs {offending} of the list {asked} are not available to this process: it may use \

@@ -6,23 +6,25 @@
 //!
 //! # Choices
 //!
-//! | flag | what | default |
-//! |---|---|---|
-//! | `--cores` | [`Cores`]: `auto`, `physical`, a number | see below |
-//! | `--cpus` | [`Cpus`]: a list, or one for each core | all allowed |
-//! | `--pin` | [`Pin`]: `none`, `each`, `set`, `node` | see below |
-//! | `--order` | [`Order`]: `spread`, `pack` | `spread` |
-//! | `--smt` | [`Smt`]: `all`, `one` | `all` |
-//! | `--idle` | [`Idle`]: `park`, `spin:50us`, `busy` | `park` |
-//! | `--strict` | whether a failure to pin is an error | `false` |
+//! | flag | variable | what | default |
+//! |---|---|---|---|
+//! | `--cores` | `SLUICEGATE_CORES` | [`Cores`]: `auto`, `physical`, a number | see below |
+//! | `--cpus` | `SLUICEGATE_CPUS` | [`Cpus`]: a list, or one for each core | all allowed |
+//! | `--pin` | `SLUICEGATE_PIN` | [`Pin`]: `none`, `each`, `set`, `node` | see below |
+//! | `--order` | `SLUICEGATE_ORDER` | [`Order`]: `spread`, `pack` | `spread` |
+//! | `--smt` | `SLUICEGATE_SMT` | [`Smt`]: `all`, `one` | `all` |
+//! | `--idle` | `SLUICEGATE_IDLE` | [`Idle`]: `park`, `spin:50us`, `busy` | `park` |
+//! | `--strict` | `SLUICEGATE_STRICT` | whether a failure to pin is an error | `false` |
 //!
 //! By default there is a core for each CPU or set that is listed; without a list, for each allowed
 //! CPU, at most as many as a CPU quota pays for, rounded up. Nothing is pinned, but a list confines
 //! every core to it (`set`). A core that cannot be pinned is a warning and a figure
 //! ([`CoreStats::pin_failures`](crate::CoreStats::pin_failures)), unless it has to be.
 //!
-//! What flags say ([`RuntimeBuilder::placement`](crate::RuntimeBuilder::placement)) goes before the
-//! other calls of the builder.
+//! A flag goes before the builder, the builder before the environment, whichever is asked first:
+//! [`RuntimeBuilder::placement`](crate::RuntimeBuilder::placement) takes what flags say, and
+//! [`RuntimeBuilder::env`](crate::RuntimeBuilder::env) the variables, which count only where a
+//! program asks for them.
 //!
 //! Invariants: the snapshot is taken before anything is pinned, because a pinned thread sees only
 //! its own CPUs; a plan never names a CPU outside the allowed mask; equal inputs give equal plans,
@@ -50,6 +52,7 @@ mod tests;
 mod topology;
 #[cfg(test)]
 mod tree;
+mod variable;
 mod warning;
 mod word;
 
