@@ -16,7 +16,7 @@ use crate::listen::ListenError;
 use crate::panic::CorePanic;
 use crate::placement::{ListError, PlacementError};
 use crate::report::Unfinished;
-use crate::socket::SocketError;
+use crate::socket::{SocketError, UnixError};
 
 /// The result of most calls of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -39,6 +39,9 @@ pub enum Error {
     /// A listener was asked for that cannot be: the message says why.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A Unix-domain socket cannot be listened on or connected to: the message says why.
+    #[error(transparent)]
+    Unix(#[from] UnixError),
     /// A connection could not even be tried: usually no descriptor or no route is left.
     #[error("cannot connect to {addr}: {source}; check the route and the limit of open files")]
     Connect {

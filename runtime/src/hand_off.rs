@@ -37,8 +37,9 @@ pub struct Detached(pub(crate) Box<Cargo>);
 
 /// What a connection consists of.
 pub(crate) struct Cargo {
-    /// The socket and the address of the peer; `None` of a connection that has yet to be made.
-    pub(crate) link: Option<(Socket, SocketAddr)>,
+    /// The socket and the address of the peer, if its kind has one; `None` of a connection that has
+    /// yet to be made.
+    pub(crate) link: Option<(Socket, Option<SocketAddr>)>,
     /// The streams of the stack, from the bottom up.
     pub(crate) layers: Vec<Layer>,
     pub(crate) priority: Priority,
@@ -56,9 +57,10 @@ pub(crate) struct Layer {
 }
 
 impl Detached {
-    /// The address of the peer; `None` of a connection that has yet to be made.
+    /// The address of the peer; `None` of a connection that has yet to be made, or in the Unix
+    /// domain.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.0.link.as_ref().map(|&(_, peer)| peer)
+        self.0.link.as_ref().and_then(|&(_, peer)| peer)
     }
 
     /// Has it be a member of no group where it arrives, as on a core for which a group has no seat.

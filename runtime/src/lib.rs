@@ -100,7 +100,7 @@ pub use placement::{
 pub use reactor::{Core, TimerId};
 pub use report::{CoreEnd, DrainReport, Left, StartReport, Unfinished};
 pub use runtime::{Running, Runtime, SignalPolicy};
-pub use socket::{Socket, SocketError, TakenSocket};
+pub use socket::{Socket, SocketError, TakenSocket, UnixAddress, UnixError};
 pub use stats::CoreStats;
 #[cfg(feature = "tls")]
 pub use tls::{InitError, Threading};

@@ -21,13 +21,14 @@ use crate::dial::LookUp;
 use crate::driver::{Driver, Listening};
 use crate::ends::Patience;
 use crate::error::{BuildError, Error, Result};
-use crate::handle::{Handle, Message, Shared, Shutdown};
+use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions, Listener, Part};
 use crate::panic::{CorePanic, PanicPolicy, message};
 use crate::placement::{CoreInfo, CorePlan, CpuSet, Idle, PlacementError, apply};
-use crate::reactor::{Core, Factory};
+use crate::reactor::{Core, new_factory};
 use crate::report::{DrainReport, StartReport, Unfinished};
+use crate::socket::UnixAddress;
 use crate::watchdog::{self, WatchdogOptions};
 
 /// Cores with their drivers, not yet running.
@@ -104,24 +105,55 @@ impl Runtime {
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<Listener> {
         let asked = listen::resolve(addr)?;
-        let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
         let cores = self.shared.core_count();
-        let part = Part::of_runtime(cores, &options, factory)?;
+        let part = Part::of_runtime(cores, &options, new_factory(factory))?;
         let accepting = (0..cores).filter(|&core| part.mode.accepts(core)).count();
         let (addr, sockets) = listen::bind_all(asked, &options, accepting)
             .map_err(|error| listen::bind_error(asked, error))?;
-        let mut sockets = sockets.into_iter();
-        for core in (0..cores).filter(|&core| part.reaches(core)) {
+        self.hand_out(&part, sockets.into_iter().map(Listening::Socket))?;
+        Ok(Listener::new(addr, part.common, self.handle()))
+    }
+
+    /// As [`listen_with`](Self::listen_with), on a Unix-domain socket: a path, or a name after `@`.
+    ///
+    /// There is one socket, from which one core accepts: by default core 0, which gives each
+    /// connection to the core that has the fewest. The file of a path is made here and removed when
+    /// the listener is closed or the core that accepts ends.
+    ///
+    /// # Errors
+    /// [`UnixError`](crate::UnixError): the address is none, something is there already, or the
+    /// accept mode wants a socket for each core. Else as for [`listen_with`](Self::listen_with).
+    pub fn listen_unix<H: Handler>(
+        &mut self,
+        addr: impl Into<UnixAddress>,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<Listener<UnixAddress>> {
+        let addr = addr.into();
+        let part =
+            Part::of_one_socket(&addr, self.shared.core_count(), &options, new_factory(factory))?;
+        let socket = listen::bind_unix(&addr, &options)?;
+        self.hand_out(&part, std::iter::once(Listening::Unix(socket)))?;
+        Ok(Listener::new(addr, part.common, self.handle()))
+    }
+
+    /// Gives each core its part in a listener, and those that accept a socket.
+    fn hand_out(
+        &self,
+        part: &Part,
+        mut sockets: impl Iterator<Item = Listening>,
+    ) -> Result<(), Stopped> {
+        for core in (0..self.shared.core_count()).filter(|&core| part.reaches(core)) {
             let socket = part.mode.accepts(core).then(|| sockets.next()).flatten();
             let part = part.clone();
             self.handle().submit_to(core, move |core| {
                 let Some(socket) = socket else { return core.join_listener(part) };
-                if let Err(error) = core.add_listener(part, Listening::Socket(socket)) {
-                    tracing::error!(%error, core = core.index(), %addr, "a core cannot listen");
+                if let Err(error) = core.add_listener(part, socket) {
+                    tracing::error!(%error, core = core.index(), "a core cannot listen");
                 }
             })?;
         }
-        Ok(Listener::new(addr, part.common, self.handle()))
+        Ok(())
     }
 
     /// A handle to the cores.

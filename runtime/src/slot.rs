@@ -33,8 +33,8 @@ const PAGE: usize = 64;
 pub(crate) enum Transport {
     /// A socket of the driver, under the slot's key.
     Socket {
-        /// The address at the other end.
-        peer: SocketAddr,
+        /// The address at the other end; none in the Unix domain.
+        peer: Option<SocketAddr>,
     },
     /// A socket that it has not got yet.
     Vacant,
@@ -400,7 +400,7 @@ mod tests {
             bev: Bufferevent::connected(Time::ZERO),
             handler: None,
             label: Label::UNKNOWN,
-            transport: Transport::Socket { peer: SocketAddr::from(([127, 0, 0, 1], 1)) },
+            transport: Transport::Socket { peer: None },
             above: None,
             listener: None,
             timer: None,

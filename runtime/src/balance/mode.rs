@@ -90,9 +90,9 @@ impl AcceptMode {
         matches!(self, Self::ReusePort | Self::Fixed(_))
     }
 
-    /// Whether the choice depends on the peer.
-    pub(crate) fn asks_who_comes(self) -> bool {
-        matches!(self, Self::Single { by: Dispatch::HashPeer, .. })
+    /// Whether a core keeps what it accepts unless others have less.
+    pub(crate) fn is_balanced(self) -> bool {
+        matches!(self, Self::Balanced { .. })
     }
 
     /// The core that it names.

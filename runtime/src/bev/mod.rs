@@ -47,12 +47,14 @@ impl<'a> BevMut<'a> {
         self.core.id(self.key)
     }
 
-    /// The address of the peer, also through filters; `None` where there is no socket.
+    /// The address of the peer, also through filters; `None` where there is no socket, or one of
+    /// the Unix domain.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.socket().map(|(_, peer)| peer)
+        self.socket().and_then(|(_, peer)| peer)
     }
 
-    /// Our own address, also through filters; `None` where there is no socket.
+    /// Our own address, also through filters; `None` where there is no socket, or one of the Unix
+    /// domain.
     ///
     /// Costs a system call. Of a connection that is still being made it is what the kernel has
     /// chosen for it so far.
@@ -359,7 +361,7 @@ impl<'a> BevMut<'a> {
     }
 
     /// The socket at the bottom, where there is one: its key and the peer's address.
-    fn socket(&self) -> Option<(Key, SocketAddr)> {
+    fn socket(&self) -> Option<(Key, Option<SocketAddr>)> {
         let key = self.core.bottom(self.key);
         match &self.core.slots.look(key)?.transport {
             Transport::Socket { peer } => Some((key, *peer)),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use super::BevMut;
 use crate::error::Result;
-use crate::socket::{Socket, SocketError, TakenSocket};
+use crate::socket::{Socket, SocketError, TakenSocket, UnixAddress};
 
 impl BevMut<'_> {
     /// Takes the socket out, with the bytes that had not passed; this bufferevent is closed.
@@ -62,6 +62,16 @@ impl BevMut<'_> {
     /// is left unconnected: try another address.
     pub fn connect(&mut self, to: SocketAddr) -> Result<()> {
         self.core.reconnect(self.key, to)
+    }
+
+    /// Connects this bufferevent to a Unix-domain socket, in place of the connection it may have.
+    ///
+    /// As [`connect`](Self::connect) and [`Core::connect_unix`](crate::Core::connect_unix).
+    ///
+    /// # Errors
+    /// As for those.
+    pub fn connect_unix(&mut self, to: impl Into<UnixAddress>) -> Result<()> {
+        self.core.reconnect_unix(self.key, &to.into())
     }
 
     /// Connects this bufferevent to a host by name, in place of the connection it may have.

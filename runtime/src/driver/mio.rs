@@ -7,24 +7,26 @@
 //! Invariant: the table has an entry for a key exactly as long as the socket is open.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
-use std::net::{Shutdown, SocketAddr};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::SocketAddr as UnixSocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use core_buf::Readiness;
 use groups::Time;
 use mio::event::{Event, Source};
-use mio::net::{TcpListener, TcpStream};
+use mio::net::{TcpStream, UnixStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::io::Errno;
 
+use super::stream::{Door, Stream};
 use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
 use crate::clock::Clock;
 use crate::id::Key;
 use crate::listen;
-use crate::socket::{Origin, Socket, reset_on_close};
+use crate::socket::Socket;
 
 /// Most events one poll brings; more stay in the kernel for the next.
 const EVENTS_PER_POLL: usize = 1024;
@@ -47,8 +49,8 @@ pub(crate) struct MioDriver {
 enum Entry {
     #[default]
     None,
-    Stream(TcpStream),
-    Listener(TcpListener),
+    Stream(Stream),
+    Listener(Door),
 }
 
 struct MioWaker(Waker);
@@ -89,6 +91,16 @@ impl MioDriver {
         self.poll.registry().register(source, Token(key.to_bits() as usize), interest)
     }
 
+    /// Registers a stream for both interests, once for its life.
+    fn put_stream(&mut self, key: Key, mut stream: Stream) -> Result<(), (Stream, io::Error)> {
+        let both = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.register(key, &mut stream, both) {
+            return Err((stream, error));
+        }
+        self.put(key, Entry::Stream(stream));
+        Ok(())
+    }
+
     fn put(&mut self, key: Key, socket: Entry) {
         let index = key.slot as usize;
         if index >= self.sockets.len() {
@@ -97,7 +109,7 @@ impl MioDriver {
         self.sockets[index] = socket;
     }
 
-    fn stream(&mut self, key: Key) -> io::Result<&mut TcpStream> {
+    fn stream(&mut self, key: Key) -> io::Result<&mut Stream> {
         match self.sockets.get_mut(key.slot as usize) {
             Some(Entry::Stream(stream)) => Ok(stream),
             _ => Err(io::ErrorKind::NotConnected.into()),
@@ -105,7 +117,7 @@ impl MioDriver {
     }
 
     /// A listener that is about to be asked for a connection.
-    fn listener(&mut self, key: Key) -> io::Result<&TcpListener> {
+    fn listener(&mut self, key: Key) -> io::Result<&Door> {
         self.calls.accepts += 1;
         match self.sockets.get(key.slot as usize) {
             Some(Entry::Listener(listener)) => Ok(listener),
@@ -148,39 +160,42 @@ impl Driver for MioDriver {
         self.waker.clone()
     }
 
-    fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr> {
-        let listener = match source {
-            Listening::Address(addr, options) => listen::bind_alone(addr, &options)?,
-            Listening::Shared(addr, options) => listen::bind_shared(addr, &options)?,
-            Listening::Socket(listener) => listener,
+    fn listen(&mut self, key: Key, source: Listening) -> io::Result<Option<SocketAddr>> {
+        let mut listener: Door = match source {
+            Listening::Address(addr, options) => listen::bind_alone(addr, &options)?.into(),
+            Listening::Shared(addr, options) => listen::bind_shared(addr, &options)?.into(),
+            Listening::Socket(listener) => listener.into(),
+            Listening::Unix(socket) => socket.into(),
         };
         let addr = listener.local_addr()?;
-        let mut listener = TcpListener::from_std(listener);
         self.register(key, &mut listener, Interest::READABLE)?;
         self.put(key, Entry::Listener(listener));
         Ok(addr)
     }
 
-    fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
-        let (mut stream, peer) = self.listener(listener)?.accept()?;
-        self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
-        self.put(key, Entry::Stream(stream));
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<Option<SocketAddr>> {
+        let (stream, peer) = self.listener(listener)?.accept()?;
+        self.put_stream(key, stream).map_err(closing)?;
         Ok(peer)
     }
 
-    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, SocketAddr)> {
+    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, Option<SocketAddr>)> {
         let (stream, peer) = self.listener(listener)?.accept()?;
-        Ok((std::net::TcpStream::from(stream).into(), peer))
+        Ok((stream.into_socket(), peer))
     }
 
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
         // A socket, its options, the connect itself.
         self.calls.others += 3;
-        let mut stream = TcpStream::connect(to)?;
+        let stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
-        self.register(key, &mut stream, Interest::READABLE | Interest::WRITABLE)?;
-        self.put(key, Entry::Stream(stream));
-        Ok(())
+        self.put_stream(key, Stream::Tcp(stream)).map_err(closing)
+    }
+
+    fn connect_unix(&mut self, key: Key, to: &UnixSocketAddr) -> io::Result<()> {
+        self.calls.others += 2;
+        let stream = UnixStream::connect_addr(to)?;
+        self.put_stream(key, Stream::Unix(stream)).map_err(closing)
     }
 
     fn read(&mut self, key: Key, into: &mut [u8]) -> io::Result<usize> {
@@ -190,11 +205,7 @@ impl Driver for MioDriver {
 
     fn writev(&mut self, key: Key, from: &[IoSlice<'_>]) -> io::Result<usize> {
         self.calls.writes += 1;
-        let stream = self.stream(key)?;
-        match from {
-            [one] => stream.write(one),
-            many => stream.write_vectored(many),
-        }
+        self.stream(key)?.write(from)
     }
 
     fn send_file(
@@ -226,29 +237,16 @@ impl Driver for MioDriver {
         if let Some(error) = stream.take_error()? {
             return Err(error);
         }
-        match stream.peer_addr() {
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => {
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            result => result.map(|_| ()),
-        }
+        stream.check_peer().map_err(|error| match error.kind() {
+            io::ErrorKind::NotConnected => io::ErrorKind::WouldBlock.into(),
+            _ => error,
+        })
     }
 
     fn attach(&mut self, key: Key, socket: Socket) -> Result<(), (Socket, io::Error)> {
-        let Origin::System(stream) = socket.0 else {
-            return Err((socket, io::ErrorKind::Unsupported.into()));
-        };
         self.calls.others += 1;
-        if let Err(error) = stream.set_nonblocking(true) {
-            return Err((stream.into(), error));
-        }
-        let mut stream = TcpStream::from_std(stream);
-        let both = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.register(key, &mut stream, both) {
-            return Err((std::net::TcpStream::from(stream).into(), error));
-        }
-        self.put(key, Entry::Stream(stream));
-        Ok(())
+        let stream = Stream::from_socket(socket)?;
+        self.put_stream(key, stream).map_err(|(stream, error)| (stream.into_socket(), error))
     }
 
     fn detach(&mut self, key: Key) -> io::Result<Socket> {
@@ -260,12 +258,12 @@ impl Driver for MioDriver {
         let Entry::Stream(stream) = std::mem::take(&mut self.sockets[key.slot as usize]) else {
             unreachable!("it was looked at just now")
         };
-        Ok(std::net::TcpStream::from(stream).into())
+        Ok(stream.into_socket())
     }
 
     fn shutdown(&mut self, key: Key) -> io::Result<()> {
         self.calls.others += 1;
-        self.stream(key)?.shutdown(Shutdown::Write)
+        self.stream(key)?.shutdown()
     }
 
     fn close(&mut self, key: Key) {
@@ -280,7 +278,7 @@ impl Driver for MioDriver {
 
     fn abort(&mut self, key: Key) {
         if let Ok(stream) = self.stream(key) {
-            reset_on_close(stream);
+            stream.reset_on_close();
             self.calls.others += 1;
         }
         self.close(key);
@@ -289,6 +287,11 @@ impl Driver for MioDriver {
     fn system_calls(&self) -> SystemCalls {
         self.calls
     }
+}
+
+/// Closes a stream that cannot be used, and keeps why.
+fn closing((_closed, error): (Stream, io::Error)) -> io::Error {
+    error
 }
 
 impl fmt::Debug for MioDriver {

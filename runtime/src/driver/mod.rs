@@ -9,11 +9,13 @@
 //! `Interrupted` are ordinary answers; a driver never blocks outside `poll`.
 
 mod mio;
+mod stream;
 
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::SocketAddr as UnixSocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +24,7 @@ use groups::Time;
 
 pub(crate) use self::mio::MioDriver;
 use crate::id::Key;
-use crate::listen::ListenOptions;
+use crate::listen::{ListenOptions, UnixSocket};
 use crate::socket::Socket;
 
 /// One readiness event.
@@ -49,6 +51,8 @@ pub(crate) enum Listening {
     Shared(SocketAddr, ListenOptions),
     /// A socket that is bound and listening already.
     Socket(TcpListener),
+    /// The same of the Unix domain, with its file.
+    Unix(UnixSocket),
 }
 
 /// System calls a driver has made, by kind.
@@ -94,30 +98,38 @@ pub(crate) trait Driver: Send + fmt::Debug {
     /// What other threads wake this driver by.
     fn waker(&self) -> Arc<dyn WakeDriver>;
 
-    /// Starts listening under `key` and returns the bound address.
+    /// Starts listening under `key` and returns the bound address; none in the Unix domain.
     ///
     /// # Errors
     /// Those of binding and registering.
-    fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr>;
+    fn listen(&mut self, key: Key, source: Listening) -> io::Result<Option<SocketAddr>>;
 
-    /// Accepts one connection of a listener under `key` and returns the peer's address.
+    /// Accepts one connection of a listener under `key` and returns the peer's address; none in the
+    /// Unix domain.
     ///
     /// # Errors
     /// `WouldBlock` if nobody waits; those of accepting and registering.
-    fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr>;
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<Option<SocketAddr>>;
 
     /// Accepts one connection of a listener for another core, and returns it with the peer's
     /// address.
     ///
     /// # Errors
     /// `WouldBlock` if nobody waits; those of accepting.
-    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, SocketAddr)>;
+    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, Option<SocketAddr>)>;
 
     /// Starts connecting under `key`; a writable event tells that the attempt is over.
     ///
     /// # Errors
     /// Those of creating and registering the socket, and of an attempt that fails at once.
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()>;
+
+    /// As [`connect`](Self::connect), in the Unix domain.
+    ///
+    /// # Errors
+    /// Those of creating, connecting and registering the socket; `WouldBlock` if as many wait there
+    /// as may. `Unsupported` where there is no such domain.
+    fn connect_unix(&mut self, key: Key, to: &UnixSocketAddr) -> io::Result<()>;
 
     /// Reads once.
     ///
@@ -147,7 +159,7 @@ pub(crate) trait Driver: Send + fmt::Debug {
     /// The address of our end of a stream.
     ///
     /// # Errors
-    /// Those of asking.
+    /// Those of asking; `Unsupported` in the Unix domain.
     fn local_addr(&mut self, key: Key) -> io::Result<SocketAddr>;
 
     /// Asks how a connection attempt ended.

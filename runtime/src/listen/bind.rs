@@ -67,7 +67,7 @@ fn bind(addr: SocketAddr, options: &ListenOptions, share: bool) -> io::Result<So
 }
 
 fn listen(socket: Socket, options: &ListenOptions) -> io::Result<TcpListener> {
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    socket.listen(options.backlog_of_system())?;
     Ok(socket.into())
 }
 

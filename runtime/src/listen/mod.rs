@@ -8,6 +8,7 @@ mod bind;
 mod error;
 mod options;
 mod shared;
+mod unix;
 
 use std::fmt;
 use std::io;
@@ -18,32 +19,36 @@ pub(crate) use self::bind::{bind_all, bind_alone, bind_shared};
 pub use self::error::ListenError;
 pub use self::options::ListenOptions;
 pub(crate) use self::shared::{Common, Part};
+pub(crate) use self::unix::{SocketFile, UnixSocket, bind_unix};
 pub use crate::balance::{AcceptMode, AcceptModeError, Dispatch};
 use crate::error::Error;
 use crate::handle::Handle;
 use crate::reactor::Core;
 
 /// A listener, as [`Runtime::listen_with`](crate::Runtime::listen_with) and [`Core::listen`] give
-/// it.
+/// it, or, with a [`UnixAddress`](crate::UnixAddress), their Unix-domain kin.
 ///
 /// # Shape
 /// `Clone + Send + Sync`. Dropping it leaves the listener open. All it does may be done at any
 /// time, on any thread, also in a callback or in the factory of a connection.
 #[derive(Clone, Debug)]
-pub struct Listener {
-    addr: SocketAddr,
+pub struct Listener<A = SocketAddr> {
+    addr: A,
     common: Arc<Common>,
     handle: Handle,
 }
 
-impl Listener {
-    pub(crate) fn new(addr: SocketAddr, common: Arc<Common>, handle: Handle) -> Self {
+impl<A> Listener<A> {
+    pub(crate) fn new(addr: A, common: Arc<Common>, handle: Handle) -> Self {
         Self { addr, common, handle }
     }
 
     /// The address it is bound to.
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addr
+    pub fn local_addr(&self) -> A
+    where
+        A: Clone,
+    {
+        self.addr.clone()
     }
 
     /// Stops listening on every core; connections that were accepted live on.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::error::ListenError;
-use crate::balance::AcceptMode;
+use crate::balance::{AcceptMode, Dispatch};
 
 /// How to listen.
 ///
@@ -27,6 +27,7 @@ pub struct ListenOptions {
     pub(crate) no_delay: bool,
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) only_v6: Option<bool>,
+    pub(crate) replace_dead_socket: bool,
     pub(crate) send_buffer: Option<usize>,
     pub(crate) receive_buffer: Option<usize>,
 }
@@ -42,6 +43,7 @@ impl Default for ListenOptions {
             no_delay: true,
             keep_alive: Some(KEEP_ALIVE),
             only_v6: None,
+            replace_dead_socket: false,
             send_buffer: None,
             receive_buffer: None,
         }
@@ -130,6 +132,16 @@ impl ListenOptions {
         self
     }
 
+    /// Whether a socket that is left at a path, and that nobody listens on, is removed and
+    /// replaced. Default: whatever is at a path is an error.
+    ///
+    /// Without meaning but for a path.
+    #[must_use]
+    pub fn replace_dead_socket(mut self) -> Self {
+        self.replace_dead_socket = true;
+        self
+    }
+
     /// Size of the kernel's send buffer of each connection, in bytes. Default: the kernel's choice.
     ///
     /// Set, it no longer grows by itself; the kernel doubles the value for its own needs.
@@ -145,6 +157,26 @@ impl ListenOptions {
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
         self
+    }
+
+    /// The backlog as the system takes it.
+    pub(super) fn backlog_of_system(&self) -> i32 {
+        i32::try_from(self.backlog).unwrap_or(i32::MAX)
+    }
+
+    /// The mode where there is one socket for all of `cores` cores: one of them accepts for those
+    /// that would otherwise share the work. `None` if each was to have its own.
+    pub(super) fn mode_of_one_socket(
+        &self,
+        cores: usize,
+    ) -> Result<Option<AcceptMode>, ListenError> {
+        Ok(match self.mode(cores)? {
+            AcceptMode::ReusePort => None,
+            AcceptMode::Balanced { .. } => {
+                Some(AcceptMode::Single { acceptor: 0, by: Dispatch::LeastLoaded })
+            }
+            mode => Some(mode),
+        })
     }
 
     /// The mode among `cores` cores.

@@ -18,7 +18,9 @@ use parking_lot::Mutex;
 use super::error::ListenError;
 use super::options::ListenOptions;
 use crate::balance::{AcceptMode, Tally};
+use crate::error::Error;
 use crate::reactor::{Core, Factory};
+use crate::socket::{UnixAddress, UnixError};
 
 const ENABLED: u8 = 0;
 const DISABLED: u8 = 1;
@@ -90,6 +92,20 @@ impl Part {
         factory: Factory,
     ) -> Result<Self, ListenError> {
         Ok(Self::new(options.mode(cores)?, cores, options, factory))
+    }
+
+    /// The parts of a listener of a whole runtime that has one socket, at a Unix-domain address.
+    pub(crate) fn of_one_socket(
+        address: &UnixAddress,
+        cores: usize,
+        options: &ListenOptions,
+        factory: Factory,
+    ) -> Result<Self, Error> {
+        let mode = options.mode_of_one_socket(cores)?.ok_or_else(|| UnixError::OneSocket {
+            address: address.clone(),
+            mode: AcceptMode::ReusePort,
+        })?;
+        Ok(Self::new(mode, cores, options, factory))
     }
 
     /// The part of a core that listens alone.

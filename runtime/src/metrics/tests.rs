@@ -212,7 +212,7 @@ impl Served {
         let (options, factory) = (super::options(), super::factory(shared));
         let part = Part::of_core(CORE, &options, factory).expect("the options are valid");
         let addr = sim.core().add_listener(part, source);
-        Self { sim, addr: addr.expect("it is free") }
+        Self { sim, addr: addr.expect("it is free").expect("it has a number") }
     }
 
     fn visit(&mut self, request: &[u8]) -> Peer {

@@ -14,11 +14,13 @@ use rustix::io::Errno;
 use super::{Core, Timer};
 use crate::bev::BevMut;
 use crate::driver::Listening;
+use crate::error::Result;
 use crate::handle::Stopped;
 use crate::handler::Handler;
 use crate::id::Key;
-use crate::listen::{Common, Part};
+use crate::listen::{self, Common, ListenOptions, Part};
 use crate::slot::{Listener, Occupant};
+use crate::socket::{UnixAddress, UnixError};
 use crate::watchdog::Label;
 
 /// How long accepting rests when no descriptor or memory is left.
@@ -26,6 +28,12 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
 /// Makes the handler of an accepted connection; shared by the cores.
 pub(crate) type Factory = Arc<dyn Fn(&mut BevMut<'_>) -> Box<dyn Handler> + Send + Sync>;
+
+pub(crate) fn new_factory<H: Handler>(
+    factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+) -> Factory {
+    Arc::new(move |conn| Box::new(factory(conn)))
+}
 
 /// What to do about a failed accept.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,15 +47,23 @@ enum AcceptError {
 }
 
 impl Core {
-    /// Accepts from a socket of its own, and returns its address.
-    pub(crate) fn add_listener(&mut self, part: Part, source: Listening) -> io::Result<SocketAddr> {
+    /// Accepts from a socket of its own, and returns its address; none in the Unix domain.
+    pub(crate) fn add_listener(
+        &mut self,
+        part: Part,
+        source: Listening,
+    ) -> io::Result<Option<SocketAddr>> {
         if self.drain.has_begun() {
             return Err(io::Error::other(Stopped { core: self.index() }));
         }
         let key = self.slots.reserve();
         match self.driver.listen(key, source) {
             Ok(addr) => {
-                let label = self.shared.labels.intern(&format!("factory of {addr}"));
+                let name = match addr {
+                    Some(addr) => format!("factory of {addr}"),
+                    None => String::from("factory of a Unix-domain listener"),
+                };
+                let label = self.shared.labels.intern(&name);
                 self.seat_listener(key, part, label);
                 self.enqueue(key.slot);
                 Ok(addr)
@@ -57,6 +73,28 @@ impl Core {
                 Err(error)
             }
         }
+    }
+
+    /// As [`listen`](Self::listen), on a Unix-domain socket: a path, or a name after `@`.
+    ///
+    /// The file of a path is removed when the listener is closed or the core ends.
+    ///
+    /// # Errors
+    /// [`UnixError`]: the address is none, or something is there already. The
+    /// options ask for an accept mode, or for no backlog.
+    pub fn listen_unix<H: Handler>(
+        &mut self,
+        addr: impl Into<UnixAddress>,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<listen::Listener<UnixAddress>> {
+        let addr = addr.into();
+        let part = Part::of_core(self.index(), &options, new_factory(factory))?;
+        let common = part.common.clone();
+        let socket = listen::bind_unix(&addr, &options)?;
+        self.add_listener(part, Listening::Unix(socket))
+            .map_err(|source| UnixError::Listen { address: addr.clone(), source })?;
+        Ok(listen::Listener::new(addr, common, self.handle()))
     }
 
     /// Gets connections of a listener from the core that accepts them.

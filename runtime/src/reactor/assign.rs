@@ -28,7 +28,8 @@ use crate::watchdog::Label;
 #[derive(Debug)]
 pub(crate) struct Accepted {
     socket: Socket,
-    peer: SocketAddr,
+    /// `None` in the Unix domain.
+    peer: Option<SocketAddr>,
 }
 
 /// An accepted connection on its way to another core.
@@ -117,18 +118,15 @@ impl Core {
         if entry.mode.keeps() {
             return if entry.common.tally.has_room(own) { Aim::Here } else { Aim::Nowhere };
         }
-        if entry.common.tally.is_limited() || entry.mode.asks_who_comes() {
-            let has_room = |core| look(shared, &entry.common, own, core).is_some();
-            return if (0..shared.core_count()).any(has_room) {
-                Aim::Anywhere
-            } else {
-                Aim::Nowhere
+        if entry.mode.is_balanced() && !entry.common.tally.is_limited() {
+            return match choose(shared, entry, own, None) {
+                Some(core) if core != own => Aim::There(core),
+                _ => Aim::Here,
             };
         }
-        match choose(shared, entry, own, None) {
-            Some(core) if core != own => Aim::There(core),
-            _ => Aim::Here,
-        }
+        // Whose turn it is, or who comes: both are known only once somebody has come.
+        let has_room = |core| look(shared, &entry.common, own, core).is_some();
+        if (0..shared.core_count()).any(has_room) { Aim::Anywhere } else { Aim::Nowhere }
     }
 
     fn accept_here(&mut self, listener: Key) -> io::Result<()> {
@@ -157,7 +155,7 @@ impl Core {
         // A choice fails only where another core has been quicker.
         for _ in 0..=self.shared.core_count() {
             let Some(entry) = self.slots.listener(listener) else { return };
-            let peer = Some(accepted.peer);
+            let peer = accepted.peer;
             let choice = chosen.take().or_else(|| choose(&self.shared, entry, own, peer));
             let Some(core) = choice else {
                 entry.resting = true;
@@ -232,7 +230,7 @@ impl Core {
         match self.driver.attach(key, socket) {
             Ok(()) => self.welcome(key, peer, listener, factory),
             Err((_closed, error)) => {
-                tracing::warn!(%error, %peer, "an accepted connection is lost");
+                tracing::warn!(%error, ?peer, "an accepted connection is lost");
                 self.slots.unreserve(key);
                 self.stats.accept_errors += 1;
                 if let Some(listener) = listener {
@@ -242,7 +240,13 @@ impl Core {
         }
     }
 
-    fn welcome(&mut self, key: Key, peer: SocketAddr, listener: Option<Key>, factory: &Factory) {
+    fn welcome(
+        &mut self,
+        key: Key,
+        peer: Option<SocketAddr>,
+        listener: Option<Key>,
+        factory: &Factory,
+    ) {
         let transport = Transport::Socket { peer };
         self.occupy(key, Bufferevent::connected(self.now), None, transport, listener);
         if self.refuses_streams() {
@@ -319,7 +323,7 @@ mod tests {
         let entry = core.slots.listener(key).expect("it listens");
         let (common, factory) = (entry.common.clone(), entry.factory.clone());
         let ticket = Ticket::take(&core.shared, &common, 1).expect("it takes more");
-        let accepted = Accepted { socket, peer: listener.local_addr() };
+        let accepted = Accepted { socket, peer: Some(listener.local_addr()) };
         core.stats.accepts_handed_over += 1;
         let message = Message::HandOver(Box::new(HandOver { accepted, ticket, factory }));
         core.outbox[1].push(message);

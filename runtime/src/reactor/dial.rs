@@ -110,7 +110,7 @@ impl Core {
         let Some(mut dial) = self.take_dial(owner) else { return };
         let outcome = outcome
             .and_then(|()| self.driver.detach(key))
-            .and_then(|socket| self.place(owner, socket, addr));
+            .and_then(|socket| self.place(owner, socket, Some(addr)));
         dial.attempts.retain(|&attempt| attempt != key);
         self.end_attempt(key);
         match outcome {

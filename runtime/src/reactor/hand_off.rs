@@ -10,8 +10,6 @@
 //! as an edge told to the old core is not told to the new one; the stream waits in no queue then
 //! but those it is put in.
 
-use std::net::SocketAddr;
-
 use core_buf::{Readiness, Trigger};
 use groups::Direction;
 
@@ -136,8 +134,8 @@ impl Core {
     ) -> Result<BevId, AttachError> {
         let cargo = &mut *detached.0;
         let keys: Vec<Key> = cargo.layers.iter().map(|_| self.slots.reserve()).collect();
-        let peer = match self.prepare(&keys, cargo) {
-            Ok(peer) => peer,
+        let bottom = match self.prepare(&keys, cargo) {
+            Ok(bottom) => bottom,
             Err(reason) => {
                 self.take_back_seats(cargo);
                 keys.into_iter().for_each(|key| self.slots.unreserve(key));
@@ -145,7 +143,7 @@ impl Core {
             }
         };
         let top = keys[keys.len() - 1];
-        self.put_together(&keys, cargo, peer);
+        self.put_together(&keys, cargo, bottom);
         self.set_priority(top, cargo.priority);
         self.stats.taken_over += 1;
         // A flush may be on its way from one layer to the next.
@@ -206,13 +204,9 @@ impl Core {
         Some(Layer { bev, over, member })
     }
 
-    /// Makes a connection at home here, but for its slots: what of it may fail. Returns the
-    /// address of its peer, if it has a socket.
-    fn prepare(
-        &mut self,
-        keys: &[Key],
-        cargo: &mut Cargo,
-    ) -> Result<Option<SocketAddr>, AttachRefusal> {
+    /// Makes a connection at home here, but for its slots: what of it may fail. Returns what it
+    /// stands on.
+    fn prepare(&mut self, keys: &[Key], cargo: &mut Cargo) -> Result<Transport, AttachRefusal> {
         if self.refuses_streams() {
             return Err(Stopped { core: self.index() }.into());
         }
@@ -222,12 +216,14 @@ impl Core {
                 layer.bev.set_membership(membership);
             }
         }
-        let Some((socket, peer)) = cargo.link.take() else { return Ok(None) };
+        let Some((socket, peer)) = cargo.link.take() else {
+            return Ok(Transport::Vacant);
+        };
         self.driver.attach(keys[0], socket).map_err(|(socket, error)| {
             cargo.link = Some((socket, peer));
             AttachRefusal::Driver(error)
         })?;
-        Ok(Some(peer))
+        Ok(Transport::Socket { peer })
     }
 
     /// Gives back the seats that a connection was given which is refused after all.
@@ -241,24 +237,23 @@ impl Core {
     }
 
     /// Puts each stream in its slot, over the one below it.
-    fn put_together(&mut self, keys: &[Key], cargo: &mut Cargo, peer: Option<SocketAddr>) {
+    fn put_together(&mut self, keys: &[Key], cargo: &mut Cargo, bottom: Transport) {
         let now = self.driver.now();
         let away = now.saturating_since(cargo.left_at);
-        let mut lower = keys[0];
+        let (mut lower, mut bottom) = (keys[0], Some(bottom));
         for (&key, layer) in keys.iter().zip(cargo.layers.drain(..)) {
             let Layer { mut bev, over, .. } = layer;
             bev.arrive(now, away);
-            let transport = match (over, peer) {
-                (Some(mut over), _) => {
+            let transport = match over {
+                Some(mut over) => {
                     over.lower = lower;
                     Transport::Stage(over)
                 }
-                (None, Some(peer)) => {
-                    bev.handle_ready(Readiness::READABLE | Readiness::WRITABLE);
-                    Transport::Socket { peer }
-                }
-                (None, None) => Transport::Vacant,
+                None => bottom.take().unwrap_or(Transport::Vacant),
             };
+            if matches!(transport, Transport::Socket { .. }) {
+                bev.handle_ready(Readiness::READABLE | Readiness::WRITABLE);
+            }
             self.occupy(key, bev, None, transport, None);
             if let Some(under) = self.slots.stream(lower).filter(|_| lower != key) {
                 under.above = Some(key);

@@ -43,7 +43,7 @@ use std::time::Duration;
 use core_buf::Landing;
 use groups::Time;
 
-pub(crate) use self::accept::Factory;
+pub(crate) use self::accept::{Factory, new_factory};
 pub(crate) use self::assign::{Accepted, HandOver};
 pub(crate) use self::drain::Drain;
 use self::meter::{Meter, Spent};
@@ -214,13 +214,12 @@ impl Core {
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<Listener> {
         let addr = crate::listen::resolve(addr)?;
-        let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
-        let part = Part::of_core(self.index(), &options, factory)?;
+        let part = Part::of_core(self.index(), &options, new_factory(factory))?;
         let common = part.common.clone();
-        let addr = self
+        let bound = self
             .add_listener(part, Listening::Address(addr, options))
             .map_err(|error| crate::listen::bind_error(addr, error))?;
-        Ok(Listener::new(addr, common, self.handle()))
+        Ok(Listener::new(bound.unwrap_or(addr), common, self.handle()))
     }
 
     /// Runs `task` on this core after a time, rounded up to the next millisecond.

@@ -14,14 +14,14 @@ use core_buf::{Bufferevent, Link, Readiness, Suspend};
 use groups::Direction;
 
 use super::Core;
-use crate::driver::Ready;
+use crate::driver::{Driver, Ready};
 use crate::error::{Error, Result};
 use crate::filter::TakenByFilter;
 use crate::handle::Stopped;
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::slot::Transport;
-use crate::socket::{Socket, SocketError, TakenSocket};
+use crate::socket::{Socket, SocketError, TakenSocket, UnixAddress, UnixError};
 
 impl Core {
     /// Starts connecting to an address; CONNECTED or ERROR comes as an event.
@@ -32,6 +32,23 @@ impl Core {
     /// The attempt fails at once: usually no descriptor or no route is left.
     pub fn connect(&mut self, to: SocketAddr, handler: impl Handler) -> Result<BevId> {
         self.open(handler, |core, key| core.reconnect(key, to))
+    }
+
+    /// As [`connect`](Self::connect), to a Unix-domain socket: a path, or a name after `@`.
+    ///
+    /// Such a connection is made at once or not at all; CONNECTED comes as for others. It has no
+    /// [`peer_addr`](crate::BevMut::peer_addr), and its peer cannot always tell an end that cut
+    /// something off from a good one.
+    ///
+    /// # Errors
+    /// [`UnixError`]: the address is none, nobody listens there, or too many wait there.
+    pub fn connect_unix(
+        &mut self,
+        to: impl Into<UnixAddress>,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        let to = to.into();
+        self.open(handler, |core, key| core.reconnect_unix(key, &to))
     }
 
     /// Takes over a connected socket, such as one that other code has accepted or connected.
@@ -133,7 +150,7 @@ impl Core {
     /// Gives a stream, or the one at the bottom of its stack, another socket.
     pub(crate) fn set_socket(&mut self, key: Key, socket: Socket) -> Result<(), SocketError> {
         let key = self.socket_place(key)?;
-        let peer = socket.peer_addr().map_err(SocketError::NotConnected)?;
+        let peer = socket.peer().map_err(SocketError::NotConnected)?;
         self.hang_up(key);
         self.place(key, socket, peer).map_err(SocketError::Driver)?;
         if let Some(stream) = self.slots.stream(key) {
@@ -145,11 +162,32 @@ impl Core {
 
     /// Connects a stream, or the one at the bottom of its stack, to an address.
     pub(crate) fn reconnect(&mut self, key: Key, to: SocketAddr) -> Result<()> {
+        self.reconnect_by(key, Some(to), |driver, key| {
+            driver.connect(key, to).map_err(|source| Error::Connect { addr: to, source })
+        })
+    }
+
+    /// As [`reconnect`](Self::reconnect), in the Unix domain.
+    pub(crate) fn reconnect_unix(&mut self, key: Key, to: &UnixAddress) -> Result<()> {
+        let addr = to.to_std()?;
+        self.reconnect_by(key, None, |driver, key| {
+            let connecting = driver.connect_unix(key, &addr);
+            let refused = |source| UnixError::Connect { address: to.clone(), source };
+            connecting.map_err(|source| refused(source).into())
+        })
+    }
+
+    fn reconnect_by(
+        &mut self,
+        key: Key,
+        peer: Option<SocketAddr>,
+        connect: impl FnOnce(&mut dyn Driver, Key) -> Result<()>,
+    ) -> Result<()> {
         let key = self.socket_place(key)?;
         self.hang_up(key);
-        self.driver.connect(key, to).map_err(|source| Error::Connect { addr: to, source })?;
+        connect(self.driver.as_mut(), key)?;
         if let Some(stream) = self.slots.stream(key) {
-            stream.transport = Transport::Socket { peer: to };
+            stream.transport = Transport::Socket { peer };
             stream.bev.renew(self.now, Link::Awaited);
         }
         self.update(key);
@@ -183,7 +221,12 @@ impl Core {
     }
 
     /// Puts a connected socket under the key of a stream that has none.
-    pub(super) fn place(&mut self, key: Key, socket: Socket, peer: SocketAddr) -> io::Result<()> {
+    pub(super) fn place(
+        &mut self,
+        key: Key,
+        socket: Socket,
+        peer: Option<SocketAddr>,
+    ) -> io::Result<()> {
         // One that it cannot use is closed.
         self.driver.attach(key, socket).map_err(|(_closed, error)| error)?;
         if let Some(stream) = self.slots.stream(key) {

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, ErrorKind, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::BorrowedFd;
+use std::os::unix::net::SocketAddr as UnixSocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -169,29 +170,30 @@ impl Driver for SimDriver {
         self.waker.clone()
     }
 
-    fn listen(&mut self, key: Key, source: Listening) -> io::Result<SocketAddr> {
+    fn listen(&mut self, key: Key, source: Listening) -> io::Result<Option<SocketAddr>> {
         self.calls.others += 1;
         let (addr, options, shared) = match source {
             Listening::Address(addr, options) => (addr, options, false),
             Listening::Shared(addr, options) => (addr, options, true),
-            Listening::Socket(_) => return Err(ErrorKind::Unsupported.into()),
+            Listening::Socket(_) | Listening::Unix(_) => return Err(ErrorKind::Unsupported.into()),
         };
         let backlog = options.backlog as usize;
         let binding = Binding { id: Some(self.id(key)), backlog, shared };
         let (addr, door) = enter(&self.network).listeners.bind(addr, binding)?;
         self.sockets.insert(key, Source::Listener(door));
-        Ok(addr)
+        Ok(Some(addr))
     }
 
-    fn accept(&mut self, listener: Key, key: Key) -> io::Result<SocketAddr> {
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<Option<SocketAddr>> {
         let (end, peer) = self.take(listener, Some(self.id(key)))?;
         self.sockets.insert(key, Source::Stream(end));
-        Ok(peer)
+        Ok(Some(peer))
     }
 
-    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, SocketAddr)> {
+    fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, Option<SocketAddr>)> {
         let (end, peer) = self.take(listener, None)?;
-        Ok((Socket(Origin::Simulated(LooseEnd::new(self.network.clone(), end))), peer))
+        let loose = LooseEnd::new(self.network.clone(), end);
+        Ok((Socket(Origin::Simulated(loose)), Some(peer)))
     }
 
     fn connect(&mut self, key: Key, to: SocketAddr) -> io::Result<()> {
@@ -204,6 +206,10 @@ impl Driver for SimDriver {
         drop(network);
         self.sockets.insert(key, Source::Stream(end));
         Ok(())
+    }
+
+    fn connect_unix(&mut self, _: Key, _: &UnixSocketAddr) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
     }
 
     fn read(&mut self, key: Key, into: &mut [u8]) -> io::Result<usize> {

@@ -52,7 +52,7 @@ use crate::id::BevId;
 use crate::listen::{self, ListenOptions, Listener, Part};
 use crate::observer::Observer;
 use crate::placement::MAX_CORES;
-use crate::reactor::{Core, Factory};
+use crate::reactor::{Core, new_factory};
 use crate::report::CoreEnd;
 use crate::runtime::Farewell;
 use crate::socket::{Origin, Socket};
@@ -313,14 +313,14 @@ impl Simulation {
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<Listener> {
         let asked = listen::resolve(addr)?;
-        let factory: Factory = Arc::new(move |conn| Box::new(factory(conn)));
-        let part = Part::of_runtime(self.cores.len(), &options, factory)?;
+        let part = Part::of_runtime(self.cores.len(), &options, new_factory(factory))?;
         let mut addr = asked;
         for (index, (core, _)) in self.cores.iter_mut().enumerate() {
             if part.mode.accepts(index) {
                 let source = Listening::Shared(addr, options.clone());
                 let added = core.add_listener(part.clone(), source);
-                addr = added.map_err(|error| listen::bind_error(asked, error))?;
+                let bound = added.map_err(|error| listen::bind_error(asked, error))?;
+                addr = bound.unwrap_or(addr);
             } else if part.reaches(index) {
                 core.join_listener(part.clone());
             }

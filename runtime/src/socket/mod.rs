@@ -3,22 +3,27 @@
 //! Owns a socket while no core does: of the operating system, or of a simulation. Dropped, it is
 //! closed. What a core does with one is in `reactor/socket.rs`.
 
+mod unix;
+
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use core_buf::Buffer;
 use socket2::SockRef;
 
+pub use self::unix::{UnixAddress, UnixError};
 use crate::filter::TakenByFilter;
 use crate::sim::LooseEnd;
 
 /// A connected socket that no core owns.
 ///
-/// Made from a [`TcpStream`], or by a [`Simulation`](crate::sim::Simulation::socket); given to
-/// [`Core::adopt`](crate::Core::adopt) or [`BevMut::set_socket`](crate::BevMut::set_socket), and
-/// taken out of a core by [`BevMut::into_socket`](crate::BevMut::into_socket).
+/// Made from a [`TcpStream`] or [`UnixStream`], or by a
+/// [`Simulation`](crate::sim::Simulation::socket); given to [`Core::adopt`](crate::Core::adopt) or
+/// [`BevMut::set_socket`](crate::BevMut::set_socket), and taken out of a core by
+/// [`BevMut::into_socket`](crate::BevMut::into_socket).
 ///
 /// # Shape
 /// `Send`: it may go to another core or thread. Dropped, it is closed.
@@ -29,6 +34,7 @@ pub struct Socket(pub(crate) Origin);
 #[derive(Debug)]
 pub(crate) enum Origin {
     System(TcpStream),
+    Unix(UnixStream),
     Simulated(LooseEnd),
 }
 
@@ -38,15 +44,30 @@ impl From<TcpStream> for Socket {
     }
 }
 
+impl From<UnixStream> for Socket {
+    fn from(stream: UnixStream) -> Self {
+        Self(Origin::Unix(stream))
+    }
+}
+
 impl Socket {
-    /// The socket of the operating system; `None`, and it is closed, if it is simulated.
+    /// The TCP socket of the operating system; `None`, and it is closed, if it is simulated or of
+    /// the Unix domain.
     ///
     /// One that comes from a core is non-blocking: call
     /// [`set_nonblocking(false)`](TcpStream::set_nonblocking) for code that expects to wait.
     pub fn into_std(self) -> Option<TcpStream> {
         match self.0 {
             Origin::System(stream) => Some(stream),
-            Origin::Simulated(_) => None,
+            Origin::Unix(_) | Origin::Simulated(_) => None,
+        }
+    }
+
+    /// As [`into_std`](Self::into_std), for a socket of the Unix domain.
+    pub fn into_unix(self) -> Option<UnixStream> {
+        match self.0 {
+            Origin::Unix(stream) => Some(stream),
+            Origin::System(_) | Origin::Simulated(_) => None,
         }
     }
 
@@ -54,6 +75,8 @@ impl Socket {
     pub(crate) fn abort(self) {
         match self.0 {
             Origin::System(stream) => reset_on_close(&stream),
+            // It has no resets: its peer reads an end.
+            Origin::Unix(stream) => drop(stream),
             Origin::Simulated(end) => end.reset(),
         }
     }
@@ -61,11 +84,18 @@ impl Socket {
     /// The address at the other end.
     ///
     /// # Errors
-    /// `NotConnected` where there is no other end, or no longer.
+    /// `NotConnected` where there is no other end, or no longer; `Unsupported` for a socket of the
+    /// Unix domain.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.peer()?.ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+
+    /// As [`peer_addr`](Self::peer_addr), but a socket of the Unix domain has one that is `None`.
+    pub(crate) fn peer(&self) -> io::Result<Option<SocketAddr>> {
         match &self.0 {
-            Origin::System(stream) => stream.peer_addr(),
-            Origin::Simulated(end) => end.peer_addr(),
+            Origin::System(stream) => stream.peer_addr().map(Some),
+            Origin::Unix(stream) => stream.peer_addr().map(|_| None),
+            Origin::Simulated(end) => end.peer_addr().map(Some),
         }
     }
 }
