@@ -35,7 +35,7 @@ pub(crate) struct Plan {
 /// What joins two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// A connection of a core to itself.
+    /// A connection of a core to itself; its ends may move to another.
     Socket,
     /// An attempt to connect where nobody listens: there is one end only.
     Refused,
@@ -66,7 +66,12 @@ impl Link {
     }
 
     pub(crate) fn cores(self) -> usize {
-        if matches!(self, Self::Across(_)) { 2 } else { 1 }
+        if matches!(self, Self::Pair(_)) { 1 } else { 2 }
+    }
+
+    /// The core on which an end begins.
+    pub(crate) fn core(self, side: usize) -> usize {
+        if matches!(self, Self::Across(_)) { side } else { 0 }
     }
 }
 

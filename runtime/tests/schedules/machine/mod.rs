@@ -6,6 +6,7 @@
 mod case;
 mod filter;
 mod hand;
+mod journey;
 mod layer;
 mod operation;
 mod side;

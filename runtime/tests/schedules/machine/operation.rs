@@ -69,6 +69,8 @@ pub(crate) enum Act {
     EndWriting,
     /// Takes the socket out and gives it to another bufferevent.
     Move,
+    /// Sends the connection to the other core.
+    HandOver,
     /// Closes, and waits for the peer as long as it takes.
     Close,
     /// Closes, and waits for so many milliseconds.
@@ -124,7 +126,8 @@ impl Act {
             60..63 => Self::Put(length(n), How::Broken),
             63..73 => Self::Take(length(n)),
             73..79 => Self::Keep(n.is_multiple_of(2)),
-            79..132 => Self::Run(pick(n, [10, 300, 5_000, 40_000])),
+            79..126 => Self::Run(pick(n, [10, 300, 5_000, 40_000])),
+            126..132 => Self::HandOver,
             132..144 => {
                 let high = pick(n, [0, 20, 1_000, 50_000]) as usize;
                 Self::ReadMarks(if n % 8 < 4 { 0 } else { high / 2 }, high)

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use sluicegate::{
-    BevId, BevMut, Core, Direction, Event, EventFlags, FilterOptions, FlushMode, Group, Suspend,
+    BevId, Core, Direction, Event, EventFlags, FilterOptions, FlushMode, Group, Suspend,
 };
 
 use super::filter::{Natural, Nature};
@@ -63,10 +63,12 @@ pub(crate) struct Side {
     pub(crate) is_fragile: bool,
     /// A flush may have passed marks.
     pub(crate) flushed: bool,
+    /// It has left one core and not reached the other.
+    pub(crate) is_away: bool,
     pub(crate) wrong: Option<String>,
     later: VecDeque<Operation>,
     groups: [Group; 2],
-    me: Weak<Mutex<Self>>,
+    pub(super) me: Weak<Mutex<Self>>,
     /// Held by all that must be dropped in the end.
     life_token: Arc<()>,
 }
@@ -92,6 +94,7 @@ impl Side {
             has_broken: false,
             is_fragile: false,
             flushed: false,
+            is_away: false,
             wrong: None,
             later: VecDeque::new(),
             groups,
@@ -160,7 +163,7 @@ impl Side {
 
     /// Does what an operation says to this end.
     pub(crate) fn apply(&mut self, core: &mut Core, operation: Operation) {
-        if self.life != Life::Open {
+        if self.life != Life::Open || self.is_away {
             return;
         }
         if operation.later {
@@ -195,6 +198,7 @@ impl Side {
                 self.migrate(core);
             }
             Act::Move => {}
+            Act::HandOver => self.hand_over(core),
             Act::EndWriting | Act::Call(_) => self.tell_top(core, operation.at.way, operation.act),
             Act::Close | Act::CloseWithin(_) => self.close(core, operation.act),
             act => self.set(core, operation.at, act),
@@ -225,25 +229,6 @@ impl Side {
         } else {
             bev.shutdown_write();
             self.has_ended = true;
-        }
-    }
-
-    /// Takes the socket out, where there is one, and gives it and what it had to write to another
-    /// bufferevent.
-    fn migrate(&mut self, core: &mut Core) {
-        self.take(core, usize::MAX);
-        let bev = self.top().and_then(|top| core.get(top));
-        let Some(Ok(mut taken)) = bev.map(BevMut::into_socket) else { return };
-        match core.adopt(taken.socket, self.hand()) {
-            Ok(id) => {
-                self.layers = vec![Layer::new(id, None)];
-                self.told.end = 0;
-                if let Some(mut bev) = core.get(id) {
-                    bev.output().append_buffer(&mut taken.output);
-                }
-            }
-            // The peer has reset it, which is told here.
-            Err(_) => self.told.errors += 1,
         }
     }
 

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluicegate::sim::Held;
-use sluicegate::{BevMut, Direction, FlushMode, Suspend};
+use sluicegate::{BevMut, CoreStats, Direction, FlushMode, Suspend};
 
 use super::hand::Shared;
 use super::side::{FOR_EVER, Life};
@@ -39,6 +39,9 @@ impl World {
             // After this it is there, or never will be.
             self.close_listener();
             self.settle();
+        }
+        while self.sides.iter().any(|side| side.lock().is_away) {
+            self.run(ms(1));
         }
         let first = self.sides.iter().position(|side| side.lock().life != Life::Open);
         let is_bare = |side: &Shared| side.lock().layers.len() == 1;
@@ -195,12 +198,15 @@ impl World {
 
     fn judge_rest(mut self) {
         self.judge_open();
-        let Self { mut sim, sides, groups, life, .. } = self;
+        let Self { mut sim, plan, sides, groups, life, .. } = self;
         let connected = sides.each_ref().map(|side| side.lock().told.connected);
         assert!(connected[0] <= 1 && connected[1] == 0, "told {connected:?} times");
         assert_eq!(sim.held(), Held::default(), "something is left: {sides:?}");
-        for core in 0..=usize::from(sides[1].lock().core > 0) {
-            let stats = sim.core_at(core).stats();
+        let figures: Vec<_> =
+            (0..plan.link.cores()).map(|core| sim.core_at(core).stats()).collect();
+        let sum = |figure: fn(&CoreStats) -> u64| figures.iter().map(figure).sum::<u64>();
+        assert_eq!(sum(|it| it.handed_off), sum(|it| it.taken_over), "left and arrived");
+        for stats in &figures {
             assert_eq!((stats.connections, stats.pair_ends, stats.filters), (0, 0, 0));
             assert_eq!((stats.handler_panics, stats.timers), (0, 0), "panics, timers");
         }

@@ -36,7 +36,7 @@ impl World {
         let groups = [per_second(3_000_000), per_tick(20_000, 50_000, ms(10))]
             .map(|config| group(config).expect("valid numbers"));
         let life = Arc::new(());
-        let side = |side: usize| Shared::new(side, side * (cores - 1), groups.clone(), &life);
+        let side = |side: usize| Shared::new(side, plan.link.core(side), groups.clone(), &life);
         let sides = [side(0), side(1)];
         let mut world = Self { sim, plan, sides, groups, listener: None, life };
         world.join();
@@ -133,8 +133,8 @@ fn check(sim: &Simulation, link: Link, sides: &[Shared; 2]) {
         if let Some(wrong) = &side.wrong {
             panic!("side {}: {wrong}", side.side);
         }
-        let Side { layers, flushed, .. } = &mut **side;
-        for layer in layers {
+        let Side { layers, flushed, is_away, .. } = &mut **side;
+        for layer in layers.iter_mut().filter(|_| !*is_away) {
             let Some(lengths) = sim.lengths(layer.id) else { continue };
             if let Err(wrong) = layer.check(lengths, *flushed) {
                 panic!("side {}: {wrong}", side.side);
