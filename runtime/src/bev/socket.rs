@@ -14,7 +14,8 @@ impl BevMut<'_> {
     /// The socket stays connected and non-blocking. No byte is lost: what the kernel had brought is
     /// in the input, what it has not taken in the output. The handler is dropped, at the end of its
     /// call if it is running; limits and groups end here, as does a
-    /// [`shutdown_write`](Self::shutdown_write) that still waits for output.
+    /// [`shutdown_write`](Self::shutdown_write) that still waits for output. To have all of it go
+    /// on at another core, [detach](crate::Core::detach) it.
     ///
     /// # Errors
     /// There is no socket here, it is still connecting, the bufferevent is closing, or a filter

@@ -38,6 +38,9 @@ impl Core {
     /// # Errors
     /// It is not open on this core, is still connecting, is an end of a pair or has a filter over
     /// it, or the core is shutting down: nothing has changed.
+    ///
+    /// Source: libevent 2.1.12 `bufferevent_base_set`. Differs: there only a socket that has not
+    /// been used yet; here one that lives, with all that belongs to it.
     pub fn detach(&mut self, id: BevId) -> Result<Detached, DetachError> {
         let keys = self.movable(id)?;
         let bottom = keys[keys.len() - 1];
@@ -146,10 +149,12 @@ impl Core {
         self.put_together(&keys, cargo, bottom);
         self.set_priority(top, cargo.priority);
         self.stats.taken_over += 1;
-        // A flush may be on its way from one layer to the next.
+        // Each layer may have something of its own to do: wait for tokens, pass a flush on.
         keys.into_iter().for_each(|key| self.handle_step(key));
         self.furnish(top, make);
-        if let Some(stream) = self.slots.stream(top) {
+        if let Some(stream) = self.slots.stream(top)
+            && !stream.bev.input().is_empty()
+        {
             // Whoever was called for what is there has gone.
             stream.bev.trigger(Direction::Read, Trigger::IfDue);
         }

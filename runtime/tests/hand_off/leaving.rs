@@ -10,7 +10,7 @@ use sluicegate::{
 };
 
 use super::rig::Echo;
-use super::rig::ends::{Noting, over, taking};
+use super::rig::ends::{End, Noting, over, taking};
 use super::rig::filter::Swap;
 use super::rig::sim::{ADDR, LIMIT, connect, ms};
 use super::{adopted, attach, calm, detach, far, moved};
@@ -62,6 +62,26 @@ fn what_cannot_leave_says_why_and_stays() {
     sim.write(peer, b"still there");
     sim.run_for(ms(1));
     assert_eq!(gone.log.borrow().got, b"still there");
+}
+
+#[test]
+fn a_connection_that_could_not_be_made_may_go_and_is_tried_elsewhere() {
+    let mut sim = calm(2);
+    let (handler, log) = Noting::new();
+    let id = sim.core().connect(far(), handler).expect("refused later");
+    let end = End { id, log };
+    end.write(&mut sim, b"for whoever listens");
+    sim.run_for(ms(5));
+    assert_eq!(end.log.take().events, [EventFlags::ERROR]);
+    let end = moved(&mut sim, &end, 1);
+    sim.run_for(ms(5));
+    assert!(end.log.borrow().events.is_empty(), "it was told already");
+    let listener = sim.listen(far()).expect("it is free");
+    end.bev(&mut sim).connect(listener).expect("it is simulated");
+    sim.run_for(ms(5));
+    assert_eq!(end.log.borrow().events, [EventFlags::CONNECTED]);
+    let peer = sim.accept(listener).expect("it is connected");
+    assert_eq!(sim.read(peer), b"for whoever listens");
 }
 
 /// Tries to leave when it is told that the core drains.

@@ -126,6 +126,24 @@ fn a_direction_that_waits_for_tokens_goes_on_where_it_arrives() {
 }
 
 #[test]
+fn a_layer_that_waits_for_tokens_goes_on_where_its_stack_arrives() {
+    for layer in 0..3 {
+        let mut sim = calm(2);
+        let (end, peer) = adopted(&mut sim);
+        let middle = over(&mut sim, &end, Swap);
+        let top = over(&mut sim, &middle, Swap);
+        let limited = [&end, &middle, &top][layer];
+        limited.bev(&mut sim).set_rate_limit(Some(per_tick(1_000, 1_000, ms(100))));
+        top.write(&mut sim, &[7; 2_500]);
+        sim.run_for(ms(10));
+        assert_eq!(sim.read(peer).len(), 1_000, "layer {layer}");
+        moved(&mut sim, &top, 1);
+        sim.run_for(ms(300));
+        assert_eq!(sim.read(peer).len(), 1_500, "layer {layer}");
+    }
+}
+
+#[test]
 fn a_group_without_a_seat_refuses_and_the_connection_comes_back() {
     let mut sim = calm(2);
     let build = |seats: usize| {

@@ -2,8 +2,8 @@
 //! tell, and its filters.
 
 use sluicegate::{
-    BevId, Buffer, Direction, EventFlags, Filter, FilterOptions, FilterResult, FlushMode, Group,
-    Priority, Suspend, Trigger, WriteEnded,
+    BevId, BevMut, Buffer, Context, Direction, EventFlags, Filter, FilterOptions, FilterResult,
+    FlushMode, Group, Handler, Priority, Suspend, Trigger, WriteEnded,
 };
 
 use super::rig::ends::{End, Noting, over};
@@ -85,18 +85,43 @@ fn bytes_of_every_kind_wait_on_the_way_and_follow_in_order() {
 }
 
 #[test]
+fn what_came_on_the_way_is_read_in_the_turn_of_the_arrival() {
+    let mut sim = calm(2);
+    let (end, peer) = adopted(&mut sim);
+    sim.run_for(ms(5));
+    let detached = detach(&mut sim, end.id);
+    sim.write(peer, b"came on the way");
+    sim.run_for(ms(5));
+    let (made, lengths) = std::sync::mpsc::channel();
+    let make = move |_: &mut BevMut<'_>| Tell(made);
+    let pending = sim.core().handle().attach(1, detached, make).expect("the core runs");
+    sim.turn();
+    assert_eq!(lengths.try_recv(), Ok(15), "the new core waits for no edge");
+    drop(pending);
+}
+
+/// Tells how much it finds in its input.
+struct Tell(std::sync::mpsc::Sender<usize>);
+
+impl Handler for Tell {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        self.0.send(cx.me().input().len()).expect("the test waits");
+    }
+}
+
+#[test]
 fn input_that_nobody_took_is_told_to_the_new_handler_at_its_mark() {
-    for (mark, calls) in [(0, 1), (5, 1), (6, 0)] {
+    for (bytes, mark, calls) in [(5, 0, 1), (5, 5, 1), (5, 6, 0), (0, 0, 0)] {
         let mut sim = calm(2);
         let (end, peer) = adopted(&mut sim);
         end.log.borrow_mut().keeps = true;
-        sim.write(peer, b"12345");
+        sim.write(peer, &b"12345"[..bytes]);
         sim.run_for(ms(1));
         end.log.take();
         end.bev(&mut sim).set_read_watermark(mark, 0);
         moved(&mut sim, &end, 1);
         sim.run_for(ms(1));
-        assert_eq!(end.log.borrow().reads, vec![5; calls], "mark {mark}");
+        assert_eq!(end.log.borrow().reads, vec![5; calls], "{bytes} bytes, mark {mark}");
     }
 }
 
