@@ -330,8 +330,8 @@ impl Handle {
         }
     }
 
-    /// The figures of every core: exact while it sleeps, and else as they were within the last
-    /// millisecond or turn. Takes no lock and disturbs nobody.
+    /// The figures of every core: exact while it sleeps, and else as they were some
+    /// microseconds or a turn ago. Takes no lock and disturbs nobody.
     pub fn stats(&self) -> Vec<CoreStats> {
         (0..self.core_count()).map(|core| self.0.stats(core)).collect()
     }

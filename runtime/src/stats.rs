@@ -2,7 +2,7 @@
 //!
 //! Owns the list of figures and one cell for each, on cache lines that only their core writes. The
 //! core counts in plain integers and copies them here before it sleeps, and while it does not once
-//! a millisecond (`reactor/meter.rs`); readers on other threads see each figure as it was then, and
+//! in microseconds (`reactor/meter.rs`); readers on other threads see each figure as it was then, and
 //! exactly once the core is quiet. Relaxed order suffices: the figures publish no other data, and
 //! each has one writer.
 //!

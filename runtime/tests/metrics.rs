@@ -44,7 +44,7 @@ fn a_scraper_sees_what_the_program_sees() {
     let mut text = String::new();
     eventually("all bytes are shown", || {
         text = get(metrics, "/metrics");
-        // A busy core shows what it did within a millisecond, a group at once.
+        // A busy core shows what it did a moment later, a group at once.
         sum(&text, "sluicegate_group_moved_bytes_total") == 16_000.0
             && sum(&text, "sluicegate_core_received_bytes_total") >= 8_000.0
     });
