@@ -79,6 +79,8 @@ pub use groups::{
 };
 
 pub use self::{clock::Clock, file::File, handler::Handler, id::BevId, priority::Priority};
+pub use self::{group::Group, group::GroupBuilder, stats::CoreStats};
+pub use self::{panic::CorePanic, panic::PanicPolicy, reactor::Core, reactor::TimerId};
 pub use bev::{BevMut, DEFAULT_LINGER, Two};
 pub use builder::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_JOIN_TIMEOUT, RuntimeBuilder};
 pub use context::{Context, Input, Output};
@@ -86,22 +88,18 @@ pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use dial::{ConnectHostError, HostError, Resolve, SystemResolver};
 pub use error::{BuildError, Error, Result};
 pub use filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
-pub use group::{Group, GroupBuilder};
 pub use hand_off::{AttachError, AttachRefusal, DetachError, Detached, PendingAttach};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use listen::{AcceptMode, AcceptModeError, Dispatch, ListenError, ListenOptions, Listener};
 pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
-pub use panic::{CorePanic, PanicPolicy};
 pub use placement::{
     CoreInfo, Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Pinned, Placement, PlacementError,
     Plan, Smt,
 };
-pub use reactor::{Core, TimerId};
 pub use report::{CoreEnd, DrainReport, Left, StartReport, Unfinished};
 pub use runtime::{Running, Runtime, SignalPolicy};
 pub use socket::{Socket, SocketError, TakenSocket, UnixAddress, UnixError};
-pub use stats::CoreStats;
 #[cfg(feature = "tls")]
 pub use tls::{InitError, Threading};
 pub use watchdog::{DEFAULT_STALL_THRESHOLD, MIN_STALL_THRESHOLD, Stall, StallCause};
