@@ -6,7 +6,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -114,6 +114,83 @@ fn echo_sends_back_what_it_gets_and_drains() {
     echoes(&mut stream, &vec![7; 100_000]);
     program.end();
     assert_eq!(stream.read(&mut [0; 1]).expect("a clean end"), 0, "a drain closes the connection");
+}
+
+/// What `placement` prints for one of the machines that the runtime's tests plan on.
+fn placement(machine: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
+    let root = format!("{}/../runtime/tests/machines/{machine}", env!("CARGO_MANIFEST_DIR"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_placement"));
+    command.args(["--root", &root]).args(flags).envs(variables.iter().copied());
+    command.output().expect("the example starts")
+}
+
+fn planned(machine: &str, flags: &[&str], variables: &[(&str, &str)]) -> String {
+    let output = placement(machine, flags, variables);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+#[test]
+fn placement_prints_the_plan_for_any_machine() {
+    let page = planned("server", &["--cores", "3", "--pin", "each"], &[]);
+    assert!(
+        page.starts_with("cores=3 (as asked) pin=each cpus=0:0;1:1;2:4 order=spread"),
+        "{page}"
+    );
+    let row = page.lines().find(|line| line.starts_with("│ 2 ")).expect("a row for core 2");
+    let cells: Vec<_> =
+        row.split(['│', '┆']).map(str::trim).filter(|cell| !cell.is_empty()).collect();
+    assert_eq!(cells, ["2", "4", "1", "1", "12", "alone on its physical core"]);
+
+    let page = planned("hybrid", &[], &[]);
+    assert!(page.contains("\nwarning: not all CPUs are equally fast: 0-7 are, 8-11"), "{page}");
+}
+
+#[test]
+fn placement_prints_json_that_says_the_same() {
+    for machine in ["container", "container-v1"] {
+        let text = planned(machine, &["--json", "--pin", "node"], &[]);
+        let plan: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(plan["reason"], "what the CPU quota pays for");
+        assert_eq!((&plan["allowed"], &plan["online"]), (&"4-7".into(), &"0-7".into()));
+        assert_eq!(plan["quota"], "1.50");
+        assert_eq!(plan["cores"].as_array().map(Vec::len), Some(2));
+        assert_eq!(plan["cores"][1]["cpus"], "4-7");
+        assert_eq!(plan["cores"][1]["why"], "confined to NUMA node 0");
+        assert!(plan["warnings"][0].as_str().is_some_and(|said| said.contains("quota of 1.50")));
+    }
+}
+
+#[test]
+fn placement_takes_variables_and_flags_before_them() {
+    let variables = [("SLUICEGATE_CORES", "physical"), ("SLUICEGATE_PIN", "each")];
+    let page = planned("server", &["--order", "pack"], &variables);
+    assert!(
+        page.starts_with("cores=8 (one for each physical core) pin=each cpus=0:0;1:1;"),
+        "{page}"
+    );
+    let page = planned("server", &["--cores", "1"], &variables);
+    assert!(page.starts_with("cores=1 (as asked) pin=each cpus=0:0 "), "{page}");
+    let page = planned("vm", &["--strict=false"], &[("SLUICEGATE_STRICT", "true")]);
+    assert!(page.starts_with("cores=2 (one for each allowed CPU) pin=none allowed=0-1"), "{page}");
+}
+
+#[test]
+fn placement_refuses_what_cannot_be() {
+    let refused = |machine: &str, flags: &[&str], variables: &[(&str, &str)]| {
+        let output = placement(machine, flags, variables);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        String::from_utf8(output.stderr).expect("it prints text")
+    };
+    let said = refused("container", &["--cpus", "0-3"], &[]);
+    assert!(said.starts_with("cannot place the cores: CPUs 0-3 of the list 0-3 are"), "{said}");
+    assert!(said.contains("it may use 4-7"), "{said}");
+    let said = refused("vm", &["--cpus", "0,nod1"], &[]);
+    assert!(said.contains("did you mean `node1`?"), "{said}");
+    let said = refused("vm", &[], &[("SLUICEGATE_CORE", "1")]);
+    assert!(said.contains("did you mean SLUICEGATE_CORES?"), "{said}");
+    assert!(refused("nowhere", &[], &[]).contains("nowhere is no folder"));
 }
 
 #[test]

@@ -4,10 +4,13 @@
 
 mod rig;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sluicegate::placement::Snapshot;
 use sluicegate::{
-    BuildError, CpuSet, Pin, Pinned, PlacementError, Runtime, RuntimeBuilder, Shutdown,
+    BuildError, Cores, CpuSet, Pin, Pinned, Placement, PlacementError, Runtime, RuntimeBuilder,
+    Shutdown,
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -75,6 +78,49 @@ fn a_cpu_that_is_not_allowed_is_refused_with_those_that_are() {
     };
     assert_eq!(*listed, allowed());
     assert!(error.to_string().contains(&outside.to_string()), "{error}");
+}
+
+/// The start-up line for a machine of `tests/machines`, and the warnings.
+fn planned(machine: &str, cores: Option<Cores>, pin: Option<Pin>) -> (String, Vec<String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/machines").join(machine);
+    let mut asked = Placement::default();
+    (asked.cores, asked.pin) = (cores, pin);
+    let plan = asked.plan(&Snapshot::read(&root)).expect("it fits");
+    (plan.to_string(), plan.warnings.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn whole_machines_have_their_defaults() {
+    let all = "one for each allowed CPU";
+    let paid = "what the CPU quota pays for";
+    for (machine, cores, reason, allowed, quota, warnings) in [
+        ("vm", 2, all, "0-1", "none", 0),
+        ("server", 16, all, "0-15", "none", 0),
+        ("hybrid", 12, all, "0-11", "none", 1),
+        ("container", 2, paid, "4-7", "1.50", 0),
+        ("container-v1", 2, paid, "4-7", "1.50", 0),
+    ] {
+        let (line, warned) = planned(machine, None, None);
+        let expected = format!("cores={cores} ({reason}) pin=none allowed={allowed} quota={quota}");
+        assert_eq!((line, warned.len()), (expected, warnings), "{machine}: {warned:?}");
+    }
+}
+
+#[test]
+fn whole_machines_are_spread_over() {
+    for (machine, cores, cpus) in [
+        ("vm", Cores::Physical, "0:0;1:1"),
+        ("server", Cores::Physical, "0:0;1:1;2:2;3:3;4:4;5:5;6:6;7:7"),
+        ("server", Cores::Count(2), "0:0;1:4"),
+        ("hybrid", Cores::Count(4), "0:0;1:2;2:4;3:6"),
+        ("hybrid", Cores::Physical, "0:0;1:2;2:4;3:6;4:8;5:9;6:10;7:11"),
+        ("container", Cores::Auto, "0:4;1:5"),
+    ] {
+        let (line, _) = planned(machine, Some(cores), Some(Pin::Each));
+        assert!(line.contains(&format!(" pin=each cpus={cpus} order=spread")), "{machine}: {line}");
+    }
+    let (line, _) = planned("server", Some(Cores::Count(4)), Some(Pin::Node));
+    assert!(line.contains(" cpus=0-1:0-3,8-11;2-3:4-7,12-15 "), "{line}");
 }
 
 /// The CPUs of this process's threads that a runtime has beside its cores, by name.

@@ -7,7 +7,8 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
-use sluicegate::{Context, Cores, Cpus, Handler, Pin, Runtime};
+use sluicegate::{Context, Handler, Runtime};
+use sluicegate_examples::PlacementFlags;
 use tracing_subscriber::EnvFilter;
 
 /// An echo server on sluicegate.
@@ -16,15 +17,8 @@ struct Arguments {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:7777", value_name = "HOST:PORT")]
     listen: String,
-    /// How many cores: `auto` or a number.
-    #[arg(long, default_value = "auto")]
-    cores: Cores,
-    /// Which CPUs they run on, like 0-3,8.
-    #[arg(long, value_name = "LIST")]
-    cpus: Option<Cpus>,
-    /// How threads are bound to CPUs: none, each or set.
-    #[arg(long)]
-    pin: Option<Pin>,
+    #[command(flatten)]
+    placement: PlacementFlags,
 }
 
 struct Echo;
@@ -41,13 +35,8 @@ fn main() -> sluicegate::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
 
-    let mut builder = Runtime::builder().cores(arguments.cores);
-    if let Some(cpus) = arguments.cpus {
-        builder = builder.cpus(cpus);
-    }
-    if let Some(pin) = arguments.pin {
-        builder = builder.pin(pin);
-    }
+    // A flag goes before the variable of its name, SLUICEGATE_CORES and so on.
+    let builder = Runtime::builder().env()?.placement(arguments.placement.asked());
     let mut runtime = builder.build()?;
     let addr = runtime.listen(&arguments.listen, |_conn| Echo)?;
     say(format_args!("listening on {addr}"));
