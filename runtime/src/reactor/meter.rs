@@ -27,7 +27,7 @@ pub(super) enum Spent {
     Busy,
     /// Asleep.
     Idle,
-    /// On looking for events instead of sleeping.
+    /// On looking for events without work, instead of sleeping.
     Spin,
 }
 
@@ -72,7 +72,7 @@ impl Core {
         self.shared.published(self.index()).wake(self.stats.idle_ns);
     }
 
-    /// A turn has ended.
+    /// A turn has ended, or a look for events.
     pub(super) fn publish_in_time(&mut self, now: Time) {
         if now.saturating_since(self.meter.published_at) >= PUBLISH_EVERY {
             self.meter.published_at = now;

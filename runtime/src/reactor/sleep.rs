@@ -20,10 +20,6 @@ const FAILED_POLLS: u32 = 16;
 /// Longest sleep: a core looks around that often even if nothing is due.
 pub(super) const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// How long a core that never sleeps looks for events before it goes through a turn without any,
-/// so that its figures stay fresh.
-const BUSY_SPELL: Duration = Duration::from_millis(10);
-
 impl Core {
     /// Waits for events.
     pub(super) fn poll(&mut self, longest: Duration) {
@@ -61,35 +57,37 @@ impl Core {
         }
     }
 
-    /// Looks for events instead of sleeping, as long as the core was told to.
+    /// Looks for events instead of sleeping, as long as the idle policy has it.
     ///
-    /// Returns how long it may sleep then, or nothing if a turn is due: events are there, or mail,
-    /// or a timer, or the core never sleeps.
+    /// Returns how long the core may sleep then, or nothing if a turn is due: events are there, or
+    /// mail, or a timer.
     fn spin(&mut self, longest: Duration) -> Option<Duration> {
-        let (spell, sleeps) = match self.idle {
-            Idle::Park => (Duration::ZERO, true),
-            Idle::Spin(time) => (time, true),
-            Idle::Busy => (BUSY_SPELL, false),
+        let spell = match self.idle {
+            Idle::Park => Duration::ZERO,
+            Idle::Spin(time) => time,
+            Idle::Busy => Duration::MAX,
         };
         let begun = self.driver.now();
         self.spend(begun, Spent::Busy);
         loop {
             self.poll_for(Duration::ZERO, Spent::Spin);
-            let rest = self.sleep(longest.saturating_sub(self.now.saturating_since(begun)));
+            let spun = self.now.saturating_since(begun);
+            let rest = self.sleep(longest.saturating_sub(spun));
             if !self.events.is_empty() || rest.is_zero() {
                 return None;
             }
-            if self.now.saturating_since(begun) >= spell {
-                return sleeps.then_some(rest);
+            if spun >= spell {
+                return Some(rest);
             }
+            self.publish_in_time(self.now);
             std::hint::spin_loop();
         }
     }
 
     /// Asks the driver for events, and notes how much longer the core was away from it than meant.
     ///
-    /// Without a timeout it is a look, which is accounted for as told.
-    fn poll_for(&mut self, timeout: Duration, look: Spent) {
+    /// The time since the last reading was spent `on` this if it does not sleep.
+    fn poll_for(&mut self, timeout: Duration, on: Spent) {
         let since = self.now;
         let sleeps = !timeout.is_zero();
         if sleeps {
@@ -109,11 +107,11 @@ impl Core {
             }
         }
         self.now = self.driver.now();
-        self.note_gap(self.now.saturating_since(since).saturating_sub(timeout));
         match sleeps {
             true => self.wake_up(),
-            false => self.spend(self.now, look),
+            false => self.spend(self.now, on),
         }
+        self.note_gap(self.now.saturating_since(since).saturating_sub(timeout));
     }
 
     /// How long the core may sleep: not at all while something is to do.
