@@ -40,10 +40,13 @@ impl Gate {
         open
     }
 
-    /// Uncounts one message that was popped.
-    pub(super) fn release(&self) {
-        let before = self.0.fetch_sub(ONE, Ordering::Relaxed);
-        debug_assert!(before >= ONE, "a message was popped that was never admitted");
+    /// Uncounts `messages` that were popped.
+    pub(super) fn release(&self, messages: usize) {
+        if messages == 0 {
+            return;
+        }
+        let before = self.0.fetch_sub(messages * ONE, Ordering::Relaxed);
+        debug_assert!(before >= messages * ONE, "a message was popped that was never admitted");
     }
 
     /// Refuses from now on.

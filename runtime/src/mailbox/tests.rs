@@ -13,7 +13,9 @@ fn silent<M: Send>() -> Mailbox<M> {
 }
 
 fn drain<M: Send>(mailbox: &Mailbox<M>) -> Vec<M> {
-    std::iter::from_fn(|| mailbox.pop()).collect()
+    let mut taken = VecDeque::new();
+    mailbox.take(usize::MAX, &mut taken);
+    taken.into()
 }
 
 #[test]
@@ -28,13 +30,25 @@ fn messages_of_one_sender_arrive_in_order_and_the_depth_follows() {
 }
 
 #[test]
+fn no_more_messages_are_taken_than_asked_for_and_the_rest_waits() {
+    let mailbox = silent();
+    (0..5).for_each(|message| assert_eq!(mailbox.send(message), Ok(())));
+    let mut taken = VecDeque::from([-1]);
+    assert_eq!(mailbox.take(3, &mut taken), 3);
+    assert_eq!((taken, mailbox.stats().depth), (VecDeque::from([-1, 0, 1, 2]), 2));
+    assert!(!mailbox.is_empty());
+    assert_eq!(drain(&mailbox), [3, 4]);
+    assert!(mailbox.is_empty());
+}
+
+#[test]
 fn an_awake_core_is_not_woken_and_a_sleeping_one_once() {
     let mailbox = silent();
     assert_eq!(mailbox.send('a'), Ok(()));
     assert_eq!(mailbox.stats().wakes_sent, 0);
     assert!(!mailbox.park(), "a message waits");
     mailbox.unpark();
-    assert_eq!(mailbox.pop(), Some('a'));
+    assert_eq!(drain(&mailbox), ['a']);
 
     assert!(mailbox.park());
     assert_eq!(mailbox.send('b'), Ok(()));
@@ -123,7 +137,7 @@ fn no_message_and_no_wake_is_lost_among_threads() {
                 }
             }
             mailbox.unpark();
-            while let Some((sender, number)) = mailbox.pop() {
+            for (sender, number) in drain(&mailbox) {
                 assert_eq!(number, next[sender as usize], "a message lost, doubled or reordered");
                 next[sender as usize] += 1;
                 left -= 1;
@@ -158,11 +172,11 @@ fn closing_among_threads_loses_nothing_that_was_accepted() {
             start.wait();
             // A few messages later each round, so that closing falls in many places.
             while taken < round as u64 % 100 {
-                taken += u64::from(mailbox.pop().is_some());
+                taken += mailbox.take(1, &mut VecDeque::new()) as u64;
             }
             mailbox.close(|_| taken += 1);
         });
         assert_eq!(taken, accepted.into_inner());
-        assert_eq!(mailbox.pop(), None);
+        assert_eq!(drain(&mailbox), []);
     }
 }

@@ -52,16 +52,16 @@ impl Shared {
         true
     }
 
-    /// Empties the queue; returns how many messages were visible.
+    /// What `Mailbox::take` does, on this queue; returns how many messages were visible.
     fn drain(&self) -> usize {
         let mut count = 0;
         for cell in &self.cells {
             if cell.load(Ordering::Relaxed) {
                 cell.store(false, Ordering::Relaxed);
-                self.gate.release();
                 count += 1;
             }
         }
+        self.gate.release(count);
         count
     }
 }

@@ -35,6 +35,7 @@ mod sleep;
 mod socket;
 mod stack;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::net::ToSocketAddrs;
 use std::sync::Arc;
@@ -70,6 +71,9 @@ use crate::wire::Wires;
 
 /// Messages taken from the mailbox in one turn.
 const MESSAGES_PER_TURN: usize = 1024;
+
+/// Messages taken together: while they are carried out they do not count as waiting.
+const MESSAGES_AT_ONCE: usize = 64;
 
 /// Rounds of callbacks and writes in one turn after the last ready stream has been visited.
 const ROUNDS_PER_TURN: usize = 4;
@@ -136,6 +140,8 @@ pub struct Core {
     /// Whom to ask for the addresses of hosts.
     lookups: Arc<dyn LookUp>,
     outbox: Vec<Vec<Message>>,
+    /// Messages that were taken together; the rest of them, if one ends the core.
+    mail: VecDeque<Message>,
     pub(crate) drain: Drain,
     pub(crate) panic_policy: PanicPolicy,
     pub(crate) idle: Idle,
@@ -178,6 +184,7 @@ impl Core {
             shared,
             lookups,
             outbox,
+            mail: VecDeque::new(),
             drain: Drain::default(),
             panic_policy: PanicPolicy::default(),
             idle: Idle::Park,
@@ -310,11 +317,16 @@ impl Core {
     }
 
     fn read_mail(&mut self) {
-        let before = self.stats.messages;
-        for _ in 0..MESSAGES_PER_TURN {
-            let Some(message) = self.shared.mailbox(self.index()).pop() else { break };
-            self.stats.messages += 1;
-            self.handle_message(message);
+        let (before, index) = (self.stats.messages, self.index());
+        for _ in 0..MESSAGES_PER_TURN / MESSAGES_AT_ONCE {
+            let count = self.shared.mailbox(index).take(MESSAGES_AT_ONCE, &mut self.mail);
+            while let Some(message) = self.mail.pop_front() {
+                self.stats.messages += 1;
+                self.handle_message(message);
+            }
+            if count < MESSAGES_AT_ONCE {
+                break;
+            }
         }
         self.note_mail(self.stats.messages - before);
         self.pulse.beat(Label::CORE);
