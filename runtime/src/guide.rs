@@ -3,7 +3,8 @@
 //! 1. [`first_server`]: a handler, a listener, a test in virtual time.
 //! 2. [`limits_and_groups`]: how many bytes may pass, for one and for many.
 //! 3. [`filters_and_pairs`]: bytes that become other bytes, and bufferevents without a socket.
-//! 4. [`porting_from_libevent`]: every function of libevent's bufferevents and what it is here.
+//! 4. [`placement_and_operations`]: cores and CPUs, figures, and how it ends.
+//! 5. [`porting_from_libevent`]: every function of libevent's bufferevents and what it is here.
 //!
 //! Owns no code. The texts are files of `runtime/guide`, readable there as well; the README is
 //! compiled with them.
@@ -16,6 +17,9 @@ pub mod limits_and_groups {}
 
 #[doc = include_str!("../guide/filters-and-pairs.md")]
 pub mod filters_and_pairs {}
+
+#[doc = include_str!("../guide/placement-and-operations.md")]
+pub mod placement_and_operations {}
 
 #[doc = include_str!("../guide/porting-from-libevent.md")]
 pub mod porting_from_libevent {}
