@@ -3,6 +3,7 @@
 //! Owns the meaning of every flag. Never acts. Values are read by `units` and `cpus`, so a bad one
 //! is refused with its text.
 
+mod placement;
 mod ratelimit;
 mod run;
 mod serve;
@@ -11,9 +12,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::placement::PlacementArguments;
 pub(crate) use self::ratelimit::RatelimitArguments;
-pub(crate) use self::run::{RunArguments, Subject, Workload};
-pub(crate) use self::serve::{LimitArguments, Pin, ServeArguments, Service};
+pub(crate) use self::run::{LoadArguments, RunArguments, Subject, Workload};
+pub(crate) use self::serve::{LimitArguments, ServeArguments, Service};
 
 /// Measures servers and proves rate limits.
 ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::LimitArguments;
+use super::{LimitArguments, PlacementArguments};
 use crate::client::MOST_SOURCES;
 use crate::cpus::CpuChoice;
 use crate::units::{Size, address, duration, per_second};
@@ -50,22 +50,14 @@ pub(crate) enum Subject {
     Bare,
 }
 
+/// What is done to a server, and where both sides run.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct RunArguments {
+pub(crate) struct LoadArguments {
     #[arg(value_enum)]
     pub(crate) workload: Workload,
-    /// Server to load [default: one is started on CPUs of its own]
-    #[arg(value_parser = address)]
-    pub(crate) address: Option<SocketAddr>,
     /// Connections, spread over the threads; churn: most short ones open at a time
     #[arg(short, long, value_name = "N", default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Measured part
-    #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
-    pub(crate) duration: Duration,
-    /// Part before it that is discarded
-    #[arg(short, long, value_name = "T", default_value = "2s", value_parser = duration)]
-    pub(crate) warmup: Duration,
     /// Bytes of a request or of a write
     #[arg(short, long, value_name = "SIZE", default_value = "64")]
     pub(crate) size: Size,
@@ -78,16 +70,33 @@ pub(crate) struct RunArguments {
     /// CPUs of the server that is started, one core each
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub(crate) server_cpus: CpuChoice,
+    #[command(flatten)]
+    pub(crate) churn: ChurnArguments,
+    #[command(flatten)]
+    pub(crate) limits: LimitArguments,
+    #[command(flatten)]
+    pub(crate) placement: PlacementArguments,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunArguments {
+    #[command(flatten)]
+    pub(crate) load: LoadArguments,
+    /// Server to load [default: one is started on CPUs of its own]
+    #[arg(value_parser = address)]
+    pub(crate) address: Option<SocketAddr>,
+    /// Measured part
+    #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
+    pub(crate) duration: Duration,
+    /// Part before it that is discarded
+    #[arg(short, long, value_name = "T", default_value = "2s", value_parser = duration)]
+    pub(crate) warmup: Duration,
     /// Server that is started
     #[arg(long, value_enum, default_value = "sluicegate", conflicts_with = "address")]
     pub(crate) server: Subject,
     /// Process whose CPU time is the server's, when it was started elsewhere
     #[arg(long, value_name = "PID", requires = "address")]
     pub(crate) server_pid: Option<u32>,
-    #[command(flatten)]
-    pub(crate) churn: ChurnArguments,
-    #[command(flatten)]
-    pub(crate) limits: LimitArguments,
     /// Writes the result as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sluicegate::Rate;
 
+use super::PlacementArguments;
 use crate::cpus::CpuChoice;
 use crate::units::{Size, duration};
 
@@ -33,28 +34,6 @@ impl Service {
             Self::Source => "source",
             Self::Sink => "sink",
             Self::Bare => "bare",
-        }
-    }
-}
-
-/// Which CPU a core's thread is pinned to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Pin {
-    /// Wherever the kernel puts it.
-    None,
-    /// Each core to one CPU of the list.
-    #[default]
-    Each,
-    /// Every core to the whole list.
-    Set,
-}
-
-impl Pin {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Each => "each",
-            Self::Set => "set",
         }
     }
 }
@@ -100,15 +79,11 @@ pub(crate) struct ServeArguments {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) listen: String,
-    /// Number of cores [default: one per CPU of --cpus, else one]
-    #[arg(long, value_name = "N")]
-    pub(crate) cores: Option<usize>,
     /// CPUs to run on, one core each: a list as in 0-3,8, auto (all), or none (wherever)
     #[arg(long, value_name = "LIST", default_value = "none")]
     pub(crate) cpus: CpuChoice,
-    /// How cores are pinned to the CPUs of the list
-    #[arg(long, value_enum, default_value = "each")]
-    pub(crate) pin: Pin,
+    #[command(flatten)]
+    pub(crate) placement: PlacementArguments,
     #[command(flatten)]
     pub(crate) limits: LimitArguments,
     /// A port of its own for each core, all named by READY, instead of one for all
@@ -153,9 +128,8 @@ impl ServeArguments {
         Self {
             service,
             listen: "127.0.0.1:0".to_owned(),
-            cores: Some(cpus.len().max(1)),
             cpus: choice,
-            pin: if cpus.is_empty() { Pin::None } else { Pin::Each },
+            placement: PlacementArguments::default(),
             limits: LimitArguments::default(),
             port_per_core: false,
             weights: Vec::new(),
@@ -182,9 +156,7 @@ impl ServeArguments {
         let bytes = |size: Option<Size>| size.map(|size| size.0.to_string());
         let limits = &self.limits;
         flag("--listen", Some(self.listen.clone()));
-        flag("--cores", self.cores.map(|cores| cores.to_string()));
         flag("--cpus", Some(self.cpus.to_string()));
-        flag("--pin", Some(self.pin.name().to_owned()));
         flag("--group-limit", limits.group_limit.map(|rate| rate.to_string()));
         flag("--conn-limit", limits.conn_limit.map(|rate| rate.to_string()));
         flag("--burst", bytes(limits.burst));
@@ -198,6 +170,10 @@ impl ServeArguments {
         flag("--metrics", self.metrics.clone());
         let weights: Vec<String> = self.weights.iter().map(ToString::to_string).collect();
         flag("--weights", (!weights.is_empty()).then(|| weights.join(",")));
+        for (name, value) in self.placement.flags() {
+            line.push(name.into());
+            line.extend(value.map(OsString::from));
+        }
         if let Some(path) = &self.audit {
             line.extend(["--audit".into(), path.into()]);
         }
@@ -218,6 +194,7 @@ impl ServeArguments {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use sluicegate::{Cores, Idle, Order, Pin, Smt};
 
     use super::*;
     use crate::arguments::{Arguments, Command};
@@ -235,6 +212,14 @@ mod tests {
             group_drain: Some(Size(500)),
         };
         server.break_limiter = true;
+        server.placement = PlacementArguments {
+            cores: Some(Cores::Count(2)),
+            pin: Some(Pin::Set),
+            order: Some(Order::Pack),
+            smt: Some(Smt::One),
+            idle: Some(Idle::Spin(Duration::from_micros(50))),
+            strict: true,
+        };
         server.port_per_core = true;
         server.weights = [3, 1].map(|weight| NonZeroU32::new(weight).unwrap()).to_vec();
         server.send_buffer = Some(Size(4096));
@@ -246,7 +231,7 @@ mod tests {
         assert!(arguments.break_limiter);
         let Some(Command::Serve(read)) = arguments.command else { panic!("not a serve") };
         assert_eq!(read.limits, server.limits);
-        assert_eq!((read.cpus, read.cores), (server.cpus, Some(2)));
+        assert_eq!((read.cpus, read.placement), (server.cpus, server.placement));
         assert!(read.controlled && read.port_per_core);
         assert_eq!((read.weights, read.send_buffer), (server.weights, server.send_buffer));
         assert_eq!((read.write_size, read.pace), (server.write_size, server.pace));

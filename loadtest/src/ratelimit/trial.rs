@@ -8,11 +8,12 @@ use std::io::BufReader;
 use std::path::Path;
 
 use serde::Serialize;
+use sluicegate::Pin;
 use tempfile::NamedTempFile;
 
 use super::Scenario;
 use super::judge::{self, Judgement, Trace};
-use crate::arguments::{Pin, ServeArguments};
+use crate::arguments::ServeArguments;
 use crate::audit::AuditLog;
 use crate::child::ServerProcess;
 use crate::client::{Load, Target};
@@ -48,8 +49,8 @@ pub(crate) fn check(
     let file = NamedTempFile::new().map_err(Failure::io("making a file for the audit"))?;
     let mut serve = ServeArguments::local(scenario.service(), &placement.server);
     if scenario.spread.len() > placement.server.len() {
-        serve.cores = Some(scenario.spread.len());
-        serve.pin = if placement.server.is_empty() { Pin::None } else { Pin::Set };
+        serve.placement.cores = Some(scenario.spread.len().into());
+        serve.placement.pin = (!placement.server.is_empty()).then_some(Pin::Set);
     }
     serve.port_per_core = !scenario.spread.is_empty();
     serve.weights = scenario.weights.clone();

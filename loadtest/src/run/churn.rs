@@ -52,11 +52,11 @@ pub(super) struct LiveFigures {
 /// # Errors
 /// The flag and what to do.
 pub(super) fn check(arguments: &RunArguments) -> Outcome {
-    let given = arguments.churn.given();
-    if let Some(flag) = given.filter(|_| arguments.workload != Workload::Churn) {
+    let given = arguments.load.churn.given();
+    if let Some(flag) = given.filter(|_| arguments.load.workload != Workload::Churn) {
         return Err(Failure::Usage(format!("{flag} is of run churn; drop it")));
     }
-    if arguments.churn.sources.is_some() && sources(arguments).is_none() {
+    if arguments.load.churn.sources.is_some() && sources(arguments).is_none() {
         return Err(Failure::Usage(
             "--sources needs a server on the IPv4 loopback; drop it and the kernel chooses"
                 .to_owned(),
@@ -67,11 +67,11 @@ pub(super) fn check(arguments: &RunArguments) -> Outcome {
 
 /// The short connections that the flags ask for.
 pub(super) fn load(arguments: &RunArguments) -> Option<Churn> {
-    (arguments.workload == Workload::Churn).then(|| Churn {
-        rate: arguments.churn.rate,
-        slots: arguments.connections,
-        sources: arguments.churn.sources.unwrap_or(DEFAULT_SOURCES),
-        reset: arguments.churn.reset,
+    (arguments.load.workload == Workload::Churn).then(|| Churn {
+        rate: arguments.load.churn.rate,
+        slots: arguments.load.connections,
+        sources: arguments.load.churn.sources.unwrap_or(DEFAULT_SOURCES),
+        reset: arguments.load.churn.reset,
     })
 }
 
@@ -82,7 +82,7 @@ fn sources(arguments: &RunArguments) -> Option<u8> {
         Some(IpAddr::V4(ip)) => ip.is_loopback(),
         Some(IpAddr::V6(_)) => false,
     };
-    on_loopback.then_some(arguments.churn.sources.unwrap_or(DEFAULT_SOURCES))
+    on_loopback.then_some(arguments.load.churn.sources.unwrap_or(DEFAULT_SOURCES))
 }
 
 impl ChurnResult {
@@ -92,11 +92,11 @@ impl ChurnResult {
         let last = |addresses: u8| format!("127.0.0.2-127.0.0.{}", u16::from(addresses) + 1);
         Some(Self {
             connections_per_sec: tally.ops as f64 / tally.measured.as_secs_f64().max(1e-9),
-            offered_per_sec: arguments.churn.rate,
-            most_open: arguments.connections,
-            long: arguments.churn.long.unwrap_or_default(),
+            offered_per_sec: arguments.load.churn.rate,
+            most_open: arguments.load.connections,
+            long: arguments.load.churn.long.unwrap_or_default(),
             sources: sources(arguments).map(last),
-            close: if arguments.churn.reset { "reset" } else { "fin" },
+            close: if arguments.load.churn.reset { "reset" } else { "fin" },
             backlog: churn.backlog,
             unfinished: churn.unfinished,
             skipped_ports: churn.skipped_ports,

@@ -1,15 +1,15 @@
 //! The `run` command: one workload, measured once, told as a table and as JSON.
 //!
 //! Owns the order: check the flags, start a server where no address is given, measure, judge,
-//! report. The parts are in `result` (figures and JSON) and `table` (text).
+//! report. The parts are in `churn` (what short connections add), `result` (figures and JSON) and
+//! `table` (text).
 
 mod churn;
 mod result;
 mod table;
 
-use self::result::RunResult;
-pub(crate) use self::result::{Environment, SCHEMA};
-use crate::arguments::{self, RunArguments, ServeArguments, Service, Workload};
+pub(crate) use self::result::{Environment, RunResult, SCHEMA};
+use crate::arguments::{self, LoadArguments, RunArguments, ServeArguments, Service, Workload};
 use crate::child::ServerProcess;
 use crate::client::{Load, Target, Traffic};
 use crate::cpus::{self, CpuChoice, Placement};
@@ -19,6 +19,7 @@ use crate::limits::Terms;
 use crate::measurement::{self, Measurement, Subject};
 use crate::output::Output;
 use crate::progress::Progress;
+use crate::server;
 
 /// Runs the command.
 ///
@@ -27,14 +28,35 @@ use crate::progress::Progress;
 /// cannot be written.
 pub(crate) fn run(arguments: &RunArguments, break_limiter: bool) -> Outcome {
     check(arguments)?;
+    let mut progress = Progress::new(arguments.warmup + arguments.duration);
+    let result = once(arguments, break_limiter, "measuring", &mut progress)?;
+    drop(progress);
+    let output = Output::new(arguments.json.as_deref());
+    output.text(&table::render(&result))?;
+    output.result(&result)
+}
+
+/// Where both sides of a load go.
+///
+/// # Errors
+/// A CPU that is not allowed.
+pub(crate) fn placement(load: &LoadArguments) -> Outcome<Placement> {
     let allowed = cpus::allowed()?;
-    let placement = Placement::resolve(
-        &arguments.server_cpus,
-        &arguments.client_cpus,
-        &allowed,
-        cpus::quota(),
-    )?;
-    let placement = match (arguments.address, &arguments.server_cpus) {
+    Placement::resolve(&load.server_cpus, &load.client_cpus, &allowed, cpus::quota())
+}
+
+/// Measures once, with a server process of its own where no address is given.
+///
+/// # Errors
+/// A server that cannot be started or reached, or a load that moves nothing.
+pub(crate) fn once(
+    arguments: &RunArguments,
+    break_limiter: bool,
+    step: &str,
+    progress: &mut Progress,
+) -> Outcome<RunResult> {
+    let placement = placement(&arguments.load)?;
+    let placement = match (arguments.address, &arguments.load.server_cpus) {
         // Where a foreign server runs is known only if the user says so.
         (Some(_), CpuChoice::Auto | CpuChoice::Unpinned) => Placement { shared: None, ..placement },
         _ => placement,
@@ -43,60 +65,71 @@ pub(crate) fn run(arguments: &RunArguments, break_limiter: bool) -> Outcome {
         Some(_) => None,
         None => {
             let mut serve = ServeArguments::local(service(arguments), &placement.server);
-            serve.limits = arguments.limits.clone();
+            serve.limits = arguments.load.limits.clone();
+            serve.placement = arguments.load.placement.clone();
             serve.break_limiter = break_limiter;
             Some(ServerProcess::start(&serve)?)
         }
     };
-    let measurement = measure(arguments, &placement, server.as_mut())?;
+    progress.step(step, arguments.warmup + arguments.duration);
+    let measurement = measure(arguments, &placement, server.as_mut(), progress)?;
     if let Some(server) = server {
         server.stop()?;
     }
-    let result = RunResult::new(arguments, &placement, &measurement);
-    let output = Output::new(arguments.json.as_deref());
-    output.text(&table::render(&result))?;
-    output.result(&result)
+    Ok(RunResult::new(arguments, &placement, &measurement))
 }
 
 /// Refuses what cannot be run before anything is started.
-fn check(arguments: &RunArguments) -> Outcome {
-    if arguments.connections == 0 {
+///
+/// # Errors
+/// The flag, and what to give instead.
+pub(crate) fn check(arguments: &RunArguments) -> Outcome {
+    if arguments.load.connections == 0 {
         return Err(Failure::NoConnections);
     }
-    if arguments.threads == Some(0) {
+    if arguments.load.threads == Some(0) {
         return Err(Failure::Usage("-t 0: give at least one client thread".to_owned()));
     }
-    if !(1..=LARGEST_REQUEST).contains(&arguments.size.0) {
+    if !(1..=LARGEST_REQUEST).contains(&arguments.load.size.0) {
         return Err(Failure::Usage(format!(
             "-s {}: give a size from 1 byte to {LARGEST_REQUEST} bytes",
-            arguments.size.0
+            arguments.load.size.0
         )));
     }
     if arguments.duration.is_zero() {
         return Err(Failure::Usage("-d 0: give a duration such as 10s".to_owned()));
     }
-    if arguments.address.is_some() && arguments.limits.any() {
+    if arguments.address.is_some() && arguments.load.limits.any() {
         return Err(Failure::Usage(
             "limits are set where the server is started; drop the address or the limits".to_owned(),
         ));
     }
+    let given = arguments.load.placement.flags();
+    if let Some((flag, _)) = given.first().filter(|_| arguments.address.is_some()) {
+        return Err(Failure::Usage(format!(
+            "{flag} is of the server that is started; drop it or the address"
+        )));
+    }
     let bare = arguments.server == arguments::Subject::Bare;
-    if bare && matches!(arguments.workload, Workload::Source | Workload::Sink) {
+    if bare && matches!(arguments.load.workload, Workload::Source | Workload::Sink) {
         return Err(Failure::Usage(
             "--server bare only echoes; use run echo, idle or churn".to_owned(),
         ));
     }
-    if bare && arguments.limits.any() {
+    if bare {
+        server::check_bare_placement(&arguments.load.placement)?;
+    }
+    if bare && arguments.load.limits.any() {
         return Err(Failure::Usage("--server bare has no limits; drop them".to_owned()));
     }
     churn::check(arguments)?;
-    Terms::check(&arguments.limits)?;
-    let long = arguments.churn.long.unwrap_or_default();
-    descriptors::check(arguments.connections.saturating_add(long), descriptors::raise())
+    Terms::check(&arguments.load.limits)?;
+    let long = arguments.load.churn.long.unwrap_or_default();
+    descriptors::check(arguments.load.connections.saturating_add(long), descriptors::raise())
 }
 
 fn service(arguments: &RunArguments) -> Service {
-    match (arguments.server, arguments.workload) {
+    match (arguments.server, arguments.load.workload) {
         (arguments::Subject::Bare, _) => Service::Bare,
         (_, Workload::Echo | Workload::Idle | Workload::Churn) => Service::Echo,
         (_, Workload::Source) => Service::Source,
@@ -108,27 +141,28 @@ fn measure(
     arguments: &RunArguments,
     placement: &Placement,
     server: Option<&mut ServerProcess>,
+    progress: &mut Progress,
 ) -> Outcome<Measurement> {
     let started = server.as_ref().map(|server| server.address());
     let address = arguments.address.or(started).expect("a server is started without an address");
     let load = Load {
         targets: vec![Target {
             address,
-            connections: match arguments.workload {
-                Workload::Churn => arguments.churn.long.unwrap_or_default(),
-                _ => arguments.connections,
+            connections: match arguments.load.workload {
+                Workload::Churn => arguments.load.churn.long.unwrap_or_default(),
+                _ => arguments.load.connections,
             },
         }],
-        traffic: match arguments.workload {
+        traffic: match arguments.load.workload {
             Workload::Echo => Traffic::Echo,
             Workload::Source => Traffic::Source,
             Workload::Sink => Traffic::Sink,
             Workload::Idle | Workload::Churn => Traffic::Idle,
         },
         churn: churn::load(arguments),
-        size: arguments.size.0 as usize,
+        size: arguments.load.size.0 as usize,
         receive_buffer: None,
-        threads: arguments.threads.unwrap_or_else(|| placement.client.len().max(1)),
+        threads: arguments.load.threads.unwrap_or_else(|| placement.client.len().max(1)),
         cpus: placement.client.clone(),
         warmup: arguments.warmup,
         duration: arguments.duration,
@@ -139,10 +173,7 @@ fn measure(
         (None, Some(pid)) => Subject::Process(pid),
         (None, None) => Subject::Unknown,
     };
-    let length = arguments.warmup + arguments.duration;
-    let mut progress = Progress::new(length);
-    progress.step("measuring", length);
-    measurement::take(&load, subject, &placement.server, &mut progress)
+    measurement::take(&load, subject, &placement.server, progress)
 }
 
 /// Largest request: the client keeps one copy of it per thread.

@@ -24,7 +24,7 @@ pub(crate) const SCHEMA: u32 = 1;
 
 /// Everything a run found out.
 #[derive(Debug, Serialize)]
-pub(super) struct RunResult {
+pub(crate) struct RunResult {
     schema: u32,
     pub(super) verdict: String,
     pub(super) remarks: Vec<Remark>,
@@ -152,7 +152,7 @@ impl RunResult {
     ) -> Self {
         let tally = &measurement.tally;
         let seconds = tally.measured.as_secs_f64();
-        let ops = operations(arguments.workload, tally, measurement.server.as_ref());
+        let ops = operations(arguments.load.workload, tally, measurement.server.as_ref());
         let server = measurement
             .server
             .as_ref()
@@ -164,7 +164,7 @@ impl RunResult {
             noise: measurement.noise(placement),
             shared: placement.shared.clone(),
             errors: (tally.errors.count() > 0).then(|| tally.errors.to_string()),
-            offered: arguments.churn.rate.map(|rate| (rate, ops as f64 / seconds.max(1e-9))),
+            offered: arguments.load.churn.rate.map(|rate| (rate, ops as f64 / seconds.max(1e-9))),
         });
         Self {
             schema: SCHEMA,
@@ -183,9 +183,13 @@ impl RunResult {
             latency: LatencyFigures::new(tally),
             server,
             client: ClientResult { cpu_fraction: client_cpu, steal_fraction: measurement.steal },
-            fairness: Fairness::new(arguments.workload, tally),
+            fairness: Fairness::new(arguments.load.workload, tally),
             errors: tally.errors.clone(),
-            cores: measurement.server.iter().flat_map(|f| cores(arguments.workload, f)).collect(),
+            cores: measurement
+                .server
+                .iter()
+                .flat_map(|f| cores(arguments.load.workload, f))
+                .collect(),
             churn: ChurnResult::new(arguments, measurement),
         }
     }
@@ -216,20 +220,22 @@ impl LoadFigures {
     fn new(arguments: &RunArguments, placement: &Placement, tally: &Tally) -> Self {
         let foreign = arguments.address.is_some();
         Self {
-            workload: arguments.workload.name(),
+            workload: arguments.load.workload.name(),
             address: arguments.address.map(|address| address.to_string()),
-            connections: arguments.connections,
-            size_bytes: arguments.size.0,
+            connections: arguments.load.connections,
+            size_bytes: arguments.load.size.0,
             duration_s: arguments.duration.as_secs_f64(),
             warmup_s: arguments.warmup.as_secs_f64(),
             threads: tally.cpu_fractions.len(),
             server_cpus: if foreign { "?".into() } else { cpus::list(&placement.server) },
             client_cpus: cpus::list(&placement.client),
             group_limit_bytes_per_sec: arguments
+                .load
                 .limits
                 .group_limit
                 .map(|rate| rate.as_bytes_per_second()),
             conn_limit_bytes_per_sec: arguments
+                .load
                 .limits
                 .conn_limit
                 .map(|rate| rate.as_bytes_per_second()),

@@ -15,10 +15,11 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
+use sluicegate::{Cores, MAX_CORES, Pin};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{CoreCounts, GroupCounts, Server};
-use crate::arguments::{Pin, ServeArguments};
+use crate::arguments::{PlacementArguments, ServeArguments};
 use crate::cpus;
 use crate::exit::{Failure, Outcome};
 
@@ -56,7 +57,7 @@ impl Bare {
     /// # Errors
     /// The address cannot be bound, or no thread can be started.
     pub(crate) fn start(arguments: &ServeArguments, list: &[usize]) -> Outcome<Self> {
-        let count = arguments.cores.unwrap_or(list.len()).max(1);
+        let (count, pin) = places(&arguments.placement, list)?;
         let mut address = resolve(&arguments.listen)?;
         // A shared port would also be shared with a stranger; alone it is an error if in use.
         let probe = listen_on(address, false).map_err(Failure::listen(&arguments.listen))?;
@@ -67,10 +68,10 @@ impl Bare {
         for index in 0..count {
             let listen = Failure::listen(&arguments.listen);
             let listener = listen_on(address, true).map_err(listen)?;
-            let cpus = match arguments.pin {
+            let cpus = match pin {
                 Pin::None => Vec::new(),
                 Pin::Each => list.get(index % list.len().max(1)).copied().into_iter().collect(),
-                Pin::Set => list.to_vec(),
+                Pin::Set | Pin::Node => list.to_vec(),
             };
             cores.push(Core::start(index, listener, cpus, Arc::clone(&stop))?);
         }
@@ -341,6 +342,47 @@ fn write(stream: &mut TcpStream, bytes: &[u8], counts: &Counts) -> io::Result<us
 /// Adds to a counter only this thread writes: a load and a store, no locked instruction.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+}
+
+/// Refuses flags that the loop knows nothing of.
+///
+/// # Errors
+/// The flag and what to do.
+pub(crate) fn check_placement(placement: &PlacementArguments) -> Outcome {
+    let flags = placement.flags();
+    if let Some((flag, _)) = flags.iter().find(|(name, _)| !matches!(*name, "--cores" | "--pin")) {
+        return Err(Failure::Usage(format!(
+            "the bare loop only knows --cores and --pin; drop {flag} or serve echo"
+        )));
+    }
+    match (placement.cores, placement.pin) {
+        (Some(Cores::Auto | Cores::Physical), _) => {
+            Err(Failure::Usage("the bare loop wants a number for --cores".to_owned()))
+        }
+        (Some(Cores::Count(count)), _) if count > MAX_CORES => {
+            Err(Failure::Usage(format!("--cores {count}: give 1 to {MAX_CORES}")))
+        }
+        (_, Some(Pin::Node)) => {
+            Err(Failure::Usage("the bare loop knows no --pin node; give each or set".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How many cores, and how they are tied to the CPUs of the list.
+fn places(placement: &PlacementArguments, list: &[usize]) -> Outcome<(usize, Pin)> {
+    check_placement(placement)?;
+    let count = match placement.cores {
+        Some(Cores::Count(count)) => count,
+        _ => list.len().max(1),
+    };
+    match placement.pin {
+        None => Ok((count, if list.is_empty() { Pin::None } else { Pin::Each })),
+        Some(pin) if pin != Pin::None && list.is_empty() => Err(Failure::Usage(format!(
+            "--pin {pin} needs CPUs to tie the bare loop to; give --cpus or --pin none"
+        ))),
+        Some(pin) => Ok((count, pin)),
+    }
 }
 
 /// The first address a `host:port` stands for.

@@ -9,9 +9,9 @@ mod ours;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
-use sluicegate::MAX_CORES;
 
 use self::bare::Bare;
+pub(crate) use self::bare::check_placement as check_bare_placement;
 use self::ours::Ours;
 use crate::arguments::{ServeArguments, Service};
 use crate::cpus;
@@ -93,14 +93,13 @@ impl CoreCounts {
 /// The address cannot be bound, a CPU is not allowed, or the limits contradict each other.
 pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
     let cpus = cpus::resolve("--cpus", &arguments.cpus, &cpus::allowed()?)?;
-    if let Some(cores) = arguments.cores.filter(|cores| !(1..=MAX_CORES).contains(cores)) {
-        return Err(Failure::Usage(format!("--cores {cores}: give 1 to {MAX_CORES}")));
-    }
     Terms::check(&arguments.limits)?;
     if arguments.write_size.is_some() && arguments.service != Service::Source {
         return Err(Failure::Usage("--write-size is of serve source; drop it".to_owned()));
     }
-    if arguments.pace.is_some() && arguments.cores.unwrap_or(cpus.len()) > 1 {
+    if arguments.pace.is_some()
+        && arguments.placement.cores.unwrap_or_else(|| cpus.len().max(1).into()) != 1.into()
+    {
         return Err(Failure::Usage("--pace runs on one core; give --cores 1".to_owned()));
     }
     match arguments.service {

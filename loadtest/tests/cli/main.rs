@@ -5,6 +5,7 @@
 
 mod churn;
 mod harness;
+mod placed;
 mod ratelimit;
 mod refusal;
 mod run;

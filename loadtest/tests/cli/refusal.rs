@@ -8,7 +8,6 @@ use crate::harness::says;
 #[test]
 fn usage_errors_exit_with_two_and_name_the_remedy() {
     says(&["run", "echo", "-c", "0"], 2, &["-c 0", "at least one"]);
-    says(&["serve", "echo", "--cores", "0"], 2, &["--cores 0"]);
     says(&["run", "echo", "-t", "0"], 2, &["-t 0"]);
     says(&["run", "echo", "-s", "0"], 2, &["-s 0"]);
     says(&["run", "echo", "-d", "10"], 2, &["\"10\"", "10s"]);

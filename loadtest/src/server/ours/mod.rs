@@ -18,8 +18,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sluicegate::{
-    BevMut, BuildError, Clock, Core, CpuSet, Error, Handle, Handler, ListenOptions, Pin, Running,
-    Runtime, Shutdown, Stopped,
+    BevMut, BuildError, Clock, Core, Error, Handle, Handler, ListenOptions, Running, Runtime,
+    Shutdown, Stopped,
 };
 
 use self::handler::{Echo, Sink, Source};
@@ -27,7 +27,7 @@ use self::limits::Limits;
 use self::pace::Paced;
 use self::recorder::Recording;
 use super::{CoreCounts, GroupCounts, Server};
-use crate::arguments::{self, ServeArguments, Service};
+use crate::arguments::{ServeArguments, Service};
 use crate::exit::{Failure, Outcome};
 
 /// A running server on the runtime.
@@ -150,19 +150,8 @@ fn build(
 ) -> Outcome<Runtime> {
     // A parent has its figures before it stops a server; nobody waits for the rest.
     let drain = if arguments.controlled { Duration::ZERO } else { DRAIN_TIMEOUT };
-    let mut builder = Runtime::builder().drain_timeout(drain);
-    let pin = match arguments.pin {
-        arguments::Pin::Each => Pin::Each,
-        arguments::Pin::Set => Pin::Set,
-        arguments::Pin::None => Pin::None,
-    };
-    if cpus.is_empty() {
-        builder = builder.cores(arguments.cores.unwrap_or(1)).pin(Pin::None);
-    } else {
-        let set = CpuSet::from_cpus(cpus.iter().copied());
-        let set = set.map_err(|error| Failure::Usage(error.to_string()))?;
-        builder = builder.cores(arguments.cores.unwrap_or(cpus.len())).cpus(set).pin(pin);
-    }
+    let asked = arguments.placement.asked(cpus).map_err(|e| Failure::Usage(e.to_string()))?;
+    let mut builder = Runtime::builder().drain_timeout(drain).placement(asked);
     if let Some(recording) = recording {
         let recording = recording.clone();
         builder = builder.observer(move |_| Box::new(recording.recorder()));

@@ -1,0 +1,72 @@
+//! The flags that place a server's cores.
+//!
+//! Owns their names, how they are written again for a child process and for people to copy, and
+//! what they ask of the runtime, whose own words they take. Never acts.
+
+use clap::Args;
+use sluicegate::{Cores, CpuSet, Idle, Order, Pin, Placement, PlacementError, Smt};
+
+/// Where the cores of a server run and what they do when idle; what is absent has a default.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[command(next_help_heading = "Cores of the server")]
+pub(crate) struct PlacementArguments {
+    /// How many: a number, auto or physical [default: one per CPU it is given, else one]
+    #[arg(long, value_name = "N")]
+    pub(crate) cores: Option<Cores>,
+    /// How they are tied to CPUs: none, each, set or node [default: each, where CPUs are given]
+    #[arg(long, value_name = "WAY")]
+    pub(crate) pin: Option<Pin>,
+    /// Which CPUs come first where there are more than cores: spread or pack [default: spread]
+    #[arg(long, value_name = "ORDER")]
+    pub(crate) order: Option<Order>,
+    /// Which CPUs of a physical core count: all or one [default: all]
+    #[arg(long, value_name = "WHICH")]
+    pub(crate) smt: Option<Smt>,
+    /// What they do without work: park, spin:50us or busy [default: park]
+    #[arg(long, value_name = "WAY")]
+    pub(crate) idle: Option<Idle>,
+    /// Does not start if a core cannot be tied to its CPUs
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+impl PlacementArguments {
+    /// The flags that are given, with their values.
+    pub(crate) fn flags(&self) -> Vec<(&'static str, Option<String>)> {
+        fn text(value: Option<impl ToString>) -> Option<String> {
+            value.map(|value| value.to_string())
+        }
+        let valued = [
+            ("--cores", text(self.cores)),
+            ("--pin", text(self.pin)),
+            ("--order", text(self.order)),
+            ("--smt", text(self.smt)),
+            ("--idle", text(self.idle)),
+        ];
+        let mut flags: Vec<_> = valued.into_iter().filter(|(_, value)| value.is_some()).collect();
+        flags.extend(self.strict.then_some(("--strict", None)));
+        flags
+    }
+
+    /// What this asks of the runtime, for a server that is given some CPUs, or none to be confined
+    /// to.
+    ///
+    /// # Errors
+    /// A CPU that no set can name.
+    pub(crate) fn asked(&self, cpus: &[usize]) -> Result<Placement, PlacementError> {
+        let mut asked = Placement::default();
+        asked.cores = self.cores;
+        asked.pin = self.pin;
+        if cpus.is_empty() {
+            asked.cores = asked.cores.or(Some(Cores::Count(1)));
+        } else {
+            asked.cpus = Some(CpuSet::from_cpus(cpus.iter().copied())?.into());
+            asked.pin = asked.pin.or(Some(Pin::Each));
+        }
+        asked.order = self.order;
+        asked.smt = self.smt;
+        asked.idle = self.idle;
+        asked.strict = self.strict.then_some(true);
+        Ok(asked)
+    }
+}

@@ -1,0 +1,57 @@
+//! The flags that place a server's cores, on `serve` and on `run`.
+
+use crate::harness::{Served, loadtest, number, says};
+
+#[test]
+fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
+    for command in [&["serve", "echo"][..], &["run", "echo"]] {
+        let with = |flags: &[&'static str]| [command, flags].concat();
+        says(&with(&["--cores", "0"]), 2, &["--cores", "\"0\""]);
+        says(&with(&["--cores", "two"]), 2, &["\"two\"", "physical"]);
+        says(&with(&["--pin", "eahc"]), 2, &["eahc", "did you mean `each`?"]);
+        says(&with(&["--order", "pakc"]), 2, &["pakc", "did you mean `pack`?"]);
+        says(&with(&["--smt", "3"]), 2, &["\"3\"", "`one`"]);
+        says(&with(&["--idle", "spin:50"]), 2, &["spin:50", "spin:50us"]);
+        says(&with(&["--idle", "spin:2s"]), 2, &["2s", "1s"]);
+        says(&with(&["--ordr", "pack"]), 2, &["--ordr", "--order"]);
+    }
+    says(&["serve", "echo", "--cores", "99999"], 2, &["99999", "1024"]);
+}
+
+#[test]
+fn a_server_runs_however_it_is_placed() {
+    for flags in [
+        &["--cores", "2", "--pin", "none"][..],
+        &["--cores", "auto", "--pin", "set", "--order", "pack"],
+        &["--smt", "one", "--pin", "node", "--strict"],
+        &["--cores", "1", "--idle", "spin:50us"],
+        &["--cores", "1", "--idle", "busy"],
+    ] {
+        let server = Served::start(&[&["echo"], flags].concat());
+        assert_eq!(server.terminate().status.code(), Some(0), "{flags:?}");
+    }
+}
+
+#[test]
+fn a_run_places_the_server_it_starts() {
+    let output = loadtest(&[
+        "run", "echo", "-d", "200ms", "-w", "0s", "-c", "2", "--cores", "2", "--pin", "none",
+        "--json", "-",
+    ]);
+    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert_eq!(result["cores"].as_array().unwrap().len(), 2);
+    assert!(number(&result, "/totals/ops") > 0.0);
+}
+
+#[test]
+fn what_places_nothing_is_refused() {
+    says(&["run", "echo", "127.0.0.1:9", "--pin", "each"], 2, &["--pin", "address"]);
+    for bare in [&["serve", "bare"][..], &["run", "echo", "--server", "bare"]] {
+        let with = |flags: &[&'static str]| [bare, flags].concat();
+        says(&with(&["--idle", "busy"]), 2, &["--idle", "bare"]);
+        says(&with(&["--strict"]), 2, &["--strict", "bare"]);
+        says(&with(&["--pin", "node"]), 2, &["node", "bare"]);
+        says(&with(&["--cores", "auto"]), 2, &["bare", "--cores"]);
+    }
+    says(&["serve", "bare", "--pin", "each"], 2, &["--pin each", "--cpus"]);
+}
