@@ -56,6 +56,9 @@ pub(crate) enum Failure {
 
     #[error("{0}")]
     CheckFailed(String),
+
+    #[error("this machine is not ready to measure: {0}; what to do stands beside it")]
+    NotReady(String),
 }
 
 impl Failure {

@@ -12,6 +12,7 @@ mod client;
 mod cpus;
 mod demonstration;
 mod descriptors;
+mod doctor;
 mod exit;
 mod fairness;
 mod figure;
@@ -57,6 +58,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Some(Command::Run(run)) => run::run(&run, arguments.break_limiter),
         Some(Command::Ratelimit(ratelimit)) => ratelimit::run(&ratelimit, arguments.break_limiter),
         Some(Command::Simulate(simulate)) => simulate::run(&simulate),
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         None => demonstration::run(arguments.break_limiter),
     }
 }

@@ -92,8 +92,8 @@ pub(crate) fn cpu_time(process: &str) -> io::Result<CpuTime> {
 pub(crate) fn memory() -> io::Result<Memory> {
     let status = fs::read_to_string("/proc/self/status")?;
     Ok(Memory {
-        anonymous_bytes: parse_status_kib(&status, "RssAnon:").unwrap_or(0) * 1024,
-        resident_bytes: parse_status_kib(&status, "VmRSS:").unwrap_or(0) * 1024,
+        anonymous_bytes: parse_kib(&status, "RssAnon:").unwrap_or(0) * 1024,
+        resident_bytes: parse_kib(&status, "VmRSS:").unwrap_or(0) * 1024,
     })
 }
 
@@ -152,10 +152,13 @@ pub(crate) fn kernel() -> String {
 /// The processor's name, for the report.
 pub(crate) fn processor() -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    text.lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map(|(_, name)| name.trim().to_owned())
-        .unwrap_or_default()
+    parse_processor(&text).unwrap_or_default()
+}
+
+/// The first processor's name in `cpuinfo`.
+pub(crate) fn parse_processor(text: &str) -> Option<String> {
+    let named = |line: &str| Some(line.strip_prefix("model name")?.split_once(':')?.1.to_owned());
+    text.lines().find_map(named).map(|name| name.trim().to_owned())
 }
 
 /// The first two fields of `schedstat`: nanoseconds on a CPU and waiting for one.
@@ -171,15 +174,15 @@ fn parse_stat(text: &str) -> Option<(u64, u64)> {
     Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
-/// A `Name:   123 kB` line of `status`.
-fn parse_status_kib(text: &str, name: &str) -> Option<u64> {
+/// A `Name:   123 kB` line of `status` or `meminfo`, in kibibytes.
+pub(crate) fn parse_kib(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
 /// The `cpuN` lines of `/proc/stat`: idle time is the fourth and fifth figure, steal is the eighth,
 /// the first eight are all time.
-fn parse_cpu_ticks(text: &str) -> CpuTicks {
+pub(crate) fn parse_cpu_ticks(text: &str) -> CpuTicks {
     let parse_line = |line: &str| {
         let mut fields = line.strip_prefix("cpu")?.split_whitespace();
         let cpu = fields.next()?.parse().ok()?;
@@ -215,8 +218,8 @@ mod tests {
     #[test]
     fn status_lines_are_found_by_name() {
         let text = "VmRSS:\t    2048 kB\nRssAnon:\t     512 kB\n";
-        assert_eq!(parse_status_kib(text, "RssAnon:"), Some(512));
-        assert_eq!(parse_status_kib(text, "VmSwap:"), None);
+        assert_eq!(parse_kib(text, "RssAnon:"), Some(512));
+        assert_eq!(parse_kib(text, "VmSwap:"), None);
     }
 
     #[test]

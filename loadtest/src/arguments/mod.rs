@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Ratelimit(RatelimitArguments),
     /// Checks the same on many cores in virtual time, without a socket or a clock.
     Simulate(SimulateArguments),
+    /// Says what this machine offers, what limits it and what to do about it.
+    Doctor(DoctorArguments),
 }
 
 #[derive(Args, Clone, Debug)]
@@ -65,6 +67,16 @@ pub(crate) struct SimulateArguments {
     /// Lists the scenarios
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DoctorArguments {
+    /// Looks at the files of another machine, copied below this folder, and measures nothing
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    pub(crate) root: PathBuf,
+    /// Writes the findings as JSON; - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[cfg(test)]

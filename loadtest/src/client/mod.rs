@@ -15,7 +15,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub(crate) use self::churn::{Churn, MOST_SOURCES};
+pub(crate) use self::churn::{Churn, MOST_SOURCES, parse_port_range};
 pub(crate) use self::tally::{ChurnTally, Errors, Receipt, Tally};
 use self::worker::{Opened, Worker};
 use crate::exit::{Failure, Outcome, connect_remedy};

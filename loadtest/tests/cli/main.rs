@@ -4,6 +4,7 @@
 //! fraction of a second and without any expectation of speed.
 
 mod churn;
+mod doctor;
 mod harness;
 mod placed;
 mod ratelimit;

@@ -23,8 +23,8 @@ use mio::{Registry, Token};
 
 use self::pacer::Pacer;
 use self::short::{Progress, Short};
-pub(crate) use self::source::MOST_SOURCES;
 use self::source::Sources;
+pub(crate) use self::source::{MOST_SOURCES, parse_port_range};
 use self::ticker::Ticker;
 use super::connection::Shared;
 use super::tally::ChurnTally;
