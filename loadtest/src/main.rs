@@ -28,6 +28,7 @@ mod run;
 mod serve;
 mod server;
 mod simulate;
+mod tune;
 mod units;
 mod verdict;
 
@@ -58,6 +59,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Some(Command::Run(run)) => run::run(&run, arguments.break_limiter),
         Some(Command::Ratelimit(ratelimit)) => ratelimit::run(&ratelimit, arguments.break_limiter),
         Some(Command::Simulate(simulate)) => simulate::run(&simulate),
+        Some(Command::Tune(tune)) => tune::run(&tune),
         Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         None => demonstration::run(arguments.break_limiter),
     }

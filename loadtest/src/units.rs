@@ -85,6 +85,15 @@ pub(crate) fn per_second(text: &str) -> Result<f64, String> {
     })
 }
 
+/// Reads a share, as in `2%` or `0.5%`.
+pub(crate) fn percent(text: &str) -> Result<f64, String> {
+    let share = text.strip_suffix('%').and_then(|number| number.parse::<f64>().ok());
+    share
+        .filter(|share| (0.0..=100.0).contains(share))
+        .map(|share| share / 100.0)
+        .ok_or_else(|| format!("{text:?} is not a share from 0% to 100%; write it like 2%"))
+}
+
 /// Reads a numeric address with a port, as in `127.0.0.1:7777`.
 pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
@@ -141,6 +150,14 @@ mod tests {
         assert_eq!(rates, [Ok(500.0), Ok(10e3), Ok(1.5e6), Ok(0.1)]);
         for text in ["0", "-1", "fast", "10K", "11M", "1e3", ""] {
             assert!(per_second(text).unwrap_err().contains("10k"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn shares_have_their_sign() {
+        assert_eq!(["2%", "0.5%", "100%"].map(percent), [Ok(0.02), Ok(0.005), Ok(1.0)]);
+        for text in ["2", "-1%", "101%", "%", "x%", "NaN%"] {
+            assert!(percent(text).unwrap_err().contains("2%"), "{text:?}");
         }
     }
 

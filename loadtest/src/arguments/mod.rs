@@ -7,6 +7,7 @@ mod placement;
 mod ratelimit;
 mod run;
 mod serve;
+mod tune;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use self::placement::PlacementArguments;
 pub(crate) use self::ratelimit::RatelimitArguments;
 pub(crate) use self::run::{LoadArguments, RunArguments, Subject, Workload};
 pub(crate) use self::serve::{LimitArguments, ServeArguments, Service};
+pub(crate) use self::tune::{By, TuneArguments};
 
 /// Measures servers and proves rate limits.
 ///
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     Ratelimit(RatelimitArguments),
     /// Checks the same on many cores in virtual time, without a socket or a clock.
     Simulate(SimulateArguments),
+    /// Tries where to place a server's cores and ranks the ways.
+    Tune(TuneArguments),
     /// Says what this machine offers, what limits it and what to do about it.
     Doctor(DoctorArguments),
 }

@@ -48,6 +48,15 @@ impl PlacementArguments {
         flags
     }
 
+    /// The flags as they are typed; empty without any.
+    pub(crate) fn line(&self) -> String {
+        let flags = self.flags().into_iter().map(|(name, value)| match value {
+            Some(value) => format!("{name} {value}"),
+            None => name.to_owned(),
+        });
+        flags.collect::<Vec<_>>().join(" ")
+    }
+
     /// What this asks of the runtime, for a server that is given some CPUs, or none to be confined
     /// to.
     ///

@@ -1,4 +1,4 @@
-//! The flags of `run`.
+//! The flags of `run`, and of the load that `tune` shares with it.
 //!
 //! Owns the names of the workloads and what each flag means. Never acts: what contradicts itself is
 //! refused by the command.

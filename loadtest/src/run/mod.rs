@@ -1,8 +1,8 @@
 //! The `run` command: one workload, measured once, told as a table and as JSON.
 //!
-//! Owns the order: check the flags, start a server where no address is given, measure, judge,
-//! report. The parts are in `churn` (what short connections add), `result` (figures and JSON) and
-//! `table` (text).
+//! Owns the order of a measurement, which `tune` takes too: check the flags, start a server where
+//! no address is given, measure, judge, report. The parts are in `churn` (what short connections
+//! add), `result` (figures and JSON) and `table` (text).
 
 mod churn;
 mod result;

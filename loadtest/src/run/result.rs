@@ -145,6 +145,24 @@ pub(super) struct Fairness {
 }
 
 impl RunResult {
+    pub(crate) fn ops_per_sec(&self) -> f64 {
+        self.totals.ops_per_sec
+    }
+
+    /// CPU time of the server per operation in microseconds.
+    pub(crate) fn cost_us(&self) -> Option<f64> {
+        self.server.as_ref()?.cpu_us_per_op
+    }
+
+    /// The 99th percentile of the latency, where there are enough replies.
+    pub(crate) fn p99_us(&self) -> Option<f64> {
+        self.latency.planned.p99_us
+    }
+
+    pub(crate) fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
     pub(super) fn new(
         arguments: &RunArguments,
         placement: &Placement,

@@ -11,3 +11,4 @@ mod ratelimit;
 mod refusal;
 mod run;
 mod simulate;
+mod tune;

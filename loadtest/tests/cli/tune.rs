@@ -1,0 +1,72 @@
+//! `tune` from outside: what it would try, what it tells, what it refuses.
+//!
+//! Never asserts which candidate wins: that is the machine's business.
+
+use serde_json::Value;
+
+use crate::harness::{loadtest, number, says};
+
+#[test]
+fn the_list_names_what_is_tried_and_why_the_rest_is_not() {
+    let output = loadtest(&["tune", "echo", "--list"]);
+    assert_eq!(output.status.code(), Some(0));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("(defaults)\n"), "{text}");
+    let left: Vec<&str> = text.lines().filter(|line| line.starts_with("left out")).collect();
+    assert!(left.iter().all(|line| line.split(": ").nth(1).is_some()), "{text}");
+    assert!(text.contains("--pin none"), "{text}");
+}
+
+#[test]
+fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
+    let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
+    let short = ["-d", "100ms", "-w", "50ms", "-c", "4", "--rounds", "7", "--seed", "9"];
+    let arguments = [&["tune", "churn"], &fixed[..], &short, &["--json", "-"]].concat();
+    let output = loadtest(&arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert_eq!((&result["schema"], &result["seed"]), (&1.into(), &9.into()));
+    assert_eq!(number(&result, "/rounds"), 7.0);
+    let candidates = result["candidates"].as_array().unwrap();
+    assert!(candidates.len() >= 2, "{result}");
+    assert_eq!(number(&result, "/trials"), 7.0 * candidates.len() as f64);
+    assert_eq!(candidates[0]["standing"], "best");
+    assert_eq!(candidates[0]["ratio_to_best"], 1.0);
+    for candidate in candidates {
+        assert_eq!(candidate["figures"].as_array().unwrap().len(), 7);
+        assert!(candidate["flags"].as_str().unwrap().starts_with("--cores 1"));
+    }
+    let told = candidates[1]["interval"].is_array();
+    assert_eq!(told, result["verdict"] != "TOO FEW ROUNDS", "{result}");
+    let flags = &result["flags"];
+    assert!(candidates.iter().any(|candidate| candidate["flags"] == *flags), "{result}");
+}
+
+#[test]
+fn a_budget_that_ends_early_says_so() {
+    let short = ["-d", "50ms", "-w", "0s", "-c", "1", "--budget", "0s"];
+    let output = loadtest(&[&["tune", "echo"], &short[..], &["--json", "-"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("--budget"), "{errors}");
+}
+
+#[test]
+fn bad_flags_are_refused_with_what_is_right() {
+    let tune = |flags: &[&'static str]| [&["tune", "echo"], flags].concat();
+    says(&tune(&["--rounds", "3"]), 2, &["--rounds 3", "candidates"]);
+    says(&tune(&["--rounds", "1001"]), 2, &["--rounds 1001", "1000"]);
+    says(&tune(&["--rounds", "many"]), 2, &["many", "--rounds"]);
+    says(&tune(&["--by", "luck"]), 2, &["luck", "throughput"]);
+    says(&tune(&["--by", "trhoughput"]), 2, &["throughput"]);
+    says(&tune(&["--noise", "2"]), 2, &["\"2\"", "2%"]);
+    says(&tune(&["--budget", "10"]), 2, &["\"10\"", "10s"]);
+    says(&tune(&["--seed", "x"]), 2, &["x", "--seed"]);
+    says(&tune(&["--rate", "10k"]), 2, &["--rate", "churn"]);
+    says(&tune(&["-c", "0"]), 2, &["-c 0"]);
+    says(&tune(&["--ordr", "pack"]), 2, &["--ordr", "--order"]);
+    says(&tune(&["--cores", "9999"]), 2, &["9999"]);
+    says(&["tune"], 2, &["WORKLOAD"]);
+    says(&["tune", "echo", "127.0.0.1:9"], 2, &["127.0.0.1:9"]);
+}
