@@ -173,7 +173,8 @@ impl Listener {
     pub(crate) fn new(part: Part, own: usize, cores: usize, label: Label) -> Self {
         let Part { common, mode, accept_batch, backlog, factory } = part;
         let chooser = Chooser::new(own, cores);
-        let (ready, resting, waiting) = (true, false, None);
+        // Without a socket there is never anybody to accept.
+        let (ready, resting, waiting) = (mode.accepts(own), false, None);
         Self {
             common,
             mode,

@@ -250,7 +250,7 @@ impl Core {
         let transport = Transport::Socket { peer };
         self.occupy(key, Bufferevent::connected(self.now), None, transport, listener);
         if self.refuses_streams() {
-            // Too late to be served: it is cut and counts as that.
+            // Too late to be served: it ends as those that are here, and is reported with them.
             return self.settle_in(key);
         }
         let entry = listener.and_then(|listener| self.slots.listener(listener));
