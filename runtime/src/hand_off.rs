@@ -12,15 +12,17 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
 use core_buf::Bufferevent;
 use groups::{NoSeat, Time};
 
+use crate::balance::Place;
 use crate::bev::BevMut;
 use crate::filter::TakenByFilter;
 use crate::group::Group;
-use crate::handle::{Handle, Stopped};
+use crate::handle::{Handle, Shared, Stopped};
 use crate::handler::Handler;
 use crate::id::BevId;
 use crate::priority::Priority;
@@ -189,21 +191,34 @@ impl PendingAttach {
 /// Answers for a connection that is sent to a core: with its name there, or dropped, with itself.
 struct Promise {
     core: usize,
+    /// Counts for the core, unless that takes no more from others and is only asked to.
+    place: Option<Place>,
     detached: Option<Detached>,
     answer: Sender<Result<BevId, AttachError>>,
 }
 
 impl Promise {
-    fn new(core: usize, detached: Detached) -> (PendingAttach, Self) {
+    fn new(
+        shared: &Arc<Shared>,
+        core: usize,
+        detached: Detached,
+    ) -> Result<(PendingAttach, Self), AttachError> {
+        if core >= shared.core_count() {
+            return Err(AttachError { reason: Stopped { core }.into(), detached });
+        }
         let (answer, answers) = mpsc::channel();
-        (PendingAttach(answers), Self { core, detached: Some(detached), answer })
+        let place = Place::take(shared, core);
+        Ok((PendingAttach(answers), Self { core, place, detached: Some(detached), answer }))
     }
 
     /// Lets `attach` have the connection and passes on what it says.
     fn keep(mut self, attach: impl FnOnce(Detached) -> Result<BevId, AttachError>) {
         if let Some(detached) = self.detached.take() {
+            let answer = attach(detached);
+            // It counts by itself now, or has not come.
+            self.place = None;
             // Nobody may want to know; then a connection that was refused ends here.
-            let _unheard = self.answer.send(attach(detached));
+            let _unheard = self.answer.send(answer);
         }
     }
 }
@@ -211,6 +226,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if let Some(detached) = self.detached.take() {
+            self.place = None;
             let reason = Stopped { core: self.core }.into();
             let _unheard = self.answer.send(Err(AttachError { reason, detached }));
         }
@@ -221,7 +237,8 @@ impl Handle {
     /// Sends a connection to a core, where it goes on with the handler that `make` makes there.
     ///
     /// As [`Core::attach`](crate::Core::attach), from anywhere. Never blocks; the [`PendingAttach`]
-    /// tells its name on the new core, or gives it back if it is refused there.
+    /// tells its name on the new core, or gives it back if it is refused there. It counts for that
+    /// core at once, for listeners that choose where the next connection goes.
     ///
     /// # Errors
     /// The core has stopped or there is none of that number: the connection comes back at once.
@@ -274,8 +291,8 @@ impl Handle {
         make: impl FnOnce(&mut BevMut<'_>) -> H + Send + 'static,
     ) -> Result<PendingAttach, AttachError> {
         let make: Make = Box::new(|conn| Box::new(make(conn)));
-        let (pending, promise) = Promise::new(core, detached);
-        // Without such a core the task is dropped here, and the promise with it.
+        let (pending, promise) = Promise::new(&self.0, core, detached)?;
+        // Where the core has stopped the task is dropped here, and the promise with it.
         let sent = self.submit_to(core, move |core| {
             promise.keep(|detached| core.take_over(detached, make));
         });
@@ -287,3 +304,31 @@ impl Handle {
 }
 
 const ANSWERED: &str = "a promise answers once, dropped at the latest";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::sim::{Faults, Simulation};
+
+    #[test]
+    fn one_on_its_way_counts_where_it_goes_and_nowhere_else() {
+        let mut sim = Simulation::with_cores(2, 1, Faults::none());
+        let (socket, _peer) = sim.socket(([10, 0, 0, 9], 4000).into());
+        let id = sim.core().adopt(socket, ()).expect("it is connected");
+        let shared = sim.core().handle().0;
+        let loads = || [0, 1].map(|core| shared.load(core).count());
+        assert_eq!(loads(), [1, 0]);
+        let detached = sim.core().detach(id).expect("it is open");
+        assert_eq!(loads(), [0, 0]);
+        let pending = sim.core().handle().attach(1, detached, |_| ()).expect("it runs");
+        assert_eq!(loads(), [0, 1]);
+        sim.run_for(Duration::from_millis(1));
+        assert_eq!(loads(), [0, 1]);
+        let id = pending.wait().expect("it was taken");
+        let detached = sim.core_at(1).detach(id).expect("it is open");
+        shared.mailbox(0).close(drop);
+        let refused = sim.core().handle().attach(0, detached, |_| ()).expect_err("it is closed");
+        assert_eq!((loads(), refused.detached.peer_addr().is_some()), ([0, 0], true));
+    }
+}

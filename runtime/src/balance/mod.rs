@@ -9,7 +9,9 @@
 mod choice;
 mod load;
 mod mode;
+mod place;
 
 pub(crate) use self::choice::Chooser;
 pub(crate) use self::load::{Load, Tally};
 pub use self::mode::{AcceptMode, AcceptModeError, Dispatch};
+pub(crate) use self::place::Place;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use core_buf::Bufferevent;
 
 use super::{Core, Factory};
+use crate::balance::Place;
 use crate::handle::{Message, Shared};
 use crate::id::Key;
 use crate::listen::Common;
@@ -41,9 +42,8 @@ pub(crate) struct HandOver {
 
 /// The place of a connection on a core that has not got it yet; given back when dropped.
 struct Ticket {
-    shared: Arc<Shared>,
+    place: Place,
     common: Arc<Common>,
-    core: usize,
     arrived: bool,
 }
 
@@ -54,11 +54,11 @@ impl Ticket {
             return None;
         }
         // The load last: one that is not counted after all would keep the core's drain waiting.
-        if !shared.load(core).try_add(u64::MAX) {
+        let Some(place) = Place::take(shared, core) else {
             common.tally.sub(core);
             return None;
-        }
-        Some(Self { shared: shared.clone(), common: common.clone(), core, arrived: false })
+        };
+        Some(Self { place, common: common.clone(), arrived: false })
     }
 
     /// The connection has arrived and counts by itself for its core; for the listener it goes on
@@ -70,9 +70,8 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.shared.load(self.core).sub();
         if !self.arrived {
-            self.common.tally.sub(self.core);
+            self.common.tally.sub(self.place.core());
         }
     }
 }
