@@ -1,10 +1,10 @@
 //! The figures of each core, readable by anyone without a lock.
 //!
 //! Owns the list of figures and one cell for each, on cache lines that only their core writes. The
-//! core counts in plain integers and copies them here before it sleeps, and while it does not once
-//! in microseconds (`reactor/meter.rs`); readers on other threads see each figure as it was then, and
-//! exactly once the core is quiet. Relaxed order suffices: the figures publish no other data, and
-//! each has one writer.
+//! core counts in plain integers and copies them here before it sleeps, and while it does not every
+//! few microseconds (`reactor/meter.rs`); readers on other threads see each figure as it was then,
+//! and exactly once the core is quiet. Relaxed order suffices: the figures publish no other data,
+//! and each has one writer.
 //!
 //! Invariant: a counter never goes back for a reader who reads it twice. That holds for the time a
 //! core sleeps too, which goes on while nobody writes it: see [`Published::fall_asleep`].
@@ -185,7 +185,7 @@ figures! {
     /// Connections that ended in the shutdown with output discarded.
     cut,
     /// Bytes of output that a shutdown has discarded.
-    cut_bytes,
+    cut_bytes: Bytes = "cut",
 }
 
 /// The published figures of one core.

@@ -56,7 +56,7 @@ impl Exposition {
 #[derive(Clone)]
 struct Family {
     name: Cow<'static, str>,
-    help: &'static str,
+    help: Cow<'static, str>,
     rows: Rows,
 }
 
@@ -83,16 +83,16 @@ impl Family {
         let at = number - FAMILIES.len();
         let figure = CoreStats::FIGURES.get(at)?;
         let name = figure.metric("sluicegate_core_").into();
-        Some(Self { name, help: figure.help, rows: Rows::Core(at) })
+        Some(Self { name, help: figure.plain_help().into(), rows: Rows::Core(at) })
     }
 
     const fn new(name: &'static str, help: &'static str, rows: Rows) -> Self {
-        Self { name: Cow::Borrowed(name), help, rows }
+        Self { name: Cow::Borrowed(name), help: Cow::Borrowed(help), rows }
     }
 
     fn write_head(&self, out: &mut String) {
         let kind = if self.name.ends_with("_total") { "counter" } else { "gauge" };
-        let (name, help) = (&self.name, self.help.trim());
+        let (name, help) = (&self.name, &self.help);
         put(out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
     }
 

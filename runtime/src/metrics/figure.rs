@@ -56,6 +56,21 @@ impl Figure {
         let stem = self.stem.unwrap_or_else(|| self.name.trim_end_matches("_ns"));
         format!("{prefix}{stem}{}", self.kind.suffix())
     }
+
+    /// What it is, as plain text in one line: links are named and point nowhere.
+    pub(crate) fn plain_help(&self) -> String {
+        let mut plain = String::with_capacity(self.help.len());
+        let mut rest = self.help.trim();
+        while let Some((before, after)) = rest.split_once('[') {
+            let Some((name, after)) = after.split_once(']') else { break };
+            plain.push_str(before);
+            plain.push_str(name);
+            let target = after.strip_prefix('(').and_then(|after| after.split_once(')'));
+            rest = target.map_or(after, |(_, after)| after);
+        }
+        plain.push_str(rest);
+        plain.replace('`', "")
+    }
 }
 
 /// The last sentence of a figure's documentation: its kind and its unit.
@@ -87,6 +102,17 @@ pub(crate) use describe_kind;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn help_is_plain_text() {
+        let plain = |help| Figure { name: "", stem: None, kind: Kind::Level, help }.plain_help();
+        assert_eq!(plain(" Nothing to change."), "Nothing to change.");
+        assert_eq!(
+            plain(" Those [closed](crate::close) by `b` or [`c`]."),
+            "Those closed by b or c."
+        );
+        assert_eq!(plain("[open"), "[open");
+    }
 
     #[test]
     fn a_name_ends_in_its_base_unit_and_a_counter_in_total() {

@@ -15,7 +15,7 @@ mod figure;
 mod registry;
 mod request;
 mod snapshot;
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod visit;
 

@@ -91,7 +91,7 @@ fn assert_well_formed(text: &str) {
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# HELP ") {
             let (name, help) = rest.split_once(' ').expect("a help text follows");
-            assert!(help.ends_with('.') && !help.contains('\\'), "{line}");
+            assert!(help.ends_with('.') && !help.contains(['\\', '[', '`']), "{line}");
             helped = name.to_owned();
         } else if let Some(rest) = line.strip_prefix("# TYPE ") {
             let (name, kind) = rest.split_once(' ').expect("a type follows");

@@ -99,6 +99,7 @@ function coreCells(key, { level, rate }) {
     { name: "waits", text: told(rate("limit_waits_total")) },
     { text: told(level("mailbox_depth"), whole) },
     { text: seconds(level("longest_turn_seconds")) },
+    { text: told(level("stalls_total"), whole) },
   ];
 }
 
@@ -109,7 +110,7 @@ function groupCells(key, { level, rate }, { group, id }) {
   return [
     { head: group === id ? `group ${id}` : `${group} (${id})` },
     { text: direction, plain: true },
-    { share: limit === Infinity ? 0 : now / limit },
+    { share: limit === Infinity ? NaN : now / limit },
     { name: "now", text: told(now) },
     { name: "limit", text: told(limit) },
     { name: "total", text: told(level("moved_bytes_total"), whole) },
@@ -147,7 +148,7 @@ function fill(cell, { head, share, text }) {
   const known = Number.isFinite(share);
   meter.value = known ? Math.min(share, 1) : 0;
   meter.className = share > 0.95 ? "full" : "";
-  meter.setAttribute("aria-label", known ? "share" : "share, not known yet");
+  meter.setAttribute("aria-label", known ? "share" : "share, not known");
   span.textContent = known ? `${(share * 100).toFixed(1)} %` : "–";
 }
 
