@@ -34,6 +34,7 @@ pub mod testing;
 
 pub use buffer::{
     BlockStats, Buffer, Eol, Landing, Reservation, ReserveError, Source, SourceError, SourceRange,
+    take_drop_panics,
 };
 pub use bufferevent::{
     Allowance, Bufferevent, Callback, DEFAULT_MAX_OUTPUT, DEFAULT_MAX_SINGLE, Event, EventFlags,

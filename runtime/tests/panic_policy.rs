@@ -180,6 +180,58 @@ impl Drop for Crumbles {
     }
 }
 
+/// Writes a [`Page`] that its peer does not get to see.
+struct Owes;
+
+impl Handler for Owes {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        cx.me().output().add_owner(Page);
+        cx.me().close_now();
+    }
+}
+
+/// Bytes whose owner panics as they have been written.
+struct Page;
+
+impl AsRef<[u8]> for Page {
+    fn as_ref(&self) -> &[u8] {
+        b"page"
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        panic!("asked to as the page is dropped");
+    }
+}
+
+#[test]
+fn a_panic_of_an_owner_of_bytes_is_counted_and_nothing_else_notices() {
+    struct Gives;
+    impl Handler for Gives {
+        fn on_read(&mut self, cx: &mut Context<'_>) {
+            let (mut input, mut output) = cx.buffers();
+            output.add(b"a ");
+            output.add_owner(Page);
+            output.add(b": ");
+            output.append(&mut input);
+        }
+    }
+    // Its writes are metered too: what a limit lent must not be lost.
+    let server = Server::start(1, |conn| {
+        let rate = "1MB/s".parse().expect("a rate");
+        conn.set_rate_limit(Some(TokenBucketConfig::per_second(rate)));
+        Gives
+    });
+    let mut client = server.connect();
+    for panics in 1..=3 {
+        client.write_all(b"hello").expect("the server reads");
+        assert_eq!(rig::read_exactly(&mut client, 13), b"a page: hello");
+        eventually("it is counted", || server.sum(|core| core.handler_panics) == panics);
+    }
+    assert_eq!(server.sum(|core| core.connections), 1);
+}
+
 fn listen_on<H: Handler>(
     handle: &Handle,
     core: usize,
@@ -249,6 +301,10 @@ fn a_panic_may_stop_its_core_and_no_other() {
 
     let (label, message) = stop_a_core(|_| (), |_| panic!("asked to in {}", "a task"));
     assert_eq!((&*label, &*message), ("task", "asked to in a task"));
+
+    let (label, message) = stop_a_core(|_| Owes, nothing);
+    let what = "an owner of bytes, or a source, panicked as it was dropped";
+    assert_eq!((&*label, &*message), ("the core itself", what));
 
     let arm = |core: &mut Core| {
         core.after(Duration::ZERO, |_| std::panic::panic_any(7));

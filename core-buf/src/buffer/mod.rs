@@ -8,7 +8,7 @@
 //! and `source.rs` without reading them; `reservation.rs` and `landing.rs` lend the room of reads.
 //! `consume.rs` takes bytes out, `view.rs` looks at them, `search.rs` finds them; `io.rs` is the
 //! standard library's view of all that. `chain.rs`, `segment.rs`, `block.rs` and `pool.rs` are the
-//! storeys below, in that order.
+//! storeys below, in that order; `kept.rs` is what is kept for others.
 //!
 //! Invariants: `len` is the sum of the segments' lengths; no segment is empty.
 //! Source: libevent 2.1.12 `evbuffer` (buffer.c). Differs: no locks or callbacks, memory is reused
@@ -18,6 +18,7 @@ mod block;
 mod chain;
 mod consume;
 mod io;
+mod kept;
 mod landing;
 mod pool;
 mod reservation;
@@ -30,6 +31,7 @@ mod tests;
 mod view;
 
 use self::chain::Chain;
+pub use self::kept::take_drop_panics;
 pub use self::landing::Landing;
 pub use self::pool::BlockStats;
 pub use self::reservation::{Reservation, ReserveError};

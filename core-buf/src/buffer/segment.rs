@@ -13,6 +13,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::block::Block;
+use super::kept::Kept;
 use super::pool;
 use super::source::{Source, SourceRange};
 
@@ -26,9 +27,9 @@ enum Backing {
     Owned(Block),
     Shared(Arc<[u8]>),
     /// Shared memory of any type; costs a call for each look.
-    Lent(Arc<Owner>),
+    Lent(Kept<Owner>),
     /// No memory: bytes to be read, `start` and `end` are positions there.
-    Source(Arc<dyn Source>),
+    Source(Kept<dyn Source>),
 }
 
 /// Whatever keeps bytes: its clean-up is its `Drop`.
@@ -61,12 +62,12 @@ impl Segment {
 
     /// A segment of all the bytes of an owner, of which there are `len`.
     pub(super) fn lent(owner: Arc<Owner>, len: usize) -> Self {
-        Self { backing: Backing::Lent(owner), start: 0, end: len }
+        Self { backing: Backing::Lent(Kept::new(owner)), start: 0, end: len }
     }
 
     /// A segment of the bytes of a source in `range`, without reading them.
     pub(super) fn sourced(source: Arc<dyn Source>, range: Range<usize>) -> Self {
-        Self { backing: Backing::Source(source), start: range.start, end: range.end }
+        Self { backing: Backing::Source(Kept::new(source)), start: range.start, end: range.end }
     }
 
     /// The room behind the bytes; none in shared memory.
@@ -141,13 +142,13 @@ impl Segment {
     pub(super) fn share(&mut self) -> Self {
         let backing = match &mut self.backing {
             Backing::Owned(block) => {
-                let owner: Arc<Owner> = Arc::new(mem::take(block));
-                self.backing = Backing::Lent(Arc::clone(&owner));
+                let owner = Kept::<Owner>::new(Arc::new(mem::take(block)));
+                self.backing = Backing::Lent(owner.share());
                 Backing::Lent(owner)
             }
             Backing::Shared(bytes) => Backing::Shared(Arc::clone(bytes)),
-            Backing::Lent(owner) => Backing::Lent(Arc::clone(owner)),
-            Backing::Source(source) => Backing::Source(Arc::clone(source)),
+            Backing::Lent(owner) => Backing::Lent(owner.share()),
+            Backing::Source(source) => Backing::Source(source.share()),
         };
         Self { backing, start: self.start, end: self.end }
     }
@@ -170,7 +171,7 @@ impl Segment {
     #[cold]
     fn lent_memory(&self) -> Option<&[u8]> {
         match &self.backing {
-            Backing::Lent(owner) => Some((**owner).as_ref()),
+            Backing::Lent(owner) => Some(owner.get().as_ref()),
             _ => None,
         }
     }
@@ -178,7 +179,7 @@ impl Segment {
     /// Where the bytes are to be read, if they are still in a source.
     pub(super) fn source(&self) -> Option<SourceRange<'_>> {
         match &self.backing {
-            Backing::Source(source) => Some(SourceRange::new(&**source, self.start, self.end)),
+            Backing::Source(source) => Some(SourceRange::new(source.get(), self.start, self.end)),
             _ => None,
         }
     }

@@ -51,8 +51,9 @@ impl Buffer {
     /// Adds all bytes of `owner` at the end by reference, and drops it once the last is consumed.
     ///
     /// The owner may be anything that keeps bytes: a vector, a static slice, a memory map, a value
-    /// whose `Drop` tells somebody. It must show the same bytes each time it is asked. O(1): one
-    /// allocation, and a call of `as_ref` for each look at the segment.
+    /// whose `Drop` tells somebody, and ends there should it panic, see
+    /// [`take_drop_panics`](crate::take_drop_panics). It must show the same bytes each time it is
+    /// asked. O(1): one allocation, and a call of `as_ref` for each look at the segment.
     ///
     /// # Panics
     /// Not here, but where bytes are looked at, if `owner` then shows fewer.

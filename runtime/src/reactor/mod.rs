@@ -299,6 +299,7 @@ impl Core {
         self.run_rounds();
         self.send_mail();
         self.reap();
+        self.answer_drop_panics();
         self.service_groups();
         self.end_turn();
     }

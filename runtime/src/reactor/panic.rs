@@ -8,10 +8,15 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use core_buf::take_drop_panics;
+
 use super::Core;
 use crate::id::Key;
 use crate::panic::{PanicPolicy, Payload, message};
 use crate::stats::CoreStats;
+
+/// What is known of a panic that `core-buf` has caught.
+const OWNER_PANICKED: &str = "an owner of bytes, or a source, panicked as it was dropped";
 
 /// Counts and logs a panic; `what` says who it was and what becomes of it otherwise.
 #[cold]
@@ -53,6 +58,16 @@ impl Core {
     pub(super) fn note_panic(&mut self, key: Key, payload: &Payload) {
         let what = format_args!("the handler of {} panicked; it is closed", self.id(key));
         note(self.panic_policy, &mut self.stats, payload, what);
+    }
+
+    /// What was let go of in this turn, owners of bytes and sources, may have panicked.
+    #[inline]
+    pub(super) fn answer_drop_panics(&mut self) {
+        for _ in 0..take_drop_panics() {
+            let payload: Payload = Box::new(OWNER_PANICKED);
+            note(self.panic_policy, &mut self.stats, &payload, format_args!("it is gone"));
+            answer(self.panic_policy, payload);
+        }
     }
 
     pub(super) fn answer_panic(&mut self, payload: Payload) {
