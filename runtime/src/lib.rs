@@ -78,10 +78,9 @@ pub use groups::{
     TokenBucketConfigBuilder,
 };
 
-pub use self::{clock::Clock, file::File, handler::Handler, id::BevId, priority::Priority};
-pub use self::{group::Group, group::GroupBuilder, stats::CoreStats};
-pub use self::{panic::CorePanic, panic::PanicPolicy, reactor::Core, reactor::TimerId};
-pub use bev::{BevMut, DEFAULT_LINGER, Two};
+pub use self::{bev::BevMut, bev::DEFAULT_LINGER, bev::Two, panic::CorePanic, panic::PanicPolicy};
+pub use self::{clock::Clock, file::File, handler::Handler, priority::Priority, stats::CoreStats};
+pub use self::{group::Group, group::GroupBuilder, id::BevId, reactor::Core, reactor::TimerId};
 pub use builder::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_JOIN_TIMEOUT, RuntimeBuilder};
 pub use context::{Context, Input, Output};
 pub use descriptor::{DescriptorLimit, TooFewDescriptors};
