@@ -4,9 +4,10 @@
 //! what they ask of the runtime, whose own words they take. Never acts.
 
 use clap::Args;
-use sluicegate::{Cores, CpuSet, Idle, Order, Pin, Placement, PlacementError, Smt};
+use sluicegate::{AcceptMode, Cores, CpuSet, Idle, Order, Pin, Placement, PlacementError, Smt};
 
-/// Where the cores of a server run and what they do when idle; what is absent has a default.
+/// Where the cores of a server run, what they do when idle and how connections come to them; what
+/// is absent has a default.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Cores of the server")]
 pub(crate) struct PlacementArguments {
@@ -25,6 +26,10 @@ pub(crate) struct PlacementArguments {
     /// What they do without work: park, spin:50us or busy [default: park]
     #[arg(long, value_name = "WAY")]
     pub(crate) idle: Option<Idle>,
+    /// Who accepts, and for whom: balanced, reuseport, single:least, single:round-robin,
+    /// single:hash or fixed:CORE [default: balanced]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) accept: Option<AcceptMode>,
     /// Does not start if a core cannot be tied to its CPUs
     #[arg(long)]
     pub(crate) strict: bool,
@@ -42,6 +47,7 @@ impl PlacementArguments {
             ("--order", text(self.order)),
             ("--smt", text(self.smt)),
             ("--idle", text(self.idle)),
+            ("--accept", text(self.accept)),
         ];
         let mut flags: Vec<_> = valued.into_iter().filter(|(_, value)| value.is_some()).collect();
         flags.extend(self.strict.then_some(("--strict", None)));

@@ -194,7 +194,7 @@ impl ServeArguments {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use sluicegate::{Cores, Idle, Order, Pin, Smt};
+    use sluicegate::{AcceptMode, Cores, Idle, Order, Pin, Smt};
 
     use super::*;
     use crate::arguments::{Arguments, Command};
@@ -218,6 +218,7 @@ mod tests {
             order: Some(Order::Pack),
             smt: Some(Smt::One),
             idle: Some(Idle::Spin(Duration::from_micros(50))),
+            accept: Some(AcceptMode::Fixed(1)),
             strict: true,
         };
         server.port_per_core = true;

@@ -15,6 +15,7 @@ use crate::client::Churn;
 use crate::exit::{Failure, Outcome};
 use crate::figure::{count, plain};
 use crate::measurement::{Live, Measurement};
+use crate::server::CoreCounts;
 
 /// What a run of short connections found out beside what all runs do.
 #[derive(Debug, Serialize)]
@@ -32,6 +33,10 @@ pub(super) struct ChurnResult {
     pub(super) unfinished: u64,
     /// Local ports passed over because they belonged to others.
     pub(super) skipped_ports: u64,
+    /// Of a server of ours: connections that the core which accepted them kept, and those that
+    /// another core got.
+    pub(super) accepts_kept: Option<u64>,
+    pub(super) accepts_handed_over: Option<u64>,
     /// Of a server of ours.
     pub(super) live: Option<LiveFigures>,
 }
@@ -89,6 +94,8 @@ impl ChurnResult {
     pub(super) fn new(arguments: &RunArguments, measurement: &Measurement) -> Option<Self> {
         let tally = &measurement.tally;
         let churn = tally.churn.as_deref()?;
+        let server = measurement.server.as_ref().filter(|server| !server.after.cores.is_empty());
+        let accepts = |counter: fn(&CoreCounts) -> u64| server.map(|server| server.sum(counter));
         let last = |addresses: u8| format!("127.0.0.2-127.0.0.{}", u16::from(addresses) + 1);
         Some(Self {
             connections_per_sec: tally.ops as f64 / tally.measured.as_secs_f64().max(1e-9),
@@ -100,6 +107,8 @@ impl ChurnResult {
             backlog: churn.backlog,
             unfinished: churn.unfinished,
             skipped_ports: churn.skipped_ports,
+            accepts_kept: accepts(|core| core.accepts_kept),
+            accepts_handed_over: accepts(|core| core.accepts_handed_over),
             live: LiveFigures::new(&measurement.live),
         })
     }
@@ -123,11 +132,12 @@ impl ChurnResult {
         writeln!(
             text,
             "live       {} connections per core on average   apart by {:.1} %, at worst {:.1} %, \
-             in {} looks",
+             in {} looks   {} handed over",
             means.join(", "),
             live.spread * 100.0,
             live.worst_spread * 100.0,
-            live.samples.len()
+            live.samples.len(),
+            count(self.accepts_handed_over.unwrap_or_default() as f64)
         )
     }
 }

@@ -45,6 +45,11 @@ pub(crate) struct CoreCounts {
     /// Connections open now.
     pub(crate) connections: u64,
     pub(crate) accepted: u64,
+    /// Of those it accepted, the ones it kept, and the ones that other cores got.
+    pub(crate) accepts_kept: u64,
+    pub(crate) accepts_handed_over: u64,
+    /// Connections that other cores accepted for it.
+    pub(crate) accepts_received: u64,
     pub(crate) polls: u64,
     pub(crate) reads: u64,
     pub(crate) writes: u64,
@@ -75,6 +80,11 @@ impl CoreCounts {
             cpus: self.cpus.clone(),
             connections: self.connections,
             accepted: self.accepted.saturating_sub(earlier.accepted),
+            accepts_kept: self.accepts_kept.saturating_sub(earlier.accepts_kept),
+            accepts_handed_over: self
+                .accepts_handed_over
+                .saturating_sub(earlier.accepts_handed_over),
+            accepts_received: self.accepts_received.saturating_sub(earlier.accepts_received),
             polls: self.polls.saturating_sub(earlier.polls),
             reads: self.reads.saturating_sub(earlier.reads),
             writes: self.writes.saturating_sub(earlier.writes),
@@ -101,6 +111,12 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
         && arguments.placement.cores.unwrap_or_else(|| cpus.len().max(1).into()) != 1.into()
     {
         return Err(Failure::Usage("--pace runs on one core; give --cores 1".to_owned()));
+    }
+    if arguments.port_per_core && arguments.placement.accept.is_some() {
+        return Err(Failure::Usage(
+            "--port-per-core leaves nothing to --accept: each core has a port; drop one of them"
+                .to_owned(),
+        ));
     }
     match arguments.service {
         Service::Bare if arguments.limits.any() || arguments.audit.is_some() => Err(

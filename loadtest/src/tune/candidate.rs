@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sluicegate::placement::Snapshot;
-use sluicegate::{Cores, CpuSet, Idle, Order, Pin, Smt};
+use sluicegate::{AcceptMode, Cores, CpuSet, Dispatch, Idle, Order, Pin, Smt};
 
 use crate::arguments::PlacementArguments;
 
@@ -42,11 +42,14 @@ pub(crate) struct LeftOut {
     pub(crate) why: String,
 }
 
-/// What can be told apart from outside: where each core runs, and what it does when idle.
+/// What can be told apart from outside: where each core runs, what it does when idle, and how
+/// connections come to it.
 #[derive(Debug, PartialEq, Eq)]
 struct Place {
     cores: Vec<Option<CpuSet>>,
     idle: Idle,
+    /// Whichever way it is with one core.
+    accept: AcceptMode,
 }
 
 impl Field {
@@ -92,6 +95,14 @@ impl Field {
                 consider(&|candidate| candidate.idle = Some(idle));
             }
         }
+        if fixed.accept.is_none() {
+            let single = |by| AcceptMode::Single { acceptor: 0, by };
+            for accept in
+                [AcceptMode::ReusePort, single(Dispatch::LeastLoaded), single(Dispatch::RoundRobin)]
+            {
+                consider(&|candidate| candidate.accept = Some(accept));
+            }
+        }
         debug_assert!(field.candidates.len() <= MOST_CANDIDATES);
         Ok(field)
     }
@@ -128,12 +139,13 @@ fn place(ground: &Ground<'_>, candidate: &PlacementArguments) -> Result<Place, S
         let refused = plan.warnings.iter().map(ToString::to_string);
         return Err(refused.collect::<Vec<_>>().join("; "));
     }
-    let cores = plan.cores.into_iter().map(|core| core.cpus).collect();
-    Ok(Place { cores, idle: plan.idle })
+    let cores: Vec<_> = plan.cores.into_iter().map(|core| core.cpus).collect();
+    let accept = candidate.accept.filter(|_| cores.len() > 1).unwrap_or_default();
+    Ok(Place { cores, idle: plan.idle, accept })
 }
 
 /// So many there are at most, on whatever machine.
-pub(crate) const MOST_CANDIDATES: usize = 10;
+pub(crate) const MOST_CANDIDATES: usize = 13;
 /// Longer than a message between cores takes, shorter than most pauses.
 const SPIN: Duration = Duration::from_micros(50);
 
@@ -200,6 +212,9 @@ mod tests {
             "--smt one",
             "--idle spin:50us",
             "--idle busy",
+            "--accept reuseport",
+            "--accept single:least",
+            "--accept single:round-robin",
         ];
         // With eight CPUs one to a physical core is four cores spread out.
         let expected: Vec<&str> =
@@ -213,7 +228,9 @@ mod tests {
     fn a_single_cpu_leaves_little_to_try() {
         let field = field(&machine(2, None), &[1], &PlacementArguments::default());
         assert_eq!(lines(&field), ["", "--pin none", "--idle spin:50us", "--idle busy"]);
-        for flags in ["--cores 1", "--pin set", "--smt one", "--cores 1 --order pack"] {
+        let same =
+            ["--cores 1", "--pin set", "--smt one", "--cores 1 --order pack", "--accept reuseport"];
+        for flags in same {
             assert!(left_out(&field, flags).contains("the same as the first"), "{flags}");
         }
     }
@@ -228,7 +245,7 @@ mod tests {
         };
         let field = field(&machine(8, None), &[0, 1, 2, 3], &fixed);
         assert!(lines(&field).iter().all(|line| line.starts_with("--cores 2 ")), "{field:?}");
-        assert!(lines(&field).iter().all(|line| line.ends_with("--smt all --idle park")));
+        assert!(lines(&field).iter().all(|line| line.contains("--smt all --idle park")));
         assert!(lines(&field).contains(&"--cores 2 --pin none --smt all --idle park".to_owned()));
     }
 

@@ -13,9 +13,12 @@ fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
         says(&with(&["--smt", "3"]), 2, &["\"3\"", "`one`"]);
         says(&with(&["--idle", "spin:50"]), 2, &["spin:50", "spin:50us"]);
         says(&with(&["--idle", "spin:2s"]), 2, &["2s", "1s"]);
+        says(&with(&["--accept", "reusport"]), 2, &["reusport", "balanced", "single:least"]);
+        says(&with(&["--accept", "fixed:x"]), 2, &["fixed:x", "fixed:CORE"]);
         says(&with(&["--ordr", "pack"]), 2, &["--ordr", "--order"]);
     }
     says(&["serve", "echo", "--cores", "99999"], 2, &["99999", "1024"]);
+    says(&["serve", "echo", "--cores", "2", "--accept", "fixed:2"], 2, &["core 2", "there are 2"]);
 }
 
 #[test]
@@ -29,6 +32,36 @@ fn a_server_runs_however_it_is_placed() {
     ] {
         let server = Served::start(&[&["echo"], flags].concat());
         assert_eq!(server.terminate().status.code(), Some(0), "{flags:?}");
+    }
+}
+
+#[test]
+fn connections_come_to_the_cores_as_asked() {
+    for (mode, kept_alone) in [
+        ("balanced", false),
+        ("reuseport", true),
+        ("single:least", false),
+        ("single:round-robin", false),
+        ("single:hash", false),
+        ("fixed:1", true),
+    ] {
+        let output = loadtest(&[
+            "run", "churn", "-d", "300ms", "-w", "0s", "-c", "4", "--cores", "2", "--pin", "none",
+            "--accept", mode, "--json", "-",
+        ]);
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+        let kept = number(&result, "/churn/accepts_kept");
+        let handed = number(&result, "/churn/accepts_handed_over");
+        assert!(kept + handed > 0.0, "{mode}");
+        assert!(handed == 0.0 || !kept_alone, "{mode} hands nothing over: {handed}");
+        if mode == "single:round-robin" {
+            // They are read while it runs, so a batch may be counted in one and not the other.
+            let apart = (kept - handed).abs();
+            assert!(apart <= 8.0 + (kept + handed) / 5.0, "by turns: {kept} and {handed}");
+        }
+        if mode == "fixed:1" {
+            assert_eq!(number(&result, "/cores/0/accepted"), 0.0);
+        }
     }
 }
 
@@ -53,5 +86,7 @@ fn what_places_nothing_is_refused() {
         says(&with(&["--pin", "node"]), 2, &["node", "bare"]);
         says(&with(&["--cores", "auto"]), 2, &["bare", "--cores"]);
     }
+    let ports = ["serve", "echo", "--port-per-core", "--accept", "reuseport"];
+    says(&ports, 2, &["--port-per-core", "--accept"]);
     says(&["serve", "bare", "--pin", "each"], 2, &["--pin each", "--cpus"]);
 }

@@ -85,6 +85,9 @@ impl Server for Ours {
                 cpus: info.cpus.map_or_else(|| "any".to_owned(), |cpus| cpus.to_string()),
                 connections: core.connections,
                 accepted: core.accepted,
+                accepts_kept: core.accepts_kept,
+                accepts_handed_over: core.accepts_handed_over,
+                accepts_received: core.accepts_received,
                 polls: core.polls,
                 reads: core.reads,
                 writes: core.writes,
@@ -180,9 +183,13 @@ fn serve<H: Handler + Prepare>(
     let listen = &arguments.listen;
     let refused = |error: Error| match error {
         Error::Address { source, .. } => Failure::address(listen, &source),
+        Error::Listen(refused) => Failure::Usage(refused.to_string()),
         other => Failure::Server(other.to_string()),
     };
     let mut options = ListenOptions::new();
+    if let Some(mode) = arguments.placement.accept {
+        options = options.accept(mode);
+    }
     if let Some(size) = arguments.send_buffer {
         options = options.send_buffer(size.0 as usize);
     }
