@@ -5,10 +5,10 @@
 //! error that lists the allowed ones.
 
 use std::fmt;
-use std::fs;
 use std::str::FromStr;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use sluicegate::placement::Snapshot;
 
 use crate::exit::{Failure, Outcome};
 
@@ -159,9 +159,8 @@ pub(crate) fn pin(cpus: &[usize]) -> Outcome {
 
 /// The CPU time this process may use per second of time, if a control group limits it.
 pub(crate) fn quota() -> Option<f64> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    parse_quota(&fs::read_to_string(format!("/sys/fs/cgroup{path}/cpu.max")).ok()?)
+    let quota = Snapshot::take().quota()?;
+    Some(quota.quota_us as f64 / quota.period_us.get() as f64)
 }
 
 /// Fails if a list names a CPU that is not allowed.
@@ -232,12 +231,6 @@ fn parse_range(text: &str) -> Option<Vec<usize>> {
     (first <= last && last < CpuSet::MAX_CPU).then(|| (first..=last).step_by(step).collect())
 }
 
-/// Reads `max 100000` or `150000 100000`.
-fn parse_quota(text: &str) -> Option<f64> {
-    let (quota, period) = text.trim().split_once(' ')?;
-    Some(quota.parse::<f64>().ok()? / period.parse::<f64>().ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -300,11 +293,5 @@ mod tests {
     fn a_cpu_outside_the_mask_lists_the_allowed_ones() {
         let error = auto("7", "auto", &[0, 1]).unwrap_err().to_string();
         assert!(error.contains("CPU 7") && error.contains("0-1"), "{error}");
-    }
-
-    #[test]
-    fn quota_files_are_read() {
-        assert_eq!(parse_quota("150000 100000\n"), Some(1.5));
-        assert_eq!(parse_quota("max 100000\n"), None);
     }
 }

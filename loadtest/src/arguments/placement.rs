@@ -9,29 +9,28 @@ use sluicegate::{AcceptMode, Cores, CpuSet, Idle, Order, Pin, Placement, Placeme
 /// Where the cores of a server run, what they do when idle and how connections come to them; what
 /// is absent has a default.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
-#[command(next_help_heading = "Cores of the server")]
 pub(crate) struct PlacementArguments {
     /// How many: a number, auto or physical [default: one per CPU it is given, else one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = CORES)]
     pub(crate) cores: Option<Cores>,
     /// How they are tied to CPUs: none, each, set or node [default: each, where CPUs are given]
-    #[arg(long, value_name = "WAY")]
+    #[arg(long, value_name = "WAY", help_heading = CORES)]
     pub(crate) pin: Option<Pin>,
     /// Which CPUs come first where there are more than cores: spread or pack [default: spread]
-    #[arg(long, value_name = "ORDER")]
+    #[arg(long, value_name = "ORDER", help_heading = CORES)]
     pub(crate) order: Option<Order>,
     /// Which CPUs of a physical core count: all or one [default: all]
-    #[arg(long, value_name = "WHICH")]
+    #[arg(long, value_name = "WHICH", help_heading = CORES)]
     pub(crate) smt: Option<Smt>,
     /// What they do without work: park, spin:50us or busy [default: park]
-    #[arg(long, value_name = "WAY")]
+    #[arg(long, value_name = "WAY", help_heading = CORES)]
     pub(crate) idle: Option<Idle>,
     /// Who accepts, and for whom: balanced, reuseport, single:least, single:round-robin,
     /// single:hash or fixed:CORE [default: balanced]
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", help_heading = CORES)]
     pub(crate) accept: Option<AcceptMode>,
     /// Does not start if a core cannot be tied to its CPUs
-    #[arg(long)]
+    #[arg(long, help_heading = CORES)]
     pub(crate) strict: bool,
 }
 
@@ -85,3 +84,6 @@ impl PlacementArguments {
         Ok(asked)
     }
 }
+
+/// Where they stand in the help.
+const CORES: &str = "Cores of the server";
