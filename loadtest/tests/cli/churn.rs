@@ -2,6 +2,7 @@
 //!
 //! Asserts what is there, never how fast it was.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread;
 
@@ -88,6 +89,27 @@ fn a_server_that_never_answers_leaves_nothing_measured() {
         1,
         &["no short connection got its reply"],
     );
+}
+
+#[test]
+fn a_connection_that_is_cut_short_is_counted_and_the_next_one_follows() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || {
+        // The first finds out whether anybody listens, the second is cut short.
+        for stream in listener.incoming().skip(2) {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 64];
+            let _ = stream.read_exact(&mut request).and_then(|()| stream.write_all(&request));
+        }
+    });
+    let result = churn(&[&address, "-c", "1"]);
+    assert!(number(&result, "/totals/ops") > 0.0);
+    let errors = &result["errors"];
+    let cut = errors["closed"].as_u64().unwrap() + errors["reset"].as_u64().unwrap();
+    assert_eq!(cut, 1, "{errors}");
+    assert!(result["verdict"].as_str().unwrap().contains("ERRORS"));
+    assert!(result["server"].is_null() && result["churn"]["live"].is_null());
 }
 
 #[test]

@@ -210,3 +210,63 @@ const TICKER: Token = Token(usize::MAX - 1);
 const SWEEP: Duration = Duration::from_millis(100);
 /// A connection that takes longer has failed; its time is recorded as this.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use mio::Poll;
+
+    use super::super::{Tally, Target, Traffic};
+    use super::*;
+
+    fn load(address: SocketAddr, churn: &Churn) -> Load {
+        Load {
+            targets: vec![Target { address, connections: 0 }],
+            traffic: Traffic::Idle,
+            churn: Some(churn.clone()),
+            size: 1,
+            receive_buffer: None,
+            threads: 1,
+            cpus: Vec::new(),
+            warmup: Duration::ZERO,
+            duration: Duration::ZERO,
+            keep_receipts: false,
+        }
+    }
+
+    #[test]
+    fn a_connection_that_takes_too_long_fails_and_gives_its_place_back_later() {
+        // It accepts nobody, so nothing is ever answered.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let churn = Churn { rate: None, slots: 2, sources: 1, reset: true };
+        let load = load(listener.local_addr().unwrap(), &churn);
+        let poll = Poll::new().unwrap();
+        let mut shared = Shared {
+            traffic: Traffic::Idle,
+            payload: vec![b'x'],
+            buffer: vec![0; 1],
+            keep_receipts: false,
+            tally: Tally::default(),
+        };
+        let mut churner = Churner::new(&load, &churn, 0, 1, poll.registry()).unwrap();
+        let now = Instant::now();
+        churner.begin(now);
+        churner.launch(poll.registry(), &mut shared);
+        assert_eq!(churner.slots.iter().flatten().count(), 2);
+        assert!(
+            churner.wait(Instant::now(), Duration::from_secs(9)).unwrap() <= SWEEP,
+            "it looks again"
+        );
+
+        churner.sweep(now + TIMEOUT - SWEEP, &mut shared);
+        assert_eq!(shared.tally.errors.count(), 0, "not yet");
+        churner.sweep(now + TIMEOUT * 2, &mut shared);
+        assert_eq!(shared.tally.errors.to_string(), "2 timed out");
+        assert!(shared.tally.latency.percentiles().max_us >= Some(4.9e6), "at its value");
+        assert!(churner.free.is_empty(), "a server that fails is not hammered");
+        churner.sweep(now + TIMEOUT * 2 + SWEEP, &mut shared);
+        assert_eq!(churner.free.len(), 2);
+        assert_eq!(churner.finish(now).unfinished, 0);
+    }
+}
