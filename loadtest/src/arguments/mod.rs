@@ -78,6 +78,9 @@ pub(crate) struct DoctorArguments {
     /// Looks at the files of another machine, copied below this folder, and measures nothing
     #[arg(long, value_name = "DIR", default_value = "/")]
     pub(crate) root: PathBuf,
+    /// Also measures for two seconds what the client can do at most
+    #[arg(long, conflicts_with = "root")]
+    pub(crate) ceiling: bool,
     /// Writes the findings as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

@@ -124,8 +124,17 @@ fn this_machine_is_measured_and_the_exit_code_is_the_verdict() {
 }
 
 #[test]
+fn the_clients_ceiling_is_measured_on_request() {
+    let output = loadtest(&["doctor", "--ceiling", "--json", "-"]);
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let value = finding(&result, "client ceiling")["value"].as_str().unwrap();
+    assert!(value.contains("requests/s"), "{value}");
+}
+
+#[test]
 fn bad_flags_are_refused_with_what_is_right() {
     says(&["doctor", "--root", "/no/such/root"], 2, &["/no/such/root", "drop it"]);
+    says(&["doctor", "--ceiling", "--root", "/"], 2, &["--ceiling", "--root"]);
     says(&["doctor", "--jsn", "-"], 2, &["--jsn", "--json"]);
     says(&["doctr"], 2, &["doctr", "doctor"]);
     says(&["doctor", "echo"], 2, &["echo"]);
