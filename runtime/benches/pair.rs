@@ -9,13 +9,14 @@
 //! a copy, and that of the other takes it: dropped where it came by reference, else copied out, as
 //! tokio's does both ways.
 
+mod rig;
+
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use rustix::time::{ClockId, clock_gettime};
+use rig::cpu_time;
 use sluicegate::sim::Simulation;
 use sluicegate::{BevId, BevMut, Context, Direction, FilterOptions, Handler, PairOptions};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -121,16 +122,6 @@ impl Pair {
     }
 }
 
-/// The CPU time this thread spends in `work`.
-fn cpu_time(work: impl FnOnce()) -> Duration {
-    let reading = || {
-        Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).expect("CPU time is not negative")
-    };
-    let begun = reading();
-    work();
-    reading() - begun
-}
-
 async fn tokio_answering(rounds: u64) {
     let (mut one, mut other) = duplex(LARGE);
     let answering = tokio::spawn(async move {
@@ -193,11 +184,5 @@ fn duplexes(criterion: &mut Criterion) {
     });
 }
 
-fn settings() -> Criterion {
-    Criterion::default()
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(1))
-}
-
-criterion_group! { name = benches; config = settings(); targets = pairs, duplexes }
+criterion_group! { name = benches; config = rig::settings(); targets = pairs, duplexes }
 criterion_main!(benches);
