@@ -3,7 +3,7 @@
 //! 1. [`first_server`]: a handler, a listener, a test in virtual time.
 //! 2. [`limits_and_groups`]: how many bytes may pass, for one and for many.
 //! 3. [`filters_and_pairs`]: bytes that become other bytes, and bufferevents without a socket.
-//! 4. [`placement_and_operations`]: cores and CPUs, figures, and how it ends.
+//! 4. [`placement_and_operations`]: what runs on which CPU, what an operator sees, how it ends.
 //! 5. [`porting_from_libevent`]: every function of libevent's bufferevents and what it is here.
 //!
 //! Owns no code. The texts are files of `runtime/guide`, readable there as well; the README is
