@@ -53,7 +53,8 @@ const NAMES: &[(&str, &str)] = &[
     (
         "Limits",
         "EV_RATE_LIMIT_MAX ev_token_bucket_cfg_new ev_token_bucket_cfg_free \
-         bufferevent_set_rate_limit bufferevent_get_read_limit bufferevent_get_write_limit \
+         bufferevent_set_rate_limit bufferevent_get_token_bucket_cfg bufferevent_get_read_limit \
+         bufferevent_get_write_limit \
          bufferevent_get_max_to_read bufferevent_get_max_to_write \
          bufferevent_decrement_read_limit bufferevent_decrement_write_limit",
     ),
