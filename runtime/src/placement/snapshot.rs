@@ -31,8 +31,7 @@ impl Snapshot {
     /// `num_cpus` makes; a hidden quota is none; see [`Topology::guesses`] for the rest.
     #[must_use]
     pub fn take() -> Self {
-        let allowed = current_mask().unwrap_or_else(|_| counted(num_cpus::get()));
-        Self::complete(Path::new("/"), allowed)
+        Self::complete(Path::new("/"), current_mask().map_err(|_| counted(num_cpus::get())))
     }
 
     /// Looks at another machine, or at this one through a copy of its files below `root`: `/proc`
@@ -44,10 +43,10 @@ impl Snapshot {
     pub fn read(root: &Path) -> Self {
         let online = online(root);
         let allowed = match (status_mask(root), &online) {
-            (Some(mask), Some(online)) => mask.within(online).unwrap_or(mask),
-            (Some(mask), None) => mask,
-            (None, Some(online)) => online.clone(),
-            (None, None) => counted(1),
+            (Some(mask), Some(online)) => Ok(mask.within(online).unwrap_or(mask)),
+            (Some(mask), None) => Ok(mask),
+            (None, Some(online)) => Err(online.clone()),
+            (None, None) => Err(counted(1)),
         };
         Self::complete(root, allowed)
     }
@@ -87,10 +86,15 @@ impl Snapshot {
         })
     }
 
-    /// Completes a snapshot from the files below `root`.
-    fn complete(root: &Path, allowed: CpuSet) -> Self {
-        let online = online(root).unwrap_or_else(|| allowed.clone());
-        let topology = Topology::read(root, &allowed.plus(&online));
+    /// Completes a snapshot from the files below `root`; the mask is told, or else guessed.
+    fn complete(root: &Path, mask: Result<CpuSet, CpuSet>) -> Self {
+        let guessed = mask.as_ref().err().cloned();
+        let (Ok(allowed) | Err(allowed)) = mask;
+        let online = online(root).ok_or_else(|| allowed.clone());
+        let online_guessed = online.as_ref().err().cloned();
+        let (Ok(online) | Err(online)) = online;
+        let mut topology = Topology::read(root, &allowed.plus(&online));
+        topology.note(guessed, online_guessed);
         Self { allowed, online, quota: CpuQuota::read(root), topology }
     }
 }
@@ -138,10 +142,10 @@ mod tests {
     fn online_cpus_come_from_the_kernels_list_or_else_from_the_mask() {
         let allowed: CpuSet = "0-1".parse().expect("a valid list");
         let tree = Tree::new(&[]);
-        assert_eq!(Snapshot::complete(tree.root(), allowed.clone()).online, allowed);
+        assert_eq!(Snapshot::complete(tree.root(), Ok(allowed.clone())).online, allowed);
 
         tree.add("sys/devices/system/cpu/online", "0-7\n");
-        let snapshot = Snapshot::complete(tree.root(), allowed.clone());
+        let snapshot = Snapshot::complete(tree.root(), Ok(allowed.clone()));
         assert_eq!(snapshot.online.to_string(), "0-7");
         assert_eq!((snapshot.allowed, snapshot.quota), (allowed, None));
         assert_eq!(snapshot.topology.locations().len(), 8);
@@ -158,6 +162,25 @@ mod tests {
         assert_eq!(allowed(&[online]), "0-5,7");
         assert_eq!(allowed(&[]), "0");
         assert_eq!(allowed(&[("proc/self/status", "Cpus_allowed_list:\tnone\n"), online]), "0-5,7");
+    }
+
+    #[test]
+    fn a_mask_or_list_that_is_not_told_is_said_to_be_guessed() {
+        let status = ("proc/self/status", "Cpus_allowed_list:\t4-5\n");
+        let online = ("sys/devices/system/cpu/online", "0-5\n");
+        for (files, allowed_guess, online_guess) in [
+            (vec![status, online], None, None),
+            (vec![status], None, Some("4-5")),
+            (vec![online], Some("0-5"), None),
+            (vec![status, ("sys/devices/system/cpu/online", "0-\n")], None, Some("4-5")),
+            (vec![], Some("0"), Some("0")),
+        ] {
+            let snapshot = Snapshot::read(Tree::new(&files).root());
+            let guesses = snapshot.topology.guesses();
+            let text = |cpus: &Option<CpuSet>| cpus.as_ref().map(ToString::to_string);
+            assert_eq!(text(&guesses.allowed).as_deref(), allowed_guess, "{files:?}");
+            assert_eq!(text(&guesses.online).as_deref(), online_guess, "{files:?}");
+        }
     }
 
     #[test]

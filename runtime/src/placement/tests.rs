@@ -3,6 +3,11 @@
 //! Owns small machines as trees of system files; never touches the one it runs on. Whole machines
 //! are in `runtime/tests/machines`.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
 use super::tree::Tree;
 use super::*;
 
@@ -250,6 +255,48 @@ fn a_place_that_is_not_there_is_refused_with_those_that_are() {
     }
 }
 
+/// One look at [`machine`] for many plans.
+static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| Snapshot::read(machine().root()));
+
+proptest! {
+    /// What a list comes to on [`machine`], against sets that are made piece by piece.
+    #[test]
+    fn a_list_adds_and_removes_from_left_to_right(
+        pieces in proptest::collection::vec((any::<bool>(), 0..6_usize, 0..8_usize), 1..7),
+    ) {
+        let allowed: BTreeSet<usize> = (2..8).collect();
+        let mut model = if pieces[0].0 { allowed.clone() } else { BTreeSet::new() };
+        let mut texts = Vec::new();
+        for (removes, kind, number) in pieces {
+            let (text, there): (String, BTreeSet<usize>) = match kind {
+                0 => (format!("{number}"), [number].into()),
+                1 => (format!("{number}-7:2"), (number..8).step_by(2).collect()),
+                2 => ("all".to_owned(), (0..8).collect()),
+                3 => ("allowed".to_owned(), allowed.clone()),
+                4 => (format!("node{}", number % 2), (0..8).filter(|cpu| cpu / 4 == number % 2).collect()),
+                _ => (format!("core{number}"), (0..8).filter(|cpu| cpu / 2 == number / 2).collect()),
+            };
+            let usable: BTreeSet<usize> = there.intersection(&allowed).copied().collect();
+            if removes {
+                model.retain(|cpu| !there.contains(cpu));
+            } else if kind < 4 || usable.is_empty() {
+                model.extend(there);
+            } else {
+                model.extend(usable);
+            }
+            texts.push(format!("{}{text}", if removes { "!" } else { "" }));
+        }
+        let list = texts.join(",");
+        let found = asked(&format!("cores 1 --cpus {list}")).plan(&SNAPSHOT);
+        match found {
+            Ok(plan) => prop_assert_eq!(plan.listed.iter().collect::<BTreeSet<_>>(), model),
+            Err(PlacementError::NothingLeft { .. }) => prop_assert!(model.is_empty()),
+            Err(PlacementError::CpuNotAllowed { .. }) => prop_assert!(!model.is_subset(&allowed)),
+            Err(error) => prop_assert!(false, "{list}: {error}"),
+        }
+    }
+}
+
 #[test]
 fn pin_each_with_more_cores_than_cpus_is_refused() {
     assert_eq!(
@@ -363,7 +410,7 @@ fn slow_cpus_among_those_of_cores_are_warned_of() {
 fn a_plan_says_that_it_rests_on_guesses() {
     let tree = Tree::new(&[("sys/devices/system/cpu/online", "0-1\n")]);
     let warned = warned(&tree, "");
-    assert!(warned[0].starts_with("the system files do not place CPUs 0-1"), "{warned:?}");
+    assert!(warned[0].ends_with("that CPUs 0-1 are allowed, 0-1 are a physical core each, 0-1 are in one package, 0-1 are on one NUMA node"), "{warned:?}");
     assert_eq!(places(&tree, "pin each"), ["0", "1"]);
     assert_eq!(places(&tree, "pin node"), ["0-1", "0-1"]);
     assert_eq!(places(&tree, "cores physical --cpus node0,core1"), ["0-1", "0-1"]);

@@ -38,10 +38,14 @@ pub struct Topology {
     guesses: Guesses,
 }
 
-/// CPUs about which the system files say nothing, or nothing that makes sense.
+/// What the system files do not say, or not so that it makes sense; nothing where they do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Guesses {
+    /// The CPUs that are taken to be allowed.
+    pub allowed: Option<CpuSet>,
+    /// The CPUs that are taken to be online.
+    pub online: Option<CpuSet>,
     /// Each is taken for a physical core of its own.
     pub cores: Option<CpuSet>,
     /// They are taken to be in package 0.
@@ -83,6 +87,11 @@ impl Topology {
         &self.guesses
     }
 
+    /// Adds to what had to be guessed.
+    pub(super) fn note(&mut self, allowed: Option<CpuSet>, online: Option<CpuSet>) {
+        self.guesses = Guesses { allowed, online, ..std::mem::take(&mut self.guesses) };
+    }
+
     /// Reads where `cpus` are from the files below `root`; three small files a CPU.
     pub(super) fn read(root: &Path, cpus: &CpuSet) -> Self {
         let system = root.join("sys/devices/system");
@@ -120,7 +129,8 @@ impl Topology {
         let locations = cpus.iter().map(location).collect();
         let [cores, packages, nodes] =
             [cores, packages, unplaced].map(|cpus| CpuSet::collect(cpus).ok().flatten());
-        Self { locations, guesses: Guesses { cores, packages, nodes } }
+        let guesses = Guesses { cores, packages, nodes, ..Guesses::default() };
+        Self { locations, guesses }
     }
 }
 
@@ -178,14 +188,16 @@ impl Guesses {
 impl fmt::Display for Guesses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let guesses = [
-            (&self.cores, "each is taken for a physical core of its own"),
-            (&self.packages, "taken for one package"),
-            (&self.nodes, "taken for one NUMA node"),
+            (&self.allowed, "are allowed"),
+            (&self.online, "are online"),
+            (&self.cores, "are a physical core each"),
+            (&self.packages, "are in one package"),
+            (&self.nodes, "are on one NUMA node"),
         ];
-        let mut separator = "the system files do not place CPUs ";
+        let mut separator = "no system file tells it, so it is taken for granted that CPUs ";
         for (cpus, guess) in guesses {
             let Some(cpus) = cpus else { continue };
-            write!(f, "{separator}{cpus} ({guess})")?;
+            write!(f, "{separator}{cpus} {guess}")?;
             separator = ", ";
         }
         Ok(())
@@ -234,8 +246,8 @@ mod tests {
         assert_eq!(places(&topology), [(2, 2, 0, 0), (3, 3, 0, 0)]);
         assert_eq!(
             topology.guesses().to_string(),
-            "the system files do not place CPUs 2-3 (each is taken for a physical core of its \
-             own), 2-3 (taken for one package), 2-3 (taken for one NUMA node)"
+            "no system file tells it, so it is taken for granted that CPUs 2-3 are a physical core \
+             each, 2-3 are in one package, 2-3 are on one NUMA node"
         );
     }
 
@@ -253,9 +265,9 @@ mod tests {
         let topology = read(&tree, "0-2");
         assert_eq!(places(&topology), [(0, 0, 0, 0), (1, 0, 0, 0), (2, 2, 0, 0)]);
         let guesses = topology.guesses().to_string();
-        assert!(guesses.contains("CPUs 0,2 (each"), "{guesses}");
-        assert!(guesses.contains(" 1 (taken for one package)"), "{guesses}");
-        assert!(guesses.contains(" 2 (taken for one NUMA node)"), "{guesses}");
+        assert!(guesses.contains("CPUs 0,2 are a physical core each"), "{guesses}");
+        assert!(guesses.contains(" 1 are in one package"), "{guesses}");
+        assert!(guesses.contains(" 2 are on one NUMA node"), "{guesses}");
     }
 
     #[test]
