@@ -1,12 +1,13 @@
 //! Connections of the operating system between real cores.
 
 use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
-use sluicegate::{AttachRefusal, BevId, Context, Handler, Shutdown};
+use sluicegate::{AttachRefusal, BevId, BevMut, Context, Handler, Shutdown};
 
-use super::rig::{Echo, Server, pattern, read_exactly, read_to_end, receive, round_trip};
+use super::rig::{BOUND, Echo, Server, pattern, read_exactly, read_to_end, receive, round_trip};
 
 /// Moves that a busy echo makes.
 const MOVES: u32 = 1_000;
@@ -102,6 +103,29 @@ fn any_thread_may_carry_a_connection_from_core_to_core_or_drop_it() {
         drop(client);
         server.wait_until_empty();
     }
+}
+
+#[test]
+fn a_connection_in_the_unix_domain_moves_as_well() {
+    let server = Server::idle(2);
+    let (ours, mut client) = UnixStream::pair().expect("descriptors are left");
+    client.set_read_timeout(Some(BOUND)).expect("not zero");
+    let detached = server.on_core(0, move |core| {
+        let id = core.adopt(ours, ()).expect("it is connected");
+        core.get(id).expect("it is open").output().add(b"put out here, ");
+        core.detach(id).expect("it is open")
+    });
+    assert_eq!(detached.peer_addr(), None);
+    let make = |conn: &mut BevMut<'_>| {
+        conn.output().add(b"and there: ");
+        Echo
+    };
+    let pending = server.handle.attach(1, detached, make).expect("the core runs");
+    pending.wait().expect("it is taken");
+    client.write_all(b"hello").expect("the server reads");
+    let mut came = [0; 30];
+    client.read_exact(&mut came).expect("the server answers");
+    assert_eq!(&came, b"put out here, and there: hello");
 }
 
 #[test]
