@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// What a panic of a handler, factory, filter, task or timer ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,14 @@ pub struct CorePanic {
 
 /// What was thrown.
 pub(crate) type Payload = Box<dyn Any + Send>;
+
+/// Drops what holds user code, on the way out: a panic there ends there, and has printed itself.
+pub(crate) fn drop_quietly<T>(value: T) {
+    if let Err(thrown) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+        // It might panic as it is dropped as well.
+        std::mem::forget(thrown);
+    }
+}
 
 /// What a panic said, if it was words.
 pub(crate) fn message(payload: &(dyn Any + Send)) -> &str {

@@ -24,7 +24,7 @@ use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
 use crate::handler::Handler;
 use crate::listen::{self, ListenOptions, Listener, Part};
-use crate::panic::{CorePanic, PanicPolicy, message};
+use crate::panic::{CorePanic, PanicPolicy, drop_quietly, message};
 use crate::placement::{CoreInfo, CorePlan, CpuSet, Idle, PlacementError, apply};
 use crate::reactor::{Core, new_factory};
 use crate::report::{DrainReport, StartReport, Unfinished};
@@ -337,7 +337,7 @@ impl Seed {
             shared.ends.report_panic(CorePanic { core: index, label, message });
             core.abandon();
         }
-        // Its timers may hold what panics as it is dropped.
+        core.drop_work();
         drop(core);
         #[cfg(feature = "tls")]
         tls::thread_stop();
@@ -369,7 +369,8 @@ pub(crate) struct Farewell {
 impl Drop for Farewell {
     fn drop(&mut self) {
         self.shared.load(self.index).close();
-        self.shared.mailbox(self.index).close(drop);
+        // What follows must happen whatever these hold: somebody waits for it.
+        self.shared.mailbox(self.index).close(drop_quietly);
         self.shared.beat(self.index).end();
         self.shared.post.tell_end();
         for core in (0..self.shared.core_count()).filter(|&core| core != self.index) {

@@ -326,6 +326,9 @@ fn a_core_that_stops_drops_what_waits_for_it_and_does_not_run_it() {
     let runtime = builder.build().expect("cores");
     let (timer, task) = (Told(told.clone(), "timer"), Told(told, "task"));
     let first = move |core: &mut Core| {
+        for page in [Page, Page] {
+            core.after(Duration::from_secs(600), move |_| drop(page));
+        }
         core.after(Duration::from_secs(600), move |_| drop(timer));
         panic!("asked to in a task");
     };
@@ -335,8 +338,19 @@ fn a_core_that_stops_drops_what_waits_for_it_and_does_not_run_it() {
         told.send("ran").expect("the test waits");
     };
     runtime.handle().submit_to(0, second).expect("it is there");
-    let report = runtime.start().expect("threads").join();
-    assert_eq!(report.panicked.len(), 1, "{report:#}");
+    // Those that panic even then keep nobody waiting, nor any other from being dropped.
+    for page in [Page, Page] {
+        runtime.handle().submit_to(0, move |_| drop(page)).expect("it is there");
+        // More than the core takes out at once.
+        for _ in 0..1024 {
+            runtime.handle().submit_to(0, nothing).expect("it is there");
+        }
+    }
+    let (joined, joins) = mpsc::channel();
+    let joining = thread::spawn(move || joined.send(runtime.start().expect("threads").join()));
+    let report = receive(&joins);
+    joining.join().expect("joining does not panic").expect("the report was taken");
+    assert_eq!((report.panicked.len(), report.unfinished.len()), (1, 0), "{report:#}");
     let mut dropped: Vec<_> = tells.try_iter().collect();
     dropped.sort_unstable();
     assert_eq!(dropped, ["task", "timer"]);

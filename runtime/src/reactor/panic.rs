@@ -9,10 +9,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use core_buf::take_drop_panics;
+use groups::Time;
 
 use super::Core;
 use crate::id::Key;
-use crate::panic::{PanicPolicy, Payload, message};
+use crate::panic::{PanicPolicy, Payload, drop_quietly, message};
 use crate::stats::CoreStats;
 
 /// What is known of a panic that `core-buf` has caught.
@@ -43,14 +44,8 @@ pub(super) fn note(
 pub(super) fn answer(policy: PanicPolicy, payload: Payload) {
     match policy {
         PanicPolicy::StopCore => resume_unwind(payload),
-        _ => dispose(payload),
-    }
-}
-
-/// What was thrown may panic as it is dropped; what that throws is never dropped.
-fn dispose(payload: Payload) {
-    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(another);
+        // What was thrown may panic as well.
+        _ => drop_quietly(payload),
     }
 }
 
@@ -84,8 +79,17 @@ impl Core {
         });
         if let Err(payload) = catch_unwind(close) {
             tracing::error!(core = self.index(), "a core that panicked closes what it can");
-            dispose(payload);
+            drop_quietly(payload);
         }
         self.report_end();
+    }
+
+    /// Drops what it was still to run, each by itself, so that one that panics keeps no other.
+    pub(crate) fn drop_work(&mut self) {
+        self.mail.drain(..).for_each(drop_quietly);
+        self.outbox.iter_mut().flat_map(|messages| messages.drain(..)).for_each(drop_quietly);
+        while let Some(timer) = self.wheel.poll_expired(Time::MAX) {
+            drop_quietly(timer);
+        }
     }
 }
