@@ -5,15 +5,19 @@
 
 mod rig;
 
+use std::fs;
 use std::net::TcpStream;
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rig::{ANY, BOUND, Echo, Server, eventually, receive, round_trip};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use sluicegate::{
     Buffer, Context, Filter, FilterOptions, FilterResult, FlushMode, Handler, MIN_STALL_THRESHOLD,
-    Runtime, Stall, StallCause,
+    Pin, Runtime, Shutdown, Stall, StallCause,
 };
 
 const THRESHOLD: Duration = Duration::from_millis(20);
@@ -189,6 +193,39 @@ fn who_is_told_about_stalls_may_panic() {
     drop(open);
     assert_eq!(rig::read_exactly(&mut client, 1), b"?");
     eventually("the stall is over", || server.sum(|core| core.stalled_ns) > 0);
+}
+
+/// The CPUs of a thread of this process, as the kernel lists them.
+fn cpus_of(task: &Path) -> Option<String> {
+    let status = fs::read_to_string(task.join("status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+    Some(line.trim().to_owned())
+}
+
+#[test]
+fn the_watchdog_is_not_confined_to_the_cpu_of_whoever_starts_it() {
+    let all = cpus_of(Path::new("/proc/thread-self")).expect("it has some");
+    let builder = Runtime::builder().cores(1).pin(Pin::Set).watchdog(THRESHOLD);
+    let runtime = builder.build().expect("cores can be built");
+    let confined = move || {
+        let mut allowed = sched_getaffinity(None).expect("it has some");
+        let first = (0..CpuSet::MAX_CPU).find(|&cpu| allowed.is_set(cpu)).expect("it has some");
+        allowed.clear();
+        allowed.set(first);
+        sched_setaffinity(None, &allowed).expect("it may run there");
+        runtime.start().expect("threads")
+    };
+    let running = thread::spawn(confined).join().expect("it starts");
+    // Those of other tests beside this one run anywhere too.
+    eventually("all watchdogs may run anywhere", || {
+        let tasks = fs::read_dir("/proc/self/task").expect("Linux has it").flatten();
+        let watchdogs = tasks.map(|task| task.path()).filter(|task| {
+            fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("sluicegate-w"))
+        });
+        let masks: Vec<String> = watchdogs.filter_map(|task| cpus_of(&task)).collect();
+        !masks.is_empty() && masks.iter().all(|mask| *mask == all)
+    });
+    running.shutdown(Shutdown::Now);
 }
 
 #[test]
