@@ -81,6 +81,25 @@ fn rounds(clients: &mut [TcpStream], count: usize, message: &[u8]) {
     }
 }
 
+/// Asserts that a core asks for no memory while `run` has it do what it has done before.
+///
+/// It may have to run again: a queue grows for good when a busy machine first gives a thread no CPU
+/// for as long. What asks for memory now and then does so in every one of these.
+fn assert_none(server: &Server, what: &str, mut run: impl FnMut()) {
+    const ATTEMPTS: usize = 10;
+    // The task that asks is one allocation, made on the asking thread.
+    let mut asked_in_a_run = || {
+        let before = asked(server);
+        run();
+        asked(server) - before
+    };
+    let counts: Vec<u64> = (0..ATTEMPTS)
+        .map(|_| asked_in_a_run())
+        .scan(false, |clean, count| (!std::mem::replace(clean, count == 0)).then_some(count))
+        .collect();
+    assert_eq!(counts.last(), Some(&0), "allocations in {what}, run after run: {counts:?}");
+}
+
 /// Asserts that an echo server whose connections are set up so allocates nothing.
 fn assert_steady(setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static) {
     let server = Server::start(1, move |conn| {
@@ -91,10 +110,9 @@ fn assert_steady(setup: impl Fn(&mut BevMut<'_>) + Send + Sync + 'static) {
     for size in [64, 4096, 16_384] {
         let message = pattern(size);
         rounds(&mut clients, 200, &message);
-        let before = asked(&server);
-        assert!(before > 0, "the allocator does not count");
-        rounds(&mut clients, 500, &message);
-        assert_eq!(asked(&server) - before, 0, "allocations in 4000 echoes of {size} bytes");
+        assert!(asked(&server) > 0, "the allocator does not count");
+        let what = format!("4000 echoes of {size} bytes");
+        assert_none(&server, &what, || rounds(&mut clients, 500, &message));
     }
 }
 
@@ -202,9 +220,9 @@ fn assert_pair_steady(sizes: &[usize], setup: fn(&mut Core, BevId, BevId) -> Bev
         server.on_core(0, |_| thread::sleep(Duration::from_millis(100)));
         let from = callbacks();
         eventually("it is warm", || callbacks() > from + 4000);
-        let (before, from) = (asked(&server), callbacks());
-        eventually("it has answered often", || callbacks() > from + 5000);
-        // The task that asks is one allocation, made on the asking thread.
-        assert_eq!(asked(&server) - before, 0, "allocations in 5000 answers of {size} bytes");
+        assert_none(&server, &format!("5000 answers of {size} bytes"), || {
+            let from = callbacks();
+            eventually("it has answered often", || callbacks() > from + 5000);
+        });
     }
 }
