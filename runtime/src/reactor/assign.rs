@@ -347,6 +347,29 @@ mod tests {
     }
 
     #[test]
+    fn a_core_in_its_drain_waits_for_what_is_on_its_way() {
+        let mut sim = Simulation::with_cores(2, 1, Faults::none());
+        let greets = |conn: &mut crate::BevMut<'_>| conn.output().add(b"welcome");
+        let listener = sim.listen_with("10.0.0.1:80", ListenOptions::new(), greets);
+        let addr = listener.expect("it is free").local_addr();
+        let (socket, peer) = sim.socket(addr);
+        let core = sim.core();
+        let entry = core.slots.listener(core.listeners[0]).expect("it listens");
+        let (common, factory) = (entry.common.clone(), entry.factory.clone());
+        let shared = core.shared.clone();
+        let ticket = Ticket::take(&shared, &common, 1).expect("it takes more");
+        core.handle().shutdown(crate::Shutdown::Drain);
+        sim.run_for(Duration::from_millis(1));
+        assert!(sim.core_at(0).drain.is_over() && !sim.core_at(1).drain.is_over());
+        let accepted = Accepted { socket, peer: Some(addr) };
+        let message = Message::HandOver(Box::new(HandOver { accepted, ticket, factory }));
+        assert!(shared.mailbox(1).send(message).is_ok(), "it still takes mail");
+        assert!(sim.run_until(Duration::from_secs(1), |sim| sim.is_stopped()));
+        sim.run_for(Duration::from_millis(1));
+        assert_eq!(sim.read(peer), b"welcome");
+    }
+
+    #[test]
     fn a_place_that_is_not_taken_is_given_back() {
         let (mut sim, _peer) = bounced(1);
         let core = sim.core();
