@@ -160,7 +160,8 @@ fn wakes(_: &mut Criterion) {
         let after = cores.on_core(0, |core| core.stats());
         let sent = cores.handle.stats()[0].wakes_sent - before.wakes_sent;
         let sleeps = after.sleeps - before.sleeps;
-        assert!(sent <= sleeps, "{sent} wakes of a core that has slept {sleeps} times");
+        // It may have been asleep as the count began.
+        assert!(sent <= sleeps + 1, "{sent} wakes of a core that has slept {sleeps} times");
         eprintln!("{BURST} messages {name}: {sent} writes to the eventfd, {sleeps} sleeps");
         cores.stop();
     }
