@@ -5,15 +5,15 @@
 //! `reactor/hand_off.rs`.
 //!
 //! Invariants: a connection is somewhere: on a core, in the hands of who detached it, in a message,
-//! or in the error that gives it back; dropped on the way it is closed, by a reset if something was
-//! still to be written, so that its peer cannot take what it got for whole.
+//! or in the error that gives it back; dropped on the way, or lost with a core that panics as it
+//! takes it, it is closed, by a reset if something was still to be written, so that its peer cannot
+//! take what it got for whole.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 
 use core_buf::Bufferevent;
 use groups::{NoSeat, Time};
@@ -26,6 +26,7 @@ use crate::handle::{Handle, Shared, Stopped};
 use crate::handler::Handler;
 use crate::id::BevId;
 use crate::priority::Priority;
+use crate::promise::{Pending, Promise};
 use crate::reactor::Make;
 use crate::slot::Over;
 use crate::socket::Socket;
@@ -147,13 +148,18 @@ pub enum AttachRefusal {
 
 /// A core has not taken a connection, which comes back as it was.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection was not attached and is given back: {reason}")]
+#[error("the connection was not attached and {}: {reason}", fate(.detached))]
 pub struct AttachError {
     /// Why.
     #[source]
     pub reason: AttachRefusal,
-    /// The connection.
-    pub detached: Detached,
+    /// The connection. Only a [`PendingAttach`] may have to answer without: the core has ended by a
+    /// panic while it took the connection, which is closed with all that was on it.
+    pub detached: Option<Detached>,
+}
+
+fn fate(detached: &Option<Detached>) -> &'static str {
+    if detached.is_some() { "is given back" } else { "is lost with its core" }
 }
 
 /// The name of a connection on the core that it was sent to, once it has arrived; or the connection
@@ -164,15 +170,17 @@ pub struct AttachError {
 /// dropped with it.
 #[derive(Debug)]
 #[must_use = "a connection that is refused comes back by this, and is closed if nobody asks"]
-pub struct PendingAttach(Receiver<Result<BevId, AttachError>>);
+pub struct PendingAttach(Pending<Answer>);
+
+type Answer = Result<BevId, AttachError>;
 
 impl PendingAttach {
     /// Waits for the answer. Not for code that runs on a core, which would wait for itself.
     ///
     /// # Errors
-    /// The core has refused the connection.
+    /// The core has refused the connection, or has ended by a panic while it took it.
     pub fn wait(self) -> Result<BevId, AttachError> {
-        self.0.recv().unwrap_or_else(|_| unreachable!("{ANSWERED}"))
+        self.0.wait(Option::take)
     }
 
     /// The answer, or this again while there is none.
@@ -180,55 +188,46 @@ impl PendingAttach {
     /// # Errors
     /// There is no answer yet: ask again later.
     pub fn try_wait(self) -> Result<Result<BevId, AttachError>, Self> {
-        match self.0.try_recv() {
-            Ok(answer) => Ok(answer),
-            Err(TryRecvError::Empty) => Err(self),
-            Err(TryRecvError::Disconnected) => unreachable!("{ANSWERED}"),
-        }
+        self.0.look(Option::take).ok_or(self)
     }
 }
 
 /// Answers for a connection that is sent to a core: with its name there, or dropped, with itself.
-struct Promise {
+struct Journey {
     core: usize,
-    /// Counts for the core, unless that takes no more from others and is only asked to.
+    /// Counts for the core, unless that takes no more from others and is only asked to. Given back
+    /// before the answer, as whoever hears that may look.
     place: Option<Place>,
-    detached: Option<Detached>,
-    answer: Sender<Result<BevId, AttachError>>,
+    /// Holds the connection.
+    promise: Promise<Answer>,
 }
 
-impl Promise {
-    fn new(
+impl Journey {
+    fn begin(
         shared: &Arc<Shared>,
         core: usize,
         detached: Detached,
     ) -> Result<(PendingAttach, Self), AttachError> {
+        let refused = |detached| AttachError { reason: Stopped { core }.into(), detached };
         if core >= shared.core_count() {
-            return Err(AttachError { reason: Stopped { core }.into(), detached });
+            return Err(refused(Some(detached)));
         }
-        let (answer, answers) = mpsc::channel();
+        let (pending, promise) = Promise::new(Err(refused(Some(detached))));
         let place = Place::take(shared, core);
-        Ok((PendingAttach(answers), Self { core, place, detached: Some(detached), answer }))
+        Ok((PendingAttach(pending), Self { core, place, promise }))
     }
 
     /// Lets `attach` have the connection and passes on what it says.
-    fn keep(mut self, attach: impl FnOnce(Detached) -> Result<BevId, AttachError>) {
-        if let Some(detached) = self.detached.take() {
+    fn end(mut self, attach: impl FnOnce(Detached) -> Answer) {
+        // Should attaching unwind.
+        let lost = AttachError { reason: Stopped { core: self.core }.into(), detached: None };
+        if let Some(Err(held)) = self.promise.fall_back_on(Err(lost))
+            && let Some(detached) = held.detached
+        {
             let answer = attach(detached);
             // It counts by itself now, or has not come.
             self.place = None;
-            // Nobody may want to know; then a connection that was refused ends here.
-            let _unheard = self.answer.send(answer);
-        }
-    }
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        if let Some(detached) = self.detached.take() {
-            self.place = None;
-            let reason = Stopped { core: self.core }.into();
-            let _unheard = self.answer.send(Err(AttachError { reason, detached }));
+            self.promise.keep(answer);
         }
     }
 }
@@ -291,10 +290,10 @@ impl Handle {
         make: impl FnOnce(&mut BevMut<'_>) -> H + Send + 'static,
     ) -> Result<PendingAttach, AttachError> {
         let make: Make = Box::new(|conn| Box::new(make(conn)));
-        let (pending, promise) = Promise::new(&self.0, core, detached)?;
-        // Where the core has stopped the task is dropped here, and the promise with it.
+        let (pending, journey) = Journey::begin(&self.0, core, detached)?;
+        // Where the core has stopped the task is dropped here, and the journey with it.
         let sent = self.submit_to(core, move |core| {
-            promise.keep(|detached| core.take_over(detached, make));
+            journey.end(|detached| core.take_over(detached, make));
         });
         match sent {
             Ok(()) => Ok(pending),
@@ -302,8 +301,6 @@ impl Handle {
         }
     }
 }
-
-const ANSWERED: &str = "a promise answers once, dropped at the latest";
 
 #[cfg(test)]
 mod tests {
@@ -329,6 +326,6 @@ mod tests {
         let detached = sim.core_at(1).detach(id).expect("it is open");
         shared.mailbox(0).close(drop);
         let refused = sim.core().handle().attach(0, detached, |_| ()).expect_err("it is closed");
-        assert_eq!((loads(), refused.detached.peer_addr().is_some()), ([0, 0], true));
+        assert_eq!((loads(), refused.detached.is_some()), ([0, 0], true));
     }
 }

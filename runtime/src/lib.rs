@@ -57,6 +57,7 @@ mod pair;
 mod panic;
 pub mod placement;
 mod priority;
+mod promise;
 mod reactor;
 mod report;
 mod runtime;
@@ -80,17 +81,16 @@ pub use groups::{
 
 pub use self::{bev::BevMut, bev::DEFAULT_LINGER, bev::Two, panic::CorePanic, panic::PanicPolicy};
 pub use self::{clock::Clock, file::File, handler::Handler, priority::Priority, stats::CoreStats};
+pub use self::{context::Context, context::Input, context::Output, observer::MeteredOperation};
+pub use self::{descriptor::DescriptorLimit, descriptor::TooFewDescriptors, observer::Observer};
 pub use self::{group::Group, group::GroupBuilder, id::BevId, reactor::Core, reactor::TimerId};
 pub use builder::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_JOIN_TIMEOUT, RuntimeBuilder};
-pub use context::{Context, Input, Output};
-pub use descriptor::{DescriptorLimit, TooFewDescriptors};
 pub use dial::{ConnectHostError, HostError, Resolve, SystemResolver};
 pub use error::{BuildError, Error, Result};
 pub use filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 pub use hand_off::{AttachError, AttachRefusal, DetachError, Detached, PendingAttach};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use listen::{AcceptMode, AcceptModeError, Dispatch, ListenError, ListenOptions, Listener};
-pub use observer::{MeteredOperation, Observer};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};
 pub use placement::{
     CoreInfo, Cores, CpuSet, Cpus, Idle, MAX_CORES, Order, Pin, Pinned, Placement, PlacementError,

@@ -3,10 +3,9 @@
 //! Owns the options, the errors, and the promise of a pair that is still being made. What a pair
 //! does is in `wire/` and `reactor/pair.rs`.
 
-use std::sync::{Arc, OnceLock};
-
 use crate::handle::Stopped;
 use crate::id::BevId;
+use crate::promise::{Pending, Promise};
 
 /// How a pair behaves.
 ///
@@ -59,7 +58,9 @@ pub enum FlushError {
 /// # Shape
 /// `Clone + Send + Sync`. Dropping it changes nothing.
 #[derive(Clone, Debug)]
-pub struct PendingPair(Arc<OnceLock<Result<(BevId, BevId), Stopped>>>);
+pub struct PendingPair(Pending<Names>);
+
+type Names = Result<(BevId, BevId), Stopped>;
 
 impl PendingPair {
     /// The names, the first end's first; `None` while the cores have not made them.
@@ -67,7 +68,7 @@ impl PendingPair {
     /// # Errors
     /// A core has stopped: there is no pair.
     pub fn ids(&self) -> Option<Result<(BevId, BevId), Stopped>> {
-        self.0.get().copied()
+        self.0.look(|names| *names)
     }
 
     /// Waits for the names. Not for code that runs on a core, which would wait for itself.
@@ -75,37 +76,27 @@ impl PendingPair {
     /// # Errors
     /// A core has stopped: there is no pair.
     pub fn wait(&self) -> Result<(BevId, BevId), Stopped> {
-        *self.0.wait()
+        self.0.wait(|names| *names)
     }
 
     /// A pair that nobody has made yet, and the promise of whoever is to make it, at first `core`.
-    pub(crate) fn new(core: usize) -> (Self, Promise) {
-        let pending = Self(Arc::default());
-        (pending.clone(), Promise { pending, core })
+    pub(crate) fn new(core: usize) -> (Self, PairPromise) {
+        let (pending, promise) = Promise::new(Err(Stopped { core }));
+        (Self(pending), PairPromise(promise))
     }
 }
 
 /// Answers for a pair: with its names, or dropped, with the core that has stopped.
 #[derive(Debug)]
-pub(crate) struct Promise {
-    pending: PendingPair,
-    core: usize,
-}
+pub(crate) struct PairPromise(Promise<Names>);
 
-impl Promise {
+impl PairPromise {
     /// Another core is to make the rest.
     pub(crate) fn depends_on(&mut self, core: usize) {
-        self.core = core;
+        self.0.fall_back_on(Err(Stopped { core }));
     }
 
     pub(crate) fn keep(self, ids: (BevId, BevId)) {
-        // What is set first stays; dropped after this, it changes nothing.
-        let _first = self.pending.0.set(Ok(ids));
-    }
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        let _kept = self.pending.0.set(Err(Stopped { core: self.core }));
+        self.0.keep(Ok(ids));
     }
 }

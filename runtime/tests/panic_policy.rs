@@ -314,6 +314,31 @@ fn a_panic_may_stop_its_core_and_no_other() {
 }
 
 #[test]
+fn a_connection_that_is_lost_with_its_core_is_answered_for() {
+    let builder = Runtime::builder().cores(2).panic_policy(PanicPolicy::StopCore);
+    let running = builder.build().expect("cores").start().expect("threads");
+    let handle = running.handle();
+    let (told, detached) = mpsc::channel();
+    let leave = move |core: &mut Core| {
+        let id = core.unconnected(());
+        told.send(core.detach(id).expect("it is open")).expect("the test waits");
+    };
+    handle.submit_to(0, leave).expect("the core runs");
+    let failing = |_: &mut BevMut<'_>| -> Echo { panic!("asked to as it is attached") };
+    let pending = handle.attach(1, receive(&detached), failing).expect("the core runs");
+    let (answer, answers) = mpsc::channel();
+    let waiting = thread::spawn(move || answer.send(pending.wait()));
+    let lost = receive(&answers).expect_err("its core has stopped");
+    waiting.join().expect("waiting does not panic").expect("the answer was taken");
+    assert!(lost.detached.is_none());
+    let text = "the connection was not attached and is lost with its core: core 1 has stopped; it \
+                takes no more work";
+    assert_eq!(lost.to_string(), text);
+    let report = running.shutdown(Shutdown::Now);
+    assert_eq!(report.panicked.len(), 1, "{report:#}");
+}
+
+#[test]
 fn a_core_that_stops_drops_what_waits_for_it_and_does_not_run_it() {
     struct Told(mpsc::Sender<&'static str>, &'static str);
     impl Drop for Told {

@@ -14,7 +14,7 @@ use crate::bev::BevMut;
 use crate::handle::{Message, Shared};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
-use crate::pair::{PairOptions, Promise};
+use crate::pair::{PairOptions, PairPromise};
 use crate::slot::Transport;
 use crate::wire::{Letter, Parcel, WireName};
 
@@ -53,7 +53,7 @@ impl Core {
         make: Make,
         (other, make_other): (usize, Make),
         options: PairOptions,
-        mut promise: Promise,
+        mut promise: PairPromise,
     ) {
         if self.refuses_streams() {
             return;
