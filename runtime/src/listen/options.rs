@@ -89,7 +89,8 @@ impl ListenOptions {
     /// It holds wherever a connection goes: one is handed over only to a core that has room. A core
     /// that finds none, on itself and where the [mode](Self::accept) lets it hand over, stops
     /// accepting until a connection ends; others wait in the backlog, one at most in its hands.
-    /// One whose target stopped while it was on its way may exceed the limit of where it stays.
+    /// One whose target stopped while it was on its way may exceed the limit of where it stays. One
+    /// that is [detached](crate::Core::detach) gives its place free and takes none where it goes.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
         self.max_connections = Some(connections.max(1));

@@ -70,7 +70,8 @@ impl Core {
     }
 
     /// The core has panicked: everything on it is closed, as far as it still can. Runs no user code
-    /// but `Drop`; what panics there changes nothing any more.
+    /// but `Drop`, and `Handler::label` for who was never called; what panics there changes nothing
+    /// any more.
     pub(crate) fn abandon(&mut self) {
         self.panic_policy = PanicPolicy::CloseConnection;
         let close = AssertUnwindSafe(|| {
