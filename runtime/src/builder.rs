@@ -220,7 +220,8 @@ impl RuntimeBuilder {
     /// has doubled, and when it is over.
     ///
     /// Called on the watchdog's thread, so that the stalled core cannot keep it from being heard;
-    /// while it runs, nobody watches.
+    /// while it runs, nobody watches. It should not block: who joins the cores waits for it too,
+    /// [for a time](Self::join_timeout).
     pub fn on_stall(mut self, tell: impl Fn(&Stall) + Send + Sync + 'static) -> Self {
         self.watchdog.on_stall = Some(Arc::new(tell));
         self

@@ -1,7 +1,8 @@
 //! The runtime: cores that are built, then started, then joined.
 //!
-//! Owns the drivers until the threads take them, and the threads until they end. Listeners may be
-//! added before and after the start; what they are given waits in the cores' mailboxes.
+//! Owns the drivers until the threads take them, and the threads until they end. Listeners for
+//! all cores are added before the start, and wait in the cores' mailboxes for it; later a core may
+//! listen by itself.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -29,7 +30,7 @@ use crate::placement::{CoreInfo, CorePlan, CpuSet, Idle, PlacementError, apply};
 use crate::reactor::{Core, new_factory};
 use crate::report::{DrainReport, StartReport, Unfinished};
 use crate::socket::UnixAddress;
-use crate::watchdog::{self, WatchdogOptions};
+use crate::watchdog::{self, Watch, WatchdogOptions};
 
 /// Cores with their drivers, not yet running.
 ///
@@ -389,7 +390,7 @@ impl Drop for Farewell {
 pub struct Running {
     handle: Handle,
     threads: Vec<thread::JoinHandle<()>>,
-    watchdog: Option<thread::JoinHandle<()>>,
+    watchdog: Option<Watch>,
     patience: Patience,
 }
 
@@ -423,9 +424,8 @@ impl Running {
             }
         }
         // It runs as long as there is a core to watch.
-        let watchdog = self.watchdog.filter(|_| unfinished.is_empty());
-        if watchdog.is_some_and(|watchdog| watchdog.join().is_err()) {
-            tracing::error!("the watchdog panicked");
+        if let Some(watchdog) = self.watchdog.filter(|_| unfinished.is_empty()) {
+            watchdog.join(self.patience.grace);
         }
         let name = |core| Unfinished { core, label: shared.name_of_work(core) };
         let unfinished = unfinished.into_iter().map(name).collect();

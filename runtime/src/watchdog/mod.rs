@@ -16,12 +16,15 @@ mod judge;
 mod label;
 mod post;
 
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 
 pub(crate) use self::beat::{BeatCell, Pulse};
 use self::cpu_time::CpuTime;
@@ -87,6 +90,40 @@ impl Default for WatchdogOptions {
     }
 }
 
+/// The thread of a watchdog, which ends after the last core.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    thread: thread::JoinHandle<()>,
+    /// Nothing comes; it is disconnected as the thread ends.
+    runs: Receiver<Infallible>,
+}
+
+impl Watch {
+    fn spawn(watch: impl FnOnce() + Send + 'static) -> io::Result<Self> {
+        let (end, runs) = bounded(0);
+        let thread = thread::Builder::new().name(String::from("sluicegate-watch"));
+        let thread = thread.spawn(move || {
+            let _end = end;
+            watch();
+        })?;
+        Ok(Self { thread, runs })
+    }
+
+    /// Waits until it has ended, `longest` at most: what it tells of stalls may never come back,
+    /// as it may wait for the very thread that waits here. Returns whether it has ended well.
+    pub(crate) fn join(self, longest: Duration) -> bool {
+        if self.runs.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the function told about stalls does not come back; it is left behind");
+            return false;
+        }
+        let ended = self.thread.join();
+        if ended.is_err() {
+            tracing::error!("the watchdog panicked");
+        }
+        ended.is_ok()
+    }
+}
+
 /// Starts the thread, unless there is to be none.
 ///
 /// # Errors
@@ -95,18 +132,17 @@ pub(crate) fn start(
     options: WatchdogOptions,
     shared: Arc<Shared>,
     cpus: Option<CpuSet>,
-) -> io::Result<Option<thread::JoinHandle<()>>> {
+) -> io::Result<Option<Watch>> {
     let Some(threshold) = options.threshold else { return Ok(None) };
     let judge = Judge::new(shared.core_count(), threshold);
     let mut watchdog = Watchdog { judge, on_stall: options.on_stall, shared };
-    let thread = thread::Builder::new().name(String::from("sluicegate-watch"));
     let watch = move || {
         if let Some(error) = cpus.and_then(|cpus| confine(&cpus).err()) {
             tracing::warn!(%error, "the watchdog stays on the CPU of a core");
         }
         watchdog.run();
     };
-    thread.spawn(watch).map(Some)
+    Watch::spawn(watch).map(Some)
 }
 
 struct Watchdog {
@@ -182,5 +218,28 @@ impl fmt::Debug for WatchdogOptions {
         f.debug_struct("WatchdogOptions")
             .field("threshold", &self.threshold)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_that_does_not_come_back_is_left_behind() {
+        let (release, held) = bounded::<()>(0);
+        let watch = Watch::spawn(move || {
+            let _released = held.recv();
+        })
+        .expect("a thread");
+        assert!(!watch.join(Duration::from_millis(1)));
+        drop(release);
+    }
+
+    #[test]
+    fn one_that_ends_is_waited_for_and_a_panic_is_known() {
+        let long = Duration::from_secs(60);
+        assert!(Watch::spawn(|| {}).expect("a thread").join(long));
+        assert!(!Watch::spawn(|| panic!("asked to")).expect("a thread").join(long));
     }
 }
