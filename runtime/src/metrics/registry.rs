@@ -33,7 +33,7 @@ struct Known {
     group: WeakGroup,
     /// How many seats the group has.
     seats: usize,
-    /// The last core on each seat that was ever taken.
+    /// The last core on each seat that was ever taken, each core on the last of its seats.
     cores: Vec<Option<usize>>,
 }
 
@@ -57,6 +57,8 @@ impl Registry {
         if known.cores.len() <= seat {
             known.cores.resize(seat + 1, None);
         }
+        // It may have had another, which somebody who is not listed here has now.
+        known.cores.iter_mut().filter(|on| **on == Some(core)).for_each(|on| *on = None);
         known.cores[seat] = Some(core);
     }
 
@@ -133,6 +135,17 @@ mod tests {
             after = Some(last);
         }
         assert_eq!(all, groups.iter().map(Group::id).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_core_is_found_on_the_last_of_its_seats_only() {
+        let registry = Registry::default();
+        let group = group(3);
+        for (seat, core) in [(0, 7), (1, 8), (2, 7)] {
+            registry.note(&group, seat, core);
+        }
+        let (found, _) = registry.find(None, 10);
+        assert_eq!(found[0].cores, [None, Some(8), Some(7)]);
     }
 
     #[test]
