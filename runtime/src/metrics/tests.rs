@@ -369,6 +369,9 @@ fn a_head_is_answered_without_a_body() {
         let (head, body) = served.answer(peer);
         assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body.is_empty(), "{path}: {head}");
     }
+    let peer = served.visit(b"HEAD /none HTTP/1.1\r\n\r\n");
+    let (head, body) = served.answer(peer);
+    assert!(head.starts_with("HTTP/1.1 404 Not Found\r\n") && body.is_empty(), "{head}");
 }
 
 #[test]
@@ -438,6 +441,24 @@ fn a_visitor_that_stalls_is_cut() {
     served.sim.run_for(PATIENCE + PATIENCE);
     assert!(served.sim.is_reset(full), "an answer that was cut is not taken for whole");
     served.assert_over();
+}
+
+#[test]
+fn a_visitor_that_reads_slowly_and_steadily_gets_it_all() {
+    let mut served = Served::new();
+    let (head, body) = served.get("/page.js");
+    let whole = head.len() + body.len();
+    // All of it is in the output at once; the visitor takes half as long again as it may be silent.
+    let seconds = PATIENCE.as_secs() * 3 / 2;
+    served.sim.set_buffer_bytes(whole / seconds as usize);
+    let peer = served.visit(b"GET /page.js HTTP/1.1\r\n\r\n");
+    let mut got = 0;
+    for _ in 0..2 * seconds {
+        got += served.sim.read(peer).len();
+        served.sim.run_for(Duration::from_secs(1));
+    }
+    assert_eq!(got, whole);
+    assert!(served.sim.is_eof(peer));
 }
 
 #[test]

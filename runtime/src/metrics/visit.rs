@@ -53,33 +53,20 @@ impl Visit {
         Self { shared, state: State::Asked, chunks: false, is_last: false, deadline }
     }
 
-    fn answer(&mut self, cx: &mut Context<'_>, request: Result<Request, Refusal>) {
+    fn answer(&mut self, cx: &mut Context<'_>, request: Request) {
         cx.me().disable(Direction::Read);
-        let request = match request {
-            Ok(request) => request,
-            Err(refusal) => return self.refuse(cx, refusal),
-        };
+        let why;
         let (kind, body) = match request.page {
-            Page::Live => ("text/html; charset=utf-8", include_str!("page/page.html")),
-            Page::Script => ("text/javascript; charset=utf-8", include_str!("page/page.js")),
-            Page::Style => ("text/css; charset=utf-8", include_str!("page/page.css")),
-            Page::Metrics => return self.begin(cx, request),
+            Ok(Page::Metrics) => return self.begin(cx, request),
+            Ok(Page::Live) => ("text/html", include_str!("page/page.html")),
+            Ok(Page::Script) => ("text/javascript", include_str!("page/page.js")),
+            Ok(Page::Style) => ("text/css", include_str!("page/page.css")),
+            Err(refusal) => {
+                why = format!("{}\n", refusal.status());
+                ("text/plain", &*why)
+            }
         };
-        put_head(cx, "200 OK", kind, &format!("Content-Length: {}\r\n", body.len()));
-        if !request.head_only {
-            cx.buffers().1.add(body.as_bytes());
-        }
-        self.finish(cx);
-    }
-
-    fn refuse(&mut self, cx: &mut Context<'_>, refusal: Refusal) {
-        let body = format!("{}\n", refusal.status());
-        let mut fields = format!("Content-Length: {}\r\n", body.len());
-        if refusal == Refusal::MethodNotAllowed {
-            fields.push_str("Allow: GET, HEAD\r\n");
-        }
-        put_head(cx, refusal.status(), "text/plain; charset=utf-8", &fields);
-        cx.buffers().1.add(body.as_bytes());
+        put(cx, request, kind, body);
         self.finish(cx);
     }
 
@@ -136,10 +123,18 @@ impl Visit {
         self.state = State::Answered;
         // Input at its mark would keep the end of the stream from being read.
         cx.buffers().0.drain(usize::MAX);
-        cx.me().shutdown_write();
         match self.is_last {
             true => self.leave(cx),
-            false => cx.me().enable(Direction::Read),
+            false => self.await_end(cx),
+        }
+    }
+
+    /// Ends the sending side and reads on, once the answer has left: until then a visitor is not
+    /// silent but busy reading, at the pace that the timeout of the writes allows.
+    fn await_end(&mut self, cx: &mut Context<'_>) {
+        if cx.buffers().1.is_empty() {
+            cx.me().shutdown_write();
+            cx.me().enable(Direction::Read);
         }
     }
 
@@ -172,7 +167,8 @@ impl Handler for Visit {
         match self.state {
             State::Collecting(_) => self.collect(cx),
             State::Writing(_) => self.write(cx),
-            State::Asked | State::Answered => {}
+            State::Answered => self.await_end(cx),
+            State::Asked => {}
         }
     }
 
@@ -190,6 +186,19 @@ impl Handler for Visit {
             State::Asked | State::Answered => self.leave(cx),
             State::Collecting(_) | State::Writing(_) => self.is_last = true,
         }
+    }
+}
+
+/// Puts a whole answer, or its head if that is all that was asked for.
+fn put(cx: &mut Context<'_>, request: Request, kind: &str, body: &str) {
+    let mut fields = format!("Content-Length: {}\r\n", body.len());
+    if request.page == Err(Refusal::MethodNotAllowed) {
+        fields.push_str("Allow: GET, HEAD\r\n");
+    }
+    let status = request.page.map_or_else(Refusal::status, |_| "200 OK");
+    put_head(cx, status, &format!("{kind}; charset=utf-8"), &fields);
+    if !request.head_only {
+        cx.buffers().1.add(body.as_bytes());
     }
 }
 
