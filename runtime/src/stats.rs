@@ -7,7 +7,8 @@
 //! and each has one writer.
 //!
 //! Invariant: a counter never goes back for a reader who reads it twice. That holds for the time a
-//! core sleeps too, which goes on while nobody writes it: see [`Published::fall_asleep`].
+//! core sleeps too, which goes on while nobody writes it: see [`Published::fall_asleep`]; readers
+//! keep the longest they have shown.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -107,7 +108,8 @@ figures! {
     accepted,
     /// Accepted connections that stayed on the core.
     accepts_kept,
-    /// Accepted connections that were handed over to other cores.
+    /// Accepted connections that were sent to other cores, those included that stayed after all
+    /// because that core had ended.
     accepts_handed_over,
     /// Connections that other cores have accepted and handed over to this one.
     accepts_received,
@@ -115,9 +117,11 @@ figures! {
     handed_off,
     /// Connections [attached](crate::Core::attach) to this core, from another.
     taken_over,
-    /// Times accepting rested because no descriptor or memory was left.
+    /// Times accepting rested because no descriptor or memory was left, or a connection that came
+    /// from another core could not be waited for.
     accept_backoffs,
-    /// Accepts that failed for the sake of the one connection.
+    /// Accepts that failed for the sake of the one connection, and accepted connections that were
+    /// lost because the core could not wait for them.
     accept_errors,
     /// Bytes read from sockets.
     bytes_in: Bytes = "received",
@@ -190,11 +194,15 @@ figures! {
 
 /// The published figures of one core.
 #[derive(Debug, Default)]
-pub(crate) struct Published(CachePadded<Cells>);
+pub(crate) struct Published {
+    cells: CachePadded<Cells>,
+    /// The longest idle time that a reader has seen. The readers write it, on a line of its own.
+    seen_idle_ns: CachePadded<AtomicU64>,
+}
 
 impl Published {
     pub(crate) fn publish(&self, stats: &CoreStats) {
-        self.0.publish(stats);
+        self.cells.publish(stats);
     }
 
     /// Publishes, and has the idle time go on from `since`: the core sleeps, and may sleep long.
@@ -208,17 +216,22 @@ impl Published {
 
     /// The core is awake, and has been idle for so long.
     pub(crate) fn wake(&self, idle_ns: u64) {
-        self.0.idle_ns.store(idle_ns, Ordering::Relaxed);
+        self.cells.idle_ns.store(idle_ns, Ordering::Relaxed);
     }
 
     /// The figures at a time that was read before: a sleep that ended since is then counted whole.
+    ///
+    /// Reader and core read the clock apart from the word, and either may be kept from going on in
+    /// between: the core may then have slept for longer by the reader's clock than by its own, or
+    /// sleep again by the time the reader looks. What was shown once stands until it is passed.
     pub(crate) fn read(&self, now: Time) -> CoreStats {
-        let stats = self.0.read();
+        let stats = self.cells.read();
         let idle_ns = match stats.idle_ns & ASLEEP {
             0 => stats.idle_ns,
             _ => now.as_nanos().saturating_sub(stats.idle_ns & !ASLEEP),
         };
-        CoreStats { idle_ns, ..stats }
+        let seen = self.seen_idle_ns.fetch_max(idle_ns, Ordering::Relaxed);
+        CoreStats { idle_ns: idle_ns.max(seen), ..stats }
     }
 }
 
@@ -279,8 +292,14 @@ mod tests {
         let published = Published::default();
         let at = Time::from_nanos;
         let stats = CoreStats { idle_ns: 40, ..CoreStats::default() };
+        published.publish(&stats);
+        assert_eq!(published.read(at(98)).idle_ns, 40);
         published.fall_asleep(&stats, at(100));
-        assert_eq!([99, 100, 160].map(|now| published.read(at(now)).idle_ns), [39, 40, 100]);
+        // The first has read the clock before the core fell asleep.
+        assert_eq!([99, 100, 160].map(|now| published.read(at(now)).idle_ns), [40, 40, 100]);
+        // The core has read the clock before the last reader did, and says so after.
+        published.wake(95);
+        assert_eq!(published.read(at(161)).idle_ns, 100);
         published.wake(105);
         assert_eq!(published.read(at(170)).idle_ns, 105, "it stands while the core is awake");
     }
