@@ -161,8 +161,11 @@ pub(crate) struct Listener {
     pub(crate) chooser: Chooser,
     /// Somebody may be waiting to be accepted.
     pub(crate) ready: bool,
-    /// Accepting rests until a timer, a close or a message lifts it.
+    /// Accepting rests for want of room, until a close or a message lifts it.
     pub(crate) resting: bool,
+    /// Accepting rests for want of descriptors or memory, until this timer lifts it and nothing
+    /// else.
+    pub(crate) backs_off: Option<TimerKey>,
     /// One that has been accepted and that no core had room for.
     pub(crate) waiting: Option<Accepted>,
     /// What its factory is called.
@@ -184,6 +187,7 @@ impl Listener {
             chooser,
             ready,
             resting,
+            backs_off: None,
             waiting,
             label,
         }
@@ -191,7 +195,8 @@ impl Listener {
 
     /// Whether another connection may be accepted now.
     pub(crate) fn accepts(&self) -> bool {
-        self.ready && !self.resting && self.waiting.is_none() && self.common.is_enabled()
+        let rests = self.resting || self.backs_off.is_some();
+        self.ready && !rests && self.waiting.is_none() && self.common.is_enabled()
     }
 }
 

@@ -173,10 +173,9 @@ impl Driver for MioDriver {
         Ok(addr)
     }
 
-    fn accept(&mut self, listener: Key, key: Key) -> io::Result<Option<SocketAddr>> {
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<io::Result<Option<SocketAddr>>> {
         let (stream, peer) = self.listener(listener)?.accept()?;
-        self.put_stream(key, stream).map_err(closing)?;
-        Ok(peer)
+        Ok(self.put_stream(key, stream).map(|()| peer).map_err(closing))
     }
 
     fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, Option<SocketAddr>)> {

@@ -108,8 +108,9 @@ pub(crate) trait Driver: Send + fmt::Debug {
     /// Unix domain.
     ///
     /// # Errors
-    /// `WouldBlock` if nobody waits; those of accepting and registering.
-    fn accept(&mut self, listener: Key, key: Key) -> io::Result<Option<SocketAddr>>;
+    /// `WouldBlock` if nobody waits; those of accepting. Within, those of registering what was
+    /// accepted, which is lost then.
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<io::Result<Option<SocketAddr>>>;
 
     /// Accepts one connection of a listener for another core, and returns it with the peer's
     /// address.

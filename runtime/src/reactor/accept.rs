@@ -63,7 +63,7 @@ impl Core {
                     Some(addr) => format!("factory of {addr}"),
                     None => String::from("factory of a Unix-domain listener"),
                 };
-                let label = self.shared.labels.intern(&name);
+                let label = self.shared.labels.intern_factory(&name);
                 self.seat_listener(key, part, label);
                 self.enqueue(key.slot);
                 Ok(addr)
@@ -101,7 +101,7 @@ impl Core {
     pub(crate) fn join_listener(&mut self, part: Part) {
         if !self.drain.has_begun() {
             let key = self.slots.reserve();
-            let label = self.shared.labels.intern("factory of connections handed over");
+            let label = self.shared.labels.intern_factory("factory of connections handed over");
             self.seat_listener(key, part, label);
         }
     }
@@ -125,9 +125,18 @@ impl Core {
     pub(crate) fn close_listener(&mut self, common: &Arc<Common>) {
         let Some(key) = self.part_in(common) else { return };
         self.listeners.retain(|&listener| listener != key);
+        self.give_up_listener(key);
+    }
+
+    /// A listener ends: what it holds stays, and nothing waits for it.
+    pub(super) fn give_up_listener(&mut self, key: Key) {
         self.keep_waiting(key);
         self.driver.close(key);
-        self.slots.vacate(key);
+        if let Occupant::Listener(entry) = self.slots.vacate(key)
+            && let Some(timer) = entry.backs_off
+        {
+            self.wheel.cancel(timer);
+        }
     }
 
     /// A listener may accept again: it was enabled, or there is room on some core.
@@ -146,9 +155,18 @@ impl Core {
 
     /// Accepts one batch; what is left waits for the next turn.
     pub(super) fn accept(&mut self, listener: Key) {
-        self.assign_waiting(listener);
-        let Some(entry) = self.slots.listener(listener) else { return };
-        for _ in 0..entry.accept_batch {
+        if let Some(entry) = self.slots.listener(listener) {
+            let most = entry.accept_batch;
+            self.accept_some(listener, most);
+        }
+    }
+
+    /// Accepts so many, if they wait.
+    pub(super) fn accept_some(&mut self, listener: Key, most: u32) {
+        if self.slots.listener(listener).is_some_and(|entry| entry.backs_off.is_none()) {
+            self.assign_waiting(listener);
+        }
+        for _ in 0..most {
             // Whoever ran last may have disabled or closed it.
             if !self.slots.listener(listener).is_some_and(|entry| entry.accepts()) {
                 return;
@@ -172,9 +190,12 @@ impl Core {
         }
     }
 
-    fn back_off(&mut self, listener: Key, error: &io::Error) {
+    /// Rests and tells; once, however many fail meanwhile.
+    pub(super) fn back_off(&mut self, listener: Key, error: &io::Error) {
+        if !self.rest_a_while(listener) {
+            return;
+        }
         self.stats.accept_backoffs += 1;
-        self.rest_a_while(listener);
         let entry = self.slots.listener(listener);
         let told = entry.and_then(|entry| Some((entry.label, entry.common.on_error()?)));
         match told {
@@ -183,14 +204,26 @@ impl Core {
         }
     }
 
-    pub(super) fn rest_a_while(&mut self, listener: Key) {
+    /// Accepts nobody for a while, whoever says meanwhile that there is room; `false` if that is so
+    /// already.
+    pub(super) fn rest_a_while(&mut self, listener: Key) -> bool {
+        let Some(entry) = self.slots.listener(listener) else { return false };
+        if entry.backs_off.is_some() {
+            return false;
+        }
+        entry.backs_off = Some(self.wheel.arm(self.now + ACCEPT_BACKOFF, Timer::Accept(listener)));
+        true
+    }
+
+    /// The rest is over.
+    pub(super) fn end_back_off(&mut self, listener: Key) {
         if let Some(entry) = self.slots.listener(listener) {
-            entry.resting = true;
-            self.wheel.arm(self.now + ACCEPT_BACKOFF, Timer::Accept(listener));
+            entry.backs_off = None;
+            self.enqueue(listener.slot);
         }
     }
 
-    /// Accepts again after a rest, if somebody may be waiting.
+    /// There may be room, or it was enabled: accepts again, if somebody may be waiting.
     pub(super) fn resume_accepting(&mut self, listener: Key) {
         if let Some(entry) = self.slots.listener(listener) {
             entry.resting = false;

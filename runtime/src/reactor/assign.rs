@@ -6,9 +6,9 @@
 //! chooses to keep of a listener without a limit, with the very calls of a core that is alone.
 //!
 //! Invariants: a connection counts for its core before the message is sent, so a core in its drain
-//! knows that it is on its way and waits for it; one whose core has gone comes back and is placed
-//! again; a listener that rests for want of room is told when there is some: by the message sent
-//! after the count went down from the limit, which it gets after having seen the limit.
+//! knows that it is on its way and waits for it, up to the deadline; one whose core has gone comes
+//! back and stays; a listener that rests for want of room is told when there is some: by the
+//! message sent after the count went down from the limit, which it gets after having seen that.
 
 use std::io;
 use std::net::SocketAddr;
@@ -130,20 +130,19 @@ impl Core {
 
     fn accept_here(&mut self, listener: Key) -> io::Result<()> {
         let key = self.slots.reserve();
-        let peer = match self.driver.accept(listener, key) {
-            Ok(peer) => peer,
-            Err(error) => {
-                self.slots.unreserve(key);
-                return Err(error);
-            }
-        };
+        let accepted = self.driver.accept(listener, key).inspect_err(|_| {
+            self.slots.unreserve(key);
+        })?;
         self.stats.accepted += 1;
         let own = self.index();
         if let Some(entry) = self.slots.listener(listener) {
             entry.common.tally.add(own);
             let factory = entry.factory.clone();
             self.stats.accepts_kept += 1;
-            self.welcome(key, peer, Some(listener), &factory);
+            match accepted {
+                Ok(peer) => self.welcome(key, peer, Some(listener), &factory),
+                Err(error) => self.lose(key, Some(listener), &error),
+            }
         }
         Ok(())
     }
@@ -192,6 +191,7 @@ impl Core {
         let Some(entry) = self.slots.listener(listener) else { return };
         let factory = entry.factory.clone();
         if let Some(accepted) = entry.waiting.take() {
+            self.stats.accepts_kept += 1;
             self.keep(accepted, Some(listener), &factory);
         }
     }
@@ -208,17 +208,16 @@ impl Core {
     /// The core that a connection was sent to has gone: it stays here.
     pub(super) fn take_back_connection(&mut self, hand_over: HandOver) {
         let HandOver { accepted, ticket, factory } = hand_over;
-        self.stats.accepts_handed_over -= 1;
         let listener = self.part_in(&ticket.common);
         self.keep(accepted, listener, &factory);
     }
 
+    /// Has a connection live here, whatever the limit of its listener says.
     fn keep(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
         let own = self.index();
         if let Some(entry) = listener.and_then(|listener| self.slots.listener(listener)) {
             entry.common.tally.add(own);
         }
-        self.stats.accepts_kept += 1;
         self.house(accepted, listener, factory);
     }
 
@@ -228,14 +227,22 @@ impl Core {
         let key = self.slots.reserve();
         match self.driver.attach(key, socket) {
             Ok(()) => self.welcome(key, peer, listener, factory),
-            Err((_closed, error)) => {
-                tracing::warn!(%error, ?peer, "an accepted connection is lost");
-                self.slots.unreserve(key);
-                self.stats.accept_errors += 1;
-                if let Some(listener) = listener {
-                    self.count_departure(listener);
-                }
+            Err((_closed, error)) => self.lose(key, listener, &error),
+        }
+    }
+
+    /// The core cannot wait for an accepted connection, which is closed.
+    #[cold]
+    fn lose(&mut self, key: Key, listener: Option<Key>, error: &io::Error) {
+        self.slots.unreserve(key);
+        self.stats.accept_errors += 1;
+        match listener {
+            Some(listener) => {
+                self.count_departure(listener);
+                // Others would be lost too, and each with a line in the log.
+                self.back_off(listener, error);
             }
+            None => tracing::warn!(%error, "an accepted connection is lost"),
         }
     }
 
@@ -248,12 +255,12 @@ impl Core {
     ) {
         let transport = Transport::Socket { peer };
         self.occupy(key, Bufferevent::connected(self.now), None, transport, listener);
-        if self.refuses_streams() {
-            // Too late to be served: it ends as those that are here, and is reported with them.
-            return self.settle_in(key);
-        }
         let entry = listener.and_then(|listener| self.slots.listener(listener));
-        self.pulse.beat(entry.map_or(Label::OTHER, |entry| entry.label));
+        let label = entry.map_or(Label::OTHER, |entry| entry.label);
+        if self.refuses_streams() {
+            return self.turn_away(key, label);
+        }
+        self.pulse.beat(label);
         self.furnish(key, |conn| factory(conn));
         self.pulse.beat(Label::CORE);
     }
@@ -337,7 +344,7 @@ mod tests {
             sim.run_for(Duration::from_millis(1));
             assert_eq!(sim.read(peer), b"welcome");
             let stats = sim.core().stats();
-            assert_eq!((stats.accepts_kept, stats.accepts_handed_over), (1, 0));
+            assert_eq!((stats.accepts_kept, stats.accepts_handed_over), (0, 1), "none goes back");
             let loads = [0, 1].map(|core| sim.core().shared.load(core).count());
             assert_eq!(loads, [1, 0], "it counts where it lives");
             sim.close(peer);
@@ -346,8 +353,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_core_in_its_drain_waits_for_what_is_on_its_way() {
+    /// Has core 0 count a connection for core 1 that it has yet to send.
+    fn on_its_way() -> (Simulation, Box<HandOver>, crate::sim::Peer) {
         let mut sim = Simulation::with_cores(2, 1, Faults::none());
         let greets = |conn: &mut crate::BevMut<'_>| conn.output().add(b"welcome");
         let listener = sim.listen_with("10.0.0.1:80", ListenOptions::new(), greets);
@@ -356,17 +363,75 @@ mod tests {
         let core = sim.core();
         let entry = core.slots.listener(core.listeners[0]).expect("it listens");
         let (common, factory) = (entry.common.clone(), entry.factory.clone());
-        let shared = core.shared.clone();
-        let ticket = Ticket::take(&shared, &common, 1).expect("it takes more");
-        core.handle().shutdown(crate::Shutdown::Drain);
+        let ticket = Ticket::take(&core.shared, &common, 1).expect("it takes more");
+        let accepted = Accepted { socket, peer: Some(addr) };
+        (sim, Box::new(HandOver { accepted, ticket, factory }), peer)
+    }
+
+    #[test]
+    fn a_core_in_its_drain_waits_for_what_is_on_its_way() {
+        let (mut sim, hand_over, peer) = on_its_way();
+        sim.core().handle().shutdown(crate::Shutdown::Drain);
         sim.run_for(Duration::from_millis(1));
         assert!(sim.core_at(0).drain.is_over() && !sim.core_at(1).drain.is_over());
-        let accepted = Accepted { socket, peer: Some(addr) };
-        let message = Message::HandOver(Box::new(HandOver { accepted, ticket, factory }));
-        assert!(shared.mailbox(1).send(message).is_ok(), "it still takes mail");
+        let shared = sim.core().shared.clone();
+        assert!(shared.mailbox(1).send(Message::HandOver(hand_over)).is_ok(), "it takes mail");
         assert!(sim.run_until(Duration::from_secs(1), |sim| sim.is_stopped()));
         sim.run_for(Duration::from_millis(1));
         assert_eq!(sim.read(peer), b"welcome");
+    }
+
+    #[test]
+    fn a_core_that_is_to_end_waits_for_nobody() {
+        for now in [false, true] {
+            let (mut sim, hand_over, _peer) = on_its_way();
+            sim.core().handle().shutdown(crate::Shutdown::Drain);
+            sim.run_for(Duration::from_millis(1));
+            assert!(!sim.core_at(1).drain.is_over(), "a connection is on its way");
+            let mut most = sim.core_at(1).drain.timeout + Duration::from_secs(1);
+            if now {
+                sim.core().handle().shutdown(crate::Shutdown::Now);
+                most = Duration::from_millis(1);
+            }
+            assert!(sim.run_until(most, |sim| sim.is_stopped()), "now: {now}");
+            assert!(sim.core().shared.mailbox(1).send(Message::HandOver(hand_over)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_connection_that_comes_too_late_is_cut_and_reported() {
+        let (mut sim, hand_over, peer) = on_its_way();
+        let core = sim.core();
+        core.handle().shutdown(crate::Shutdown::Now);
+        assert!(core.shared.mailbox(1).send(Message::HandOver(hand_over)).is_ok());
+        assert!(sim.run_until(Duration::from_secs(1), |sim| sim.is_stopped()));
+        sim.run_for(Duration::from_millis(1));
+        let end = sim.end_of(1).expect("it has ended");
+        let left: Vec<_> = end.left.iter().map(|left| left.count).collect();
+        assert_eq!((end.cut, end.drained, left), (1, 0, vec![1]));
+        assert!(sim.is_reset(peer));
+    }
+
+    #[test]
+    fn a_core_that_cannot_wait_for_what_it_accepts_rests() {
+        let mut sim = Simulation::new(1);
+        let listener = sim.listen_with("10.0.0.1:80", ListenOptions::new(), |_| ());
+        let peer = Some(listener.expect("it is free").local_addr());
+        let core = sim.core();
+        let key = core.listeners[0];
+        // It has no use for sockets of another network.
+        let mut other = Simulation::new(1);
+        for lost in 1..=3 {
+            let (socket, _) = other.socket(([10, 0, 0, 9], 4000).into());
+            core.assign(key, Accepted { socket, peer }, Some(0));
+            let stats = core.stats();
+            assert_eq!((stats.accept_errors, stats.accept_backoffs), (lost, 1), "one rest");
+            assert!(!core.slots.listener(key).expect("it listens").accepts());
+        }
+        sim.run_for(Duration::from_millis(150));
+        let core = sim.core();
+        let entry = core.slots.listener(key).expect("it listens");
+        assert!(entry.backs_off.is_none(), "the rest is over");
     }
 
     #[test]

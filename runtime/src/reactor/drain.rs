@@ -12,9 +12,11 @@ use groups::Time;
 use super::{Core, Timer};
 use crate::id::Key;
 use crate::report::{CoreEnd, Left};
-use crate::slot::Occupant;
 use crate::stats::CoreStats;
 use crate::watchdog::Label;
+
+/// Connections that a drain accepts of one backlog.
+const BACKLOG_MAX: u32 = 65_536;
 
 #[derive(Debug, Default, PartialEq, Eq)]
 enum Phase {
@@ -116,17 +118,23 @@ impl Core {
         *self.drain.left.entry(label).or_default() += 1;
     }
 
+    /// A connection comes too late to be served: it is cut off as those that are here.
+    pub(super) fn turn_away(&mut self, key: Key, label: Label) {
+        if let Some(stream) = self.slots.stream(key) {
+            stream.bev.abort();
+        }
+        *self.drain.left.entry(label).or_default() += 1;
+        self.update(key);
+    }
+
     fn close_listeners(&mut self) {
         for key in std::mem::take(&mut self.listeners) {
             // Those the kernel has already connected get their turn instead of a reset.
             if self.drain.is_gentle() {
                 self.accept_backlog(key);
             }
-            self.keep_waiting(key);
-            self.driver.close(key);
-            if let Occupant::Listener(_) = self.slots.vacate(key) {
-                tracing::debug!(core = self.index(), "a listener is closed");
-            }
+            self.give_up_listener(key);
+            tracing::debug!(core = self.index(), "a listener is closed");
         }
     }
 
@@ -134,20 +142,19 @@ impl Core {
     fn accept_backlog(&mut self, listener: Key) {
         let Some(entry) = self.slots.listener(listener) else { return };
         entry.ready = true;
-        let batches = entry.backlog.div_ceil(entry.accept_batch) + 1;
-        for _ in 0..batches {
-            self.accept(listener);
-            if !self.slots.listener(listener).is_some_and(|entry| entry.accepts()) {
-                return;
-            }
-        }
+        // Whoever comes meanwhile is not among them. The kernel holds one more than it is told to.
+        let most = entry.backlog.saturating_add(1).min(BACKLOG_MAX);
+        self.accept_some(listener, most);
     }
 
     /// The core is over once a drain has begun, nothing lives and nothing is on its way here: what
-    /// was assigned before it closed counts until it comes. Called at the end of each turn.
+    /// was assigned before it closed counts until it comes. Told to end, or at the deadline, it
+    /// awaits nobody: what finds its mailbox closed stays with the core that sent it. Called at the
+    /// end of each turn.
     pub(super) fn finish_drain(&mut self) {
-        let awaited = |core: &Self| core.shared.load(core.index()).count() > 0;
-        if self.drain.has_begun() && self.slots.len() == 0 && !awaited(self) {
+        let load = self.shared.load(self.index());
+        let awaits = self.drain.is_gentle() && load.count() > 0;
+        if self.drain.has_begun() && self.slots.len() == 0 && !awaits {
             self.drain.phase = Phase::Over;
         }
     }
@@ -158,6 +165,8 @@ impl Core {
         let mailbox = shared.mailbox(self.index());
         mailbox.close(|message| self.handle_message(message));
         self.send_mail();
+        // What these have still opened, or given back.
+        self.reap();
         debug_assert!(self.wires.are_unused(), "an end goes with its stream");
         self.report_end();
     }
@@ -174,5 +183,82 @@ impl Core {
         let core = self.index();
         self.publish();
         self.shared.ends.report(CoreEnd { core, took, drained, cut, cut_bytes, left });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use crate::handle::Shutdown;
+    use crate::handler::Handler;
+    use crate::listen::ListenOptions;
+    use crate::pair::PairOptions;
+    use crate::sim::{Faults, Simulation};
+
+    use super::*;
+
+    /// Counts its own end.
+    struct Dropped(Rc<Cell<u32>>);
+    impl Handler for Dropped {}
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    #[test]
+    fn what_the_last_mail_opens_is_closed_before_the_core_reports() {
+        let mut sim = Simulation::new(1);
+        let core = sim.core();
+        core.handle().shutdown(Shutdown::Now);
+        core.turn(Duration::ZERO);
+        assert!(core.drain.is_over());
+        let task = |core: &mut Core| {
+            let ends = Rc::new(Cell::new(0));
+            let counts = || Dropped(ends.clone());
+            core.pair(PairOptions::new(), counts(), counts());
+            core.after(Duration::ZERO, move |_| assert_eq!(ends.get(), 2, "both are dropped"));
+        };
+        core.handle().submit_to(0, task).expect("its mailbox is open");
+        core.stop();
+        assert_eq!((core.stats().pair_ends, core.slots.len()), (0, 0));
+        let Some(Timer::Task(check)) = core.wheel.poll_expired(Time::MAX) else {
+            panic!("the task has run");
+        };
+        check(core);
+    }
+
+    #[test]
+    fn a_drain_accepts_the_backlog_and_is_not_kept_by_a_large_one() {
+        let mut sim = Simulation::with_cores(1, 1, Faults::none());
+        let options = ListenOptions::new().backlog(u32::MAX).accept_batch(1).disabled();
+        let greets = |conn: &mut crate::BevMut<'_>| conn.output().add(b"welcome");
+        let listener = sim.listen_with("10.0.0.1:80", options, greets).expect("it is free");
+        let peers = [(); 9].map(|()| sim.connect(listener.local_addr()).expect("it listens"));
+        sim.run_for(Duration::from_millis(1));
+        listener.enable();
+        sim.core().handle().shutdown(Shutdown::Drain);
+        assert!(sim.run_until(Duration::from_secs(1), |sim| sim.is_stopped()));
+        sim.run_for(Duration::from_millis(1));
+        assert!(peers.iter().all(|&peer| sim.read(peer) == b"welcome"));
+    }
+
+    #[test]
+    fn a_drain_accepts_no_more_than_the_backlog_can_have_held() {
+        let mut sim = Simulation::new(1);
+        let options = ListenOptions::new().disabled();
+        let listener = sim.listen_with("10.0.0.1:80", options, |_| ()).expect("it is free");
+        for _ in 0..9 {
+            sim.connect(listener.local_addr()).expect("it listens");
+        }
+        sim.run_for(Duration::from_millis(1));
+        let core = sim.core();
+        let key = core.listeners[0];
+        core.slots.listener(key).expect("it listens").backlog = 2;
+        listener.enable();
+        core.accept_backlog(key);
+        assert_eq!(core.stats().accepted, 3);
     }
 }

@@ -378,7 +378,7 @@ impl Core {
             match timer {
                 Timer::Stream(key) => self.fire_stream_timer(key),
                 Timer::Shard(shard) => self.shards.fire(shard),
-                Timer::Accept(key) => self.resume_accepting(key),
+                Timer::Accept(key) => self.end_back_off(key),
                 Timer::Dial(key) => self.fire_dial_timer(key),
                 Timer::DrainDeadline => self.cut_all(),
                 Timer::Task(task) => self.guard(Label::TIMER, task),

@@ -184,10 +184,10 @@ impl Driver for SimDriver {
         Ok(Some(addr))
     }
 
-    fn accept(&mut self, listener: Key, key: Key) -> io::Result<Option<SocketAddr>> {
+    fn accept(&mut self, listener: Key, key: Key) -> io::Result<io::Result<Option<SocketAddr>>> {
         let (end, peer) = self.take(listener, Some(self.id(key)))?;
         self.sockets.insert(key, Source::Stream(end));
-        Ok(Some(peer))
+        Ok(Ok(Some(peer)))
     }
 
     fn accept_loose(&mut self, listener: Key) -> io::Result<(Socket, Option<SocketAddr>)> {

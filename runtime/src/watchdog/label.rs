@@ -2,7 +2,8 @@
 //!
 //! Owns the names of one runtime, behind a lock that is taken when a name is met for the first time
 //! on a core, and when somebody reads one: never for a call. Numbers are not given back, so there
-//! are at most [`MAX_LABELS`]; whatever comes after those is called "something else".
+//! are at most [`MAX_LABELS`], half of them of factories; whatever comes after those is called
+//! "something else".
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ impl Label {
     pub(crate) const DROP: Self = Self(7);
     /// One of too many.
     pub(crate) const OTHER: Self = Self(8);
+    /// The factory of one of too many listeners.
+    pub(crate) const FACTORY: Self = Self(9);
 
     pub(super) fn number(self) -> u16 {
         self.0
@@ -46,7 +49,7 @@ impl Label {
 }
 
 /// The names of [`Label`]'s constants, in order of their numbers.
-const FIXED: [&str; 9] = [
+const FIXED: [&str; 10] = [
     "unknown",
     "waiting",
     "ended",
@@ -56,6 +59,7 @@ const FIXED: [&str; 9] = [
     "observer",
     "drop of a handler",
     "something else",
+    "factory of a listener",
 ];
 
 /// The names of one runtime.
@@ -76,12 +80,22 @@ impl Labels {
 
     /// The label of a name, the same for the same name.
     pub(crate) fn intern(&self, name: &str) -> Label {
+        self.intern_within(MAX_LABELS, name, Label::OTHER)
+    }
+
+    /// As [`intern`](Self::intern), of a factory: their names are the program's own data, as many
+    /// as it has listeners in its life, and must leave room for those of handlers.
+    pub(crate) fn intern_factory(&self, name: &str) -> Label {
+        self.intern_within(MAX_LABELS / 2, name, Label::FACTORY)
+    }
+
+    fn intern_within(&self, most: usize, name: &str, otherwise: Label) -> Label {
         let names = &mut *self.0.lock();
         if let Some(&label) = names.numbers.get(name) {
             return label;
         }
-        if names.list.len() >= MAX_LABELS {
-            return Label::OTHER;
+        if names.list.len() >= most {
+            return otherwise;
         }
         let label = Label(names.list.len() as u16);
         let name: Arc<str> = Arc::from(name);
@@ -131,6 +145,20 @@ mod tests {
         assert_eq!(labels.intern("one more"), Label::OTHER);
         assert_eq!(labels.intern("and one more"), Label::OTHER);
         assert_eq!(Some(labels.intern(&(MAX_LABELS - 1).to_string())), last, "known ones stay");
+    }
+
+    #[test]
+    fn factories_leave_room_for_handlers() {
+        let labels = Labels::new();
+        let first = labels.intern_factory("factory of 127.0.0.1:1");
+        for port in 2..=MAX_LABELS {
+            labels.intern_factory(&format!("factory of 127.0.0.1:{port}"));
+        }
+        assert_eq!(labels.intern_factory("factory of one more"), Label::FACTORY);
+        assert_eq!(labels.intern_factory("factory of 127.0.0.1:1"), first, "known ones stay");
+        assert_eq!(&*labels.name(Label::FACTORY), "factory of a listener");
+        let echo = labels.intern("Echo");
+        assert_eq!(&*labels.name(echo), "Echo");
     }
 
     #[test]
