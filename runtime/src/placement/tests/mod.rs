@@ -1,12 +1,11 @@
 //! The rules of placement on made-up machines.
 //!
 //! Owns small machines as trees of system files; never touches the one it runs on. Whole machines
-//! are in `runtime/tests/machines`.
+//! are in `runtime/tests/machines`. How many cores there are and where each is stands here; what a
+//! list comes to, and what a plan warns of, have files of their own.
 
-use std::collections::BTreeSet;
-use std::sync::LazyLock;
-
-use proptest::prelude::*;
+mod list;
+mod warning;
 
 use super::tree::Tree;
 use super::*;
@@ -213,119 +212,12 @@ fn a_set_for_each_core_is_its_own() {
 }
 
 #[test]
-fn names_are_looked_up_on_the_machine() {
-    let at = |list: &str| {
-        let plan = plan(&machine(), &format!("cores 1 --cpus {list}"));
-        plan.listed.to_string()
-    };
-    assert_eq!(at("node1"), "4-7");
-    assert_eq!(at("pkg1,2"), "2,4-7");
-    assert_eq!(at("core5"), "4-5");
-    assert_eq!(at("core3,core6"), "2-3,6-7");
-    assert_eq!(at("!5"), "2-4,6-7");
-    assert_eq!(at("!node1"), "2-3");
-    assert_eq!(at("4-7,!core5,5"), "5-7");
-    assert_eq!(at("all,!0-1"), "2-7");
-    assert_eq!(at("all,!node0,3"), "3-7");
-}
-
-#[test]
-fn of_a_place_the_allowed_cpus_count_and_the_others_are_named() {
-    assert_eq!(places(&machine(), "cpus node0 --pin each"), ["2", "3"]);
-    assert_eq!(
-        warned(&machine(), "cpus node0"),
-        ["of `node0` only CPUs 2-3 count: the process may not use 0-1"]
-    );
-    assert!(warned(&machine(), "cpus node1,!node0").is_empty());
-    assert!(line(&machine(), "cpus core0").starts_with("CPUs 0-1 of the list 0-1 are not avail"));
-}
-
-#[test]
-fn a_place_that_is_not_there_is_refused_with_those_that_are() {
-    for (list, expected) in [
-        ("node7", "this machine has no node7: there are 0-1"),
-        ("!pkg2", "this machine has no pkg2: there are 0-1"),
-        ("core8", "this machine has no core8: there are 0-7"),
-        (
-            "2,!2-3",
-            "CPU list \"2,!2-3\" leaves no CPU: remove fewer by `!`, or name what to remove from",
-        ),
-    ] {
-        assert_eq!(line(&machine(), &format!("cpus {list}")), expected);
-    }
-}
-
-/// One look at [`machine`] for many plans.
-static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| Snapshot::read(machine().root()));
-
-proptest! {
-    /// What a list comes to on [`machine`], against sets that are made piece by piece.
-    #[test]
-    fn a_list_adds_and_removes_from_left_to_right(
-        pieces in proptest::collection::vec((any::<bool>(), 0..6_usize, 0..8_usize), 1..7),
-    ) {
-        let allowed: BTreeSet<usize> = (2..8).collect();
-        let mut model = if pieces[0].0 { allowed.clone() } else { BTreeSet::new() };
-        let mut texts = Vec::new();
-        for (removes, kind, number) in pieces {
-            let (text, there): (String, BTreeSet<usize>) = match kind {
-                0 => (format!("{number}"), [number].into()),
-                1 => (format!("{number}-7:2"), (number..8).step_by(2).collect()),
-                2 => ("all".to_owned(), (0..8).collect()),
-                3 => ("allowed".to_owned(), allowed.clone()),
-                4 => (format!("node{}", number % 2), (0..8).filter(|cpu| cpu / 4 == number % 2).collect()),
-                _ => (format!("core{number}"), (0..8).filter(|cpu| cpu / 2 == number / 2).collect()),
-            };
-            let usable: BTreeSet<usize> = there.intersection(&allowed).copied().collect();
-            if removes {
-                model.retain(|cpu| !there.contains(cpu));
-            } else if kind < 4 || usable.is_empty() {
-                model.extend(there);
-            } else {
-                model.extend(usable);
-            }
-            texts.push(format!("{}{text}", if removes { "!" } else { "" }));
-        }
-        let list = texts.join(",");
-        let found = asked(&format!("cores 1 --cpus {list}")).plan(&SNAPSHOT);
-        match found {
-            Ok(plan) => prop_assert_eq!(plan.listed.iter().collect::<BTreeSet<_>>(), model),
-            Err(PlacementError::NothingLeft { .. }) => prop_assert!(model.is_empty()),
-            Err(PlacementError::CpuNotAllowed { .. }) => prop_assert!(!model.is_subset(&allowed)),
-            Err(error) => prop_assert!(false, "{list}: {error}"),
-        }
-    }
-}
-
-#[test]
 fn pin_each_with_more_cores_than_cpus_is_refused() {
     assert_eq!(
         line(&machine(), "cores 3 --cpus 4-5 --pin each"),
         "3 cores cannot be pinned each to a CPU of its own among the 2 of 4-5: ask for at most 2 \
          cores, list more CPUs, or pin to the `set`"
     );
-}
-
-#[test]
-fn cpus_outside_the_mask_or_offline_are_listed_with_the_allowed_ones() {
-    assert_eq!(
-        line(&machine(), "cpus 0,3"),
-        "CPUs 0 of the list 0,3 are not available to this process: it may use 2-7; leave them \
-         out, or widen the mask it is started with (taskset, cpuset)"
-    );
-    assert_eq!(
-        line(&machine(), "cpus 0,3,8-9"),
-        "CPUs 0,8-9 of the list 0,3,8-9 are not available to this process: it may use 2-7, and \
-         8-9 are not online; leave them out, or widen the mask it is started with (taskset, cpuset)"
-    );
-    assert!(line(&machine(), "cpus all").starts_with("CPUs 0-1 of the list 0-7"));
-    assert!(line(&machine(), "cpus 0 --pin none").starts_with("CPUs 0 of the list 0 "));
-    assert!(line(&machine(), "cpus 3;0").starts_with("CPUs 0 of the list 0 "));
-    // One that is in the mask and switched off is not allowed, and no plan names it.
-    let tree = machine();
-    tree.add("sys/devices/system/cpu/online", "0-4,6-7\n");
-    assert_eq!(places(&tree, "pin each"), ["2", "3", "4", "6", "7"]);
-    assert!(line(&tree, "cpus 5").contains("it may use 2-4,6-7, and 5 are not online"));
 }
 
 #[test]
@@ -364,83 +256,6 @@ fn what_is_left_open_comes_from_whoever_is_asked_next() {
         merged,
         asked("cores 2 --idle busy --pin each --strict true --smt one --order pack")
     );
-}
-
-#[test]
-fn more_cores_than_cpus_are_warned_of_wherever_they_crowd() {
-    for (choices, cores, cpus) in [
-        ("cores 7", 7, "6 CPUs (2-7)"),
-        ("cores 3 --cpus 3-4", 3, "2 CPUs (3-4)"),
-        ("cpus 3;[4-5]*4", 5, "3 CPUs (3-5)"),
-        ("cpus [3]*2;4-7", 2, "1 CPUs (3)"),
-    ] {
-        let expected = format!("{cores} cores share {cpus} and take turns on them");
-        assert_eq!(warned(&machine(), choices), [expected], "{choices}");
-    }
-    assert!(warned(&machine(), "cores 6").is_empty());
-    assert!(warned(&machine(), "cpus 3;3-4;3-5").is_empty());
-}
-
-#[test]
-fn a_quota_warns_of_more_cores_and_of_pinning() {
-    assert!(warned(&with_quota(150), "").is_empty());
-    let more = warned(&with_quota(150), "cores 3");
-    assert!(more[0].starts_with("3 cores under a quota of 1.50 CPUs"), "{more:?}");
-    assert!(more[0].ends_with("ask for at most 2 cores"), "{more:?}");
-    let pinned = warned(&with_quota(150), "cores 2 --pin each");
-    assert!(pinned[0].starts_with("`pin each` under a quota of 1.50 CPUs"), "{pinned:?}");
-    assert_eq!((more.len(), pinned.len()), (1, 1));
-}
-
-#[test]
-fn slow_cpus_among_those_of_cores_are_warned_of() {
-    let tree = machine();
-    tree.add("sys/devices/cpu_atom/cpus", "6-7\n");
-    let expected = "not all CPUs are equally fast: 2-5 are, 6-7 are efficient ones; list only \
-                    those of one kind for cores of one speed";
-    assert_eq!(warned(&tree, ""), [expected]);
-    assert!(warned(&tree, "cpus 2-5").is_empty());
-    // Fast CPUs go first, after physical cores and before SMT siblings.
-    assert_eq!(places(&tree, "cores 2 --pin each"), ["2", "4"]);
-    assert_eq!(places(&tree, "cores 3 --pin each"), ["2", "4", "6"]);
-    assert!(warned(&tree, "cores 2 --pin each").is_empty());
-}
-
-#[test]
-fn a_plan_says_that_it_rests_on_guesses() {
-    let tree = Tree::new(&[("sys/devices/system/cpu/online", "0-1\n")]);
-    let warned = warned(&tree, "");
-    assert!(warned[0].ends_with("that CPUs 0-1 are allowed, 0-1 are a physical core each, 0-1 are in one package, 0-1 are on one NUMA node"), "{warned:?}");
-    assert_eq!(places(&tree, "pin each"), ["0", "1"]);
-    assert_eq!(places(&tree, "pin node"), ["0-1", "0-1"]);
-    assert_eq!(places(&tree, "cores physical --cpus node0,core1"), ["0-1", "0-1"]);
-}
-
-#[test]
-fn idling_awake_is_refused_where_it_takes_time_from_others() {
-    let idle = |tree: &Tree, choices: &str| {
-        let plan = plan(tree, choices);
-        let refused = plan.warnings.iter().find_map(|warning| match warning {
-            Warning::IdleRefused { why, .. } => Some(*why),
-            _ => None,
-        });
-        (plan.idle.to_string(), refused)
-    };
-    let park = "park".to_owned();
-    assert_eq!(idle(&machine(), "idle spin:50us"), ("spin:50us".to_owned(), None));
-    assert_eq!(idle(&machine(), "idle busy --cores 6"), ("busy".to_owned(), None));
-    assert_eq!(idle(&with_quota(900), "idle park"), (park.clone(), None));
-    let shared = Some(IdleRefusal::SharedCpus);
-    assert_eq!(idle(&machine(), "idle busy --cores 7"), (park.clone(), shared));
-    assert_eq!(idle(&machine(), "idle spin:1ms --cpus [2]*2"), (park.clone(), shared));
-    assert_eq!(idle(&with_quota(900), "idle busy"), (park, Some(IdleRefusal::Quota)));
-    let said = warned(&with_quota(900), "idle spin:50us");
-    assert_eq!(
-        said,
-        ["`idle spin:50us` is refused and cores park: the time spent looking for events would \
-          come out of the CPU quota"]
-    );
-    assert!(line(&machine(), "idle busy").contains(" idle=busy allowed"));
 }
 
 #[test]
