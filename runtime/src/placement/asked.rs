@@ -202,17 +202,7 @@ fn shared(
             if count > usable.count() {
                 return Err(PlacementError::TooFewCpus { cores: count, cpus: usable.clone() });
             }
-            let mut first_on = HashMap::new();
-            let places = choose(topology, usable, count, order).into_iter().enumerate();
-            let places = places.map(|(index, cpu)| {
-                let core = topology.location(cpu).map_or(cpu, |at| at.core);
-                let why = match *first_on.entry(core).or_insert(index) {
-                    first if first == index => Why::PhysicalCore,
-                    first => Why::SiblingOf(first),
-                };
-                (CpuSet::from_cpus([cpu]).ok(), why)
-            });
-            Ok(places.collect())
+            Ok(each(topology, &choose(topology, usable, count, order)))
         }
         Pin::Node => {
             let places = choose(topology, usable, count, order).into_iter().map(|cpu| {
@@ -223,6 +213,21 @@ fn shared(
             Ok(places.collect())
         }
     }
+}
+
+/// What cores have with a CPU each.
+fn each(topology: &Topology, chosen: &[usize]) -> Vec<(Option<CpuSet>, Why)> {
+    let core_of = |cpu: usize| topology.location(cpu).map_or(cpu, |at| at.core);
+    let mut on_core: HashMap<usize, Vec<usize>> = HashMap::new();
+    for (index, &cpu) in chosen.iter().enumerate() {
+        on_core.entry(core_of(cpu)).or_default().push(index);
+    }
+    let places = chosen.iter().enumerate().map(|(index, &cpu)| {
+        let other = on_core[&core_of(cpu)].iter().find(|&&other| other != index);
+        let why = other.map_or(Why::PhysicalCore, |&other| Why::SiblingOf(other));
+        (CpuSet::from_cpus([cpu]).ok(), why)
+    });
+    places.collect()
 }
 
 /// What cores have with a set of CPUs each.

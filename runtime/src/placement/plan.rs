@@ -70,7 +70,7 @@ pub enum Why {
     OwnSet,
     /// It has a CPU on a physical core where no other core is.
     PhysicalCore,
-    /// It has a CPU on the physical core of another core, the first of those there.
+    /// It has a CPU on the physical core of another core: the lowest of the others there.
     SiblingOf(usize),
     /// It is confined to a NUMA node.
     Node(usize),
@@ -160,7 +160,7 @@ impl fmt::Display for Why {
             Self::Shared => f.write_str("confined to the CPUs of all cores"),
             Self::OwnSet => f.write_str("confined to the set listed for it"),
             Self::PhysicalCore => f.write_str("alone on its physical core"),
-            Self::SiblingOf(core) => write!(f, "on the physical core of core {core}"),
+            Self::SiblingOf(core) => write!(f, "shares its physical core with core {core}"),
             Self::Node(node) => write!(f, "confined to NUMA node {node}"),
         }
     }

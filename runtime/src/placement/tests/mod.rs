@@ -172,10 +172,20 @@ fn pack_fills_a_physical_core_then_its_node() {
 
 #[test]
 fn a_core_says_with_whom_it_shares() {
-    let plan = plan(&machine(), "cores 4 --pin each");
-    let why: Vec<_> = plan.cores.iter().map(|core| core.why).collect();
-    let alone = Why::PhysicalCore;
-    assert_eq!(why, [alone, Why::SiblingOf(0), alone, alone]);
+    let why = |tree: &Tree, choices: &str| -> Vec<Why> {
+        plan(tree, choices).cores.iter().map(|core| core.why).collect()
+    };
+    let (alone, with) = (Why::PhysicalCore, Why::SiblingOf);
+    assert_eq!(why(&machine(), "cores 3 --pin each"), [alone; 3]);
+    assert_eq!(why(&machine(), "cores 4 --pin each"), [with(1), with(0), alone, alone]);
+    let all = [with(1), with(0), with(3), with(2), with(5), with(4)];
+    assert_eq!(why(&machine(), "pin each"), all);
+    // Four threads on a core: each names the lowest of the others.
+    let tree = machine();
+    (4..8).for_each(|cpu| tree.add_cpu(cpu, 1, "4-7"));
+    let four = [with(1), with(0), with(0), with(0)];
+    assert_eq!(why(&tree, "cpus 4-7 --pin each"), four);
+    assert_eq!(with(3).to_string(), "shares its physical core with core 3");
 }
 
 #[test]
