@@ -4,8 +4,8 @@
 //! number of cores, each a [`CpuList`]. Which CPUs that are only a [`Snapshot`] tells, so a choice
 //! can be parsed on one machine and used on another.
 //!
-//! Invariants: printing a choice and parsing the result gives the same choice; there is a set for
-//! one core at least.
+//! Invariants: printing a choice and parsing the result gives the same choice; there are sets for
+//! one core at least and for [`MAX_CORES`] at most.
 //! Source: the per-thread sets of CAF and Hazelcast. Differs: names, and `!`.
 
 use std::fmt;
@@ -89,9 +89,6 @@ impl Cpus {
         snapshot: &Snapshot,
         cut: &mut Vec<Warning>,
     ) -> Result<Resolved, PlacementError> {
-        if let Some(cores) = self.core_count().filter(|&cores| cores > MAX_CORES) {
-            return Err(PlacementError::CoreCount { cores });
-        }
         match &self.0 {
             Sets::Shared(list) => list.resolve(snapshot, cut).map(Resolved::Shared),
             Sets::Each(sets) => {
@@ -133,11 +130,16 @@ impl FromStr for Cpus {
             return Ok(Self(Sets::Shared(CpuList::parse(whole)?)));
         }
         let mut sets: Vec<(CpuList, usize)> = Vec::new();
+        let mut total = 0;
         for piece in whole.split(';') {
             let (list, count) = set(piece)?;
+            total += count;
+            if total > MAX_CORES {
+                return Err(piece.error(ListFault::TooManySets { sets: total }));
+            }
             match sets.last_mut() {
                 // Neighbours with the same set print as one, so they are one.
-                Some((before, many)) if *before == list => *many = many.saturating_add(count),
+                Some((before, many)) if *before == list => *many += count,
                 _ => sets.push((list, count)),
             }
         }
@@ -219,6 +221,7 @@ mod tests {
             ("[0-3]*4", "[0-3]*4"),
             ("[0-3]", "[0-3]"),
             ("0;0;0", "[0]*3"),
+            ("[0]*1000;[0]*24", "[0]*1024"),
             ("[0,1]*2 ; [0-1] ; node1", "[0-1]*3;node1"),
         ] {
             assert_eq!(parsed(text).to_string(), printed, "{text}");
@@ -252,6 +255,8 @@ mod tests {
             ("[0]*0", at("*0", 4, ListFault::Repeat)),
             ("[0]*1025", at("*1025", 4, ListFault::Repeat)),
             ("1;[0]x", at("x", 6, ListFault::Repeat)),
+            ("[0]*1000;[0]*1000", at("[0]*1000", 10, ListFault::TooManySets { sets: 2000 })),
+            ("[0]*1024; 1", at("1", 11, ListFault::TooManySets { sets: 1025 })),
             ("é,1", at("é", 1, ListFault::Unknown { meant: None })),
             ("0;é1;2x", at("é1", 3, ListFault::Unknown { meant: None })),
         ] {
@@ -284,8 +289,9 @@ mod tests {
         }
     }
 
-    /// Texts that the grammar allows, in the many forms it allows them.
-    fn texts() -> impl Strategy<Value = String> {
+    /// Texts that the grammar allows, in the many forms it allows them, and for how many cores they
+    /// have sets; that may be too many.
+    fn texts() -> impl Strategy<Value = (String, usize)> {
         let numbers = (0..1000_usize, 0..24_usize, 1..4_usize).prop_map(|(first, more, stride)| {
             match (more, stride) {
                 (0, _) => first.to_string(),
@@ -298,18 +304,28 @@ mod tests {
             1 => Just("allowed".to_owned())];
         let term = ("!?", what, " ?").prop_map(|(sign, what, space)| sign + &what + &space);
         let list = proptest::collection::vec(term, 1..6).prop_map(|terms| terms.join(","));
-        let set =
-            (list, 0..5_usize, any::<bool>()).prop_map(|(list, count, bare)| match (count, bare) {
+        let counts = prop_oneof![4 => 0..5_usize, 1 => 300..=MAX_CORES];
+        let set = (list, counts, any::<bool>()).prop_map(|(list, count, bare)| {
+            let text = match (count, bare) {
                 (0, true) => list,
                 (0, false) => format!("[{list}]"),
                 (count, _) => format!("[{list}]*{count}"),
-            });
-        proptest::collection::vec(set, 1..4).prop_map(|sets| sets.join(";"))
+            };
+            (text, count.max(1))
+        });
+        proptest::collection::vec(set, 1..4).prop_map(|sets| {
+            let (texts, counts): (Vec<String>, Vec<usize>) = sets.into_iter().unzip();
+            (texts.join(";"), counts.iter().sum())
+        })
     }
 
     proptest! {
         #[test]
-        fn printing_and_parsing_gives_the_same_choice(text in texts()) {
+        fn printing_and_parsing_gives_the_same_choice((text, cores) in texts()) {
+            if cores > MAX_CORES {
+                prop_assert!(matches!(refused(&text).2, ListFault::TooManySets { .. }), "{text}");
+                return Ok(());
+            }
             let choice = parsed(&text);
             let printed = choice.to_string();
             prop_assert_eq!(&parsed(&printed), &choice);

@@ -53,6 +53,11 @@ pub enum ListFault {
     Bracket,
     /// What stands behind `]` is no number of cores: write `*2`.
     Repeat,
+    /// With this piece there are sets for more cores than a runtime can have: leave some out.
+    TooManySets {
+        /// How many sets there are up to here.
+        sets: usize,
+    },
 }
 
 impl fmt::Display for ListError {
@@ -90,6 +95,10 @@ impl fmt::Display for ListFault {
                 f,
                 "is not how often a set counts: write `*` and a number from 1 to {MAX_CORES}, or \
                  `;` before the next set"
+            ),
+            Self::TooManySets { sets } => write!(
+                f,
+                "makes it sets for {sets} cores: a runtime has at most {MAX_CORES}, leave some out"
             ),
         }
     }

@@ -218,7 +218,9 @@ fn a_set_for_each_core_is_its_own() {
         let refused = line(&machine(), &format!("cpus 2;3 --pin {pin}"));
         assert!(refused.starts_with(&format!("`pin {pin}` contradicts")), "{refused}");
     }
-    assert!(line(&machine(), "cpus [2]*1000;[3]*1000").contains("cannot have 2000 cores"));
+    // They stay in the order in which they are listed, which CPUs never are that are chosen.
+    assert_eq!(places(&machine(), "cpus 4-5;2-3"), ["4-5", "2-3"]);
+    assert_eq!(places(&machine(), "cpus 4,2 --pin each"), ["2", "4"]);
 }
 
 #[test]
