@@ -5,7 +5,7 @@
 //! rule is tested on made-up machines.
 //!
 //! Invariants: nothing is pinned unless asked for, by a list or by a way to pin; the same inputs
-//! give the same plan, core 0 on the lowest CPU.
+//! give the same plan. CPUs that are chosen go to the cores ascending, sets as they are listed.
 
 use std::collections::HashMap;
 

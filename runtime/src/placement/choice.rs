@@ -43,8 +43,8 @@ pub enum Pin {
 
 /// Which CPUs come first where there are fewer cores than CPUs: `spread` or `pack`.
 ///
-/// It matters where a core is tied to a CPU or a node. Whatever is chosen, core 0 is on the lowest
-/// CPU chosen, and so on upwards.
+/// It matters where a core is tied to a CPU or a node. Whichever CPUs are chosen, the cores get
+/// them in ascending order. Nothing is chosen where each core has a set of its own in the list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// As far apart as possible: physical cores before SMT siblings, fast CPUs before efficient

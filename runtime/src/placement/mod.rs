@@ -27,8 +27,8 @@
 //! program asks for them.
 //!
 //! Invariants: the snapshot is taken before anything is pinned, because a pinned thread sees only
-//! its own CPUs; a plan never names a CPU outside the allowed mask; equal inputs give equal plans,
-//! core 0 on the lowest CPU chosen.
+//! its own CPUs; a plan never names a CPU outside the allowed mask; equal inputs give equal plans:
+//! CPUs that are chosen go to the cores in ascending order, sets in the order they are listed.
 //! Source: the HAProxy and taskset grammars. Differs: nothing is pinned unless asked for, and the
 //! default number of cores follows the cgroup's CPU quota.
 
