@@ -3,6 +3,7 @@
 //! Owns the warnings and how to notice each. They are values in the plan, so that a program can
 //! show them its own way; the runtime logs them when it is built.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -95,11 +96,11 @@ pub(super) fn idle(
 /// `places` has for each core the CPUs it may run on.
 pub(super) fn crowded(places: &[&CpuSet]) -> Option<(usize, CpuSet)> {
     let all = CpuSet::union(places.iter().copied())?;
-    let distinct: HashSet<&CpuSet> = places.iter().copied().collect();
-    let mut distinct: Vec<&CpuSet> = distinct.into_iter().collect();
-    // From the widest, which says most; in an order that does not depend on hashes.
-    distinct.push(&all);
-    distinct.sort_by_key(|set| (std::cmp::Reverse(set.count()), set.iter().next()));
+    let mut seen = HashSet::new();
+    let mut distinct: Vec<&CpuSet> =
+        places.iter().copied().chain([&all]).filter(|set| seen.insert(*set)).collect();
+    // From the widest, which says most; equals stay as the cores have them, not as hashes do.
+    distinct.sort_by_key(|set| Reverse(set.count()));
     distinct.into_iter().find_map(|set| {
         let inside = places.iter().filter(|cpus| cpus.is_within(set)).count();
         (inside > set.count()).then(|| (inside, set.clone()))

@@ -20,6 +20,22 @@ fn more_cores_than_cpus_are_warned_of_wherever_they_crowd() {
 }
 
 #[test]
+fn of_crowded_sets_of_one_size_the_first_listed_is_named() {
+    let tree = machine();
+    tree.add("proc/self/status", "Cpus_allowed_list:\t0-7\n");
+    // Again and again, because what depends on hashes is right now and then.
+    for _ in 0..32 {
+        for (choices, named) in [
+            ("cpus [2,4]*3;[2-3]*3;0-7", "2 CPUs (2,4)"),
+            ("cpus [2-3]*3;[2,4]*3;0-7", "2 CPUs (2-3)"),
+        ] {
+            let expected = format!("3 cores share {named} and take turns on them");
+            assert_eq!(warned(&tree, choices), [expected], "{choices}");
+        }
+    }
+}
+
+#[test]
 fn a_quota_warns_of_more_cores_and_of_pinning() {
     assert!(warned(&with_quota(150), "").is_empty());
     let more = warned(&with_quota(150), "cores 3");
