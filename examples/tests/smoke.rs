@@ -4,8 +4,10 @@
 //! ends it by SIGTERM, which must drain and succeed; a program that ends by itself is just run.
 //! Waits are bounded, on sockets by their timeouts.
 
+use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -118,9 +120,13 @@ fn echo_sends_back_what_it_gets_and_drains() {
 
 /// What `placement` prints for one of the machines that the runtime's tests plan on.
 fn placement(machine: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
-    let root = format!("{}/../runtime/tests/machines/{machine}", env!("CARGO_MANIFEST_DIR"));
+    let machines = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/machines");
+    plan_below(&machines.join(machine), flags, variables)
+}
+
+fn plan_below(root: &Path, flags: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_placement"));
-    command.args(["--root", &root]).args(flags).envs(variables.iter().copied());
+    command.arg("--root").arg(root).args(flags).envs(variables.iter().copied());
     command.output().expect("the example starts")
 }
 
@@ -222,6 +228,23 @@ fn deflate_brings_back_what_it_compressed() {
 fn framing_answers_each_message_and_refuses_long_ones() {
     let path = env!("CARGO_BIN_EXE_framing");
     let program = Program::start(path, &["--longest", "1000"]);
+#[test]
+fn placement_names_packages_by_whatever_number_they_have() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages");
+    let write = |path: &str, text: &str| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    write("proc/self/status", "Cpus_allowed_list:\t0-1\n");
+    for (cpu, package) in [(0, "36\n"), (1, "4096\n")] {
+        write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"), package);
+    }
+    let page = plan_below(&root, &["--json", "--pin", "set"], &[]);
+    let plan: serde_json::Value = serde_json::from_slice(&page.stdout).expect("it is JSON");
+    assert_eq!(plan["cores"][0]["packages"], "36,4096");
+}
+
     assert_eq!(program.talk(path, b"one\ntwo, last"), b"ONE\nTWO, LAST\n");
     let mut stream = program.connect();
     stream.write_all(b"\0\0\0\x02hi").expect("it takes bytes");

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -63,7 +64,9 @@ fn rows<'a>(snapshot: &'a Snapshot, plan: &'a Plan) -> impl Iterator<Item = Row>
         let cpus = plan.cpus(core.index);
         let every = |of: fn(&Location) -> usize| {
             let places = cpus.iter().filter_map(|cpu| snapshot.topology().location(cpu)).map(of);
-            CpuSet::from_cpus(places).map_or_else(|_| "-".to_owned(), |places| places.to_string())
+            // Packages may have higher numbers than CPUs can, so they make no set of those.
+            let numbers: BTreeSet<usize> = places.collect();
+            numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
         };
         let siblings = cpus.iter().filter_map(|cpu| snapshot.topology().siblings(cpu));
         let siblings = siblings.flat_map(|set| set.iter().collect::<Vec<_>>());

@@ -111,13 +111,7 @@ impl CpuSet {
 
     /// Runs of neighbours, ascending.
     pub(super) fn ranges(&self) -> impl Iterator<Item = Range> {
-        let mut next = 0;
-        std::iter::from_fn(move || {
-            let first = (next..Self::CAPACITY).find(|&cpu| self.contains(cpu))?;
-            let end = (first..Self::CAPACITY).find(|&cpu| !self.contains(cpu));
-            next = end.unwrap_or(Self::CAPACITY);
-            Some(Range { first, last: next - 1 })
-        })
+        runs(self.iter())
     }
 
     fn with(&self, other: &Self, join: impl Fn(u64, u64) -> u64) -> Words {
@@ -154,7 +148,20 @@ impl fmt::Debug for CpuSet {
     }
 }
 
-/// Neighbouring CPUs, as the kernel writes them.
+/// Runs of neighbours among numbers that ascend.
+pub(super) fn runs(ascending: impl IntoIterator<Item = usize>) -> impl Iterator<Item = Range> {
+    let mut numbers = ascending.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let first = numbers.next()?;
+        let mut last = first;
+        while let Some(next) = numbers.next_if(|&next| last.checked_add(1) == Some(next)) {
+            last = next;
+        }
+        Some(Range { first, last })
+    })
+}
+
+/// Neighbouring numbers, as the kernel writes them.
 pub(super) struct Range {
     first: usize,
     last: usize,

@@ -8,9 +8,10 @@
 //! neighbours of the same sign that are numbers are one term from the start.
 //! Source: the kernel's cpulist format and the stride of taskset(1). Differs: names and `!`.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::cpu_set::CpuSet;
+use super::cpu_set::{CpuSet, runs};
 use super::error::PlacementError;
 use super::list_error::{ListError, ListFault};
 use super::nearest::nearest;
@@ -235,8 +236,9 @@ impl Place {
                 Self::Package(_) => at.package,
                 Self::CoreOf(_) => at.cpu,
             });
-            let known =
-                CpuSet::from_cpus(of_kind).map_or_else(|_| String::new(), |set| set.to_string());
+            // No set of CPUs: firmware numbers packages as it likes.
+            let known = runs(of_kind.collect::<BTreeSet<_>>()).map(|run| run.to_string());
+            let known = known.collect::<Vec<_>>().join(",");
             PlacementError::NoSuchPlace { place: self.to_string(), known }
         })
     }

@@ -43,6 +43,7 @@ fn a_place_that_is_not_there_is_refused_with_those_that_are() {
         ("node7", "this machine has no node7: there are 0-1"),
         ("!pkg2", "this machine has no pkg2: there are 0-1"),
         ("core8", "this machine has no core8: there are 0-7"),
+        ("pkg1024", "this machine has no pkg1024: there are 0-1"),
         (
             "2,!2-3",
             "CPU list \"2,!2-3\" leaves no CPU: remove fewer by `!`, or name what to remove from",
@@ -50,6 +51,16 @@ fn a_place_that_is_not_there_is_refused_with_those_that_are() {
     ] {
         assert_eq!(line(&machine(), &format!("cpus {list}")), expected);
     }
+    // Firmware may number places higher than the kernel can number CPUs.
+    let tree = machine();
+    tree.add_cpu(7, 4_096, "6-7");
+    tree.add_cpu(6, usize::MAX, "6-7");
+    tree.add("sys/devices/system/node/node1/cpulist", "4-6\n");
+    tree.add("sys/devices/system/node/node1025/cpulist", "7\n");
+    let refused = line(&tree, "cpus pkg7");
+    assert_eq!(refused, "this machine has no pkg7: there are 0-1,4096,18446744073709551615");
+    assert_eq!(line(&tree, "cpus node7"), "this machine has no node7: there are 0-1,1025");
+    assert_eq!(places(&tree, "cpus node1025"), ["7"]);
 }
 
 /// One look at [`machine`] for many plans.
