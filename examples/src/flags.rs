@@ -4,6 +4,7 @@
 //! program and its environment say.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sluicegate::{Cores, Cpus, Idle, Order, Pin, Placement, Smt};
 
 /// How many cores, on which CPUs, tied how; `SLUICEGATE_CORES` and so on where a flag is not given.
@@ -29,8 +30,17 @@ pub struct PlacementFlags {
     #[arg(long)]
     idle: Option<Idle>,
     /// Do not start if a core cannot be tied to its CPUs.
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(
+        long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = yes_or_no()
+    )]
     strict: Option<bool>,
+}
+
+/// Takes the words that the variable takes.
+fn yes_or_no() -> impl TypedValueParser<Value = bool> {
+    let words = PossibleValuesParser::new(["true", "false", "1", "0"]);
+    words.map(|word| matches!(word.as_str(), "true" | "1"))
 }
 
 impl PlacementFlags {

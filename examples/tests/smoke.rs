@@ -23,9 +23,14 @@ struct Program {
 impl Program {
     /// Starts a program that prints `listening on HOST:PORT` first.
     fn start(path: &str, arguments: &[&str]) -> Self {
+        Self::start_with(path, arguments, &[])
+    }
+
+    fn start_with(path: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut child = Command::new(path)
             .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("the example starts");
@@ -118,6 +123,48 @@ fn echo_sends_back_what_it_gets_and_drains() {
     assert_eq!(stream.read(&mut [0; 1]).expect("a clean end"), 0, "a drain closes the connection");
 }
 
+/// One that did not would listen, or talk.
+#[test]
+fn every_example_reads_the_variables_and_refuses_what_they_cannot_mean() {
+    let listen: &[&str] = &["--listen", "127.0.0.1:0"];
+    let programs: [(&str, &[&str]); 6] = [
+        (env!("CARGO_BIN_EXE_echo"), listen),
+        (env!("CARGO_BIN_EXE_rate_limited"), listen),
+        (env!("CARGO_BIN_EXE_deflate"), listen),
+        (env!("CARGO_BIN_EXE_framing"), listen),
+        (env!("CARGO_BIN_EXE_self_tunnel"), &[]),
+        (env!("CARGO_BIN_EXE_placement"), &[]),
+    ];
+    for (path, arguments) in programs {
+        let mut child = Command::new(path)
+            .args(arguments)
+            .env("SLUICEGATE_CORE", "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("stdout is piped");
+        BufReader::new(stdout).read_line(&mut line).expect("a line comes, or the end");
+        // It ends by itself now, or not at all.
+        let _ended = child.kill();
+        let said = child.wait_with_output().expect("it can be waited for").stderr;
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(line, "", "{path}: {said}");
+        assert!(said.contains("SLUICEGATE_CORES"), "{path}: {said}");
+    }
+}
+
+#[test]
+fn a_group_has_seats_for_as_many_cores_as_a_variable_asks_for() {
+    let path = env!("CARGO_BIN_EXE_rate_limited");
+    let program = Program::start_with(path, &[], &[("SLUICEGATE_CORES", "24")]);
+    // Many at the same time, so that they come to nearly all of the cores.
+    let mut streams: Vec<TcpStream> = (0..200).map(|_| program.connect()).collect();
+    streams.iter_mut().for_each(|stream| echoes(stream, b"hello\n"));
+    program.end();
+}
+
 /// What `placement` prints for one of the machines that the runtime's tests plan on.
 fn placement(machine: &str, flags: &[&str], variables: &[(&str, &str)]) -> Output {
     let machines = Path::new(env!("CARGO_MANIFEST_DIR")).join("../runtime/tests/machines");
@@ -179,6 +226,35 @@ fn placement_takes_variables_and_flags_before_them() {
     assert!(page.starts_with("cores=1 (as asked) pin=each cpus=0:0 "), "{page}");
     let page = planned("vm", &["--strict=false"], &[("SLUICEGATE_STRICT", "true")]);
     assert!(page.starts_with("cores=2 (one for each allowed CPU) pin=none allowed=0-1"), "{page}");
+    let said: [(&[&str], bool); 5] = [
+        (&[], true),
+        (&["--strict"], true),
+        (&["--strict=1"], true),
+        (&["--strict=false"], false),
+        (&["--strict=0"], false),
+    ];
+    for (flags, strict) in said {
+        let page = planned("vm", &[&["--json"], flags].concat(), &[("SLUICEGATE_STRICT", "1")]);
+        let plan: serde_json::Value = serde_json::from_str(&page).expect("it is JSON");
+        assert_eq!(plan["strict"], strict, "{flags:?}");
+    }
+}
+
+#[test]
+fn placement_names_packages_by_whatever_number_they_have() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages");
+    let write = |path: &str, text: &str| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    };
+    write("proc/self/status", "Cpus_allowed_list:\t0-1\n");
+    for (cpu, package) in [(0, "36\n"), (1, "4096\n")] {
+        write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"), package);
+    }
+    let page = plan_below(&root, &["--json", "--pin", "set"], &[]);
+    let plan: serde_json::Value = serde_json::from_slice(&page.stdout).expect("it is JSON");
+    assert_eq!(plan["cores"][0]["packages"], "36,4096");
 }
 
 #[test]
@@ -228,23 +304,6 @@ fn deflate_brings_back_what_it_compressed() {
 fn framing_answers_each_message_and_refuses_long_ones() {
     let path = env!("CARGO_BIN_EXE_framing");
     let program = Program::start(path, &["--longest", "1000"]);
-#[test]
-fn placement_names_packages_by_whatever_number_they_have() {
-    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages");
-    let write = |path: &str, text: &str| {
-        let path = root.join(path);
-        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
-        fs::write(path, text).expect("a file");
-    };
-    write("proc/self/status", "Cpus_allowed_list:\t0-1\n");
-    for (cpu, package) in [(0, "36\n"), (1, "4096\n")] {
-        write(&format!("sys/devices/system/cpu/cpu{cpu}/topology/physical_package_id"), package);
-    }
-    let page = plan_below(&root, &["--json", "--pin", "set"], &[]);
-    let plan: serde_json::Value = serde_json::from_slice(&page.stdout).expect("it is JSON");
-    assert_eq!(plan["cores"][0]["packages"], "36,4096");
-}
-
     assert_eq!(program.talk(path, b"one\ntwo, last"), b"ONE\nTWO, LAST\n");
     let mut stream = program.connect();
     stream.write_all(b"\0\0\0\x02hi").expect("it takes bytes");

@@ -88,7 +88,8 @@ fn main() -> sluicegate::Result<()> {
         })?;
         return runtime.run();
     }
-    let mut runtime = Runtime::builder().build()?;
+    // SLUICEGATE_CORES and so on place the cores of the server.
+    let mut runtime = Runtime::builder().env()?.build()?;
     let addr = runtime.listen(&arguments.listen, |conn| {
         let top = conn.filter(Deflate::new(), FilterOptions::new());
         let top = top.expect("an accepted connection is open and has no filter");

@@ -99,7 +99,8 @@ fn main() -> sluicegate::Result<()> {
         })?;
         return runtime.run();
     }
-    let mut runtime = Runtime::builder().build()?;
+    // SLUICEGATE_CORES and so on place the cores of the server.
+    let mut runtime = Runtime::builder().env()?.build()?;
     let addr = runtime.listen(&listen, move |conn| {
         let top = conn.filter(Frames::new(longest), FilterOptions::new());
         top.expect("an accepted connection is open and has no filter");

@@ -46,17 +46,19 @@ fn main() -> sluicegate::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse();
 
-    let config = TokenBucketConfig::per_second(arguments.group);
-    let group = Group::builder(config).name("everyone").build()?;
     let own = arguments.each.map(TokenBucketConfig::per_second);
-    let mut builder = Runtime::builder();
+    // SLUICEGATE_CORES and so on place the cores.
+    let mut builder = Runtime::builder().env()?;
     if let Some(addr) = &arguments.metrics {
         builder = builder.metrics(addr);
     }
     let mut runtime = builder.build()?;
+    let config = TokenBucketConfig::per_second(arguments.group);
+    let group = Group::builder(config).name("everyone").seats(runtime.handle().core_count());
+    let group = group.build()?;
     let member_of = group.clone();
     let addr = runtime.listen(&arguments.listen, move |conn| {
-        conn.join(&member_of).expect("a group has a seat for every core of this machine");
+        conn.join(&member_of).expect("the group has a seat for every core");
         conn.set_rate_limit(own.clone());
         Echo
     })?;

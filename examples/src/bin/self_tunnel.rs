@@ -128,7 +128,7 @@ fn main() -> sluicegate::Result<()> {
     let Arguments { messages } = Arguments::parse();
     let lines: Vec<String> =
         messages.iter().flat_map(|it| it.split('\n')).map(str::to_owned).collect();
-    let runtime = Runtime::builder().cores(1).build()?;
+    let runtime = Runtime::builder().env()?.cores(1).build()?;
     runtime.handle().submit_to(0, move |core| {
         tunnel(core, lines.into_iter()).expect("a new pair is open and has no filters");
     })?;
