@@ -35,18 +35,37 @@ mod verdict;
 use std::process::ExitCode;
 
 use clap::Parser;
+use sluicegate::Placement;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Outcome;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    note_variables(arguments.command.as_ref());
     match dispatch(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("error: {failure}");
             ExitCode::from(failure.code())
         }
+    }
+}
+
+/// Says which variables a server does not heed: what is measured is what the flags say, or it could
+/// not be measured again.
+fn note_variables(command: Option<&Command>) {
+    let has_server = match command {
+        Some(Command::Serve(serve)) => !serve.controlled,
+        Some(Command::Simulate(_) | Command::Doctor(_)) => false,
+        Some(Command::Run(_) | Command::Ratelimit(_) | Command::Tune(_)) | None => true,
+    };
+    let variables = match Placement::from_env() {
+        Ok(asked) => asked.to_string(),
+        Err(error) => error.to_string(),
+    };
+    if has_server && !variables.is_empty() {
+        eprintln!("note: flags alone place a server's cores here; not heeded: {variables}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The flags that place a server's cores, on `serve` and on `run`.
 
-use crate::harness::{Served, loadtest, number, says};
+use crate::harness::{Served, command, finish, loadtest, number, says};
 
 #[test]
 fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
@@ -19,6 +19,26 @@ fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
     }
     says(&["serve", "echo", "--cores", "99999"], 2, &["99999", "1024"]);
     says(&["serve", "echo", "--cores", "2", "--accept", "fixed:2"], 2, &["core 2", "there are 2"]);
+}
+
+#[test]
+fn variables_are_not_heeded_and_that_is_said() {
+    let noted = |arguments: &[&str], variable: (&str, &str)| {
+        let child = command(arguments).env(variable.0, variable.1).spawn();
+        let output = finish(child.expect("the program starts"));
+        String::from_utf8(output.stderr).expect("messages are UTF-8")
+    };
+    let refused = ["serve", "bare", "--pin", "each"];
+    let said = noted(&refused, ("SLUICEGATE_CORES", "4"));
+    assert!(said.contains("not heeded: SLUICEGATE_CORES=4\n"), "{said}");
+    let said = noted(&refused, ("SLUICEGATE_PIN", "eahc"));
+    assert!(said.contains("not heeded: SLUICEGATE_PIN: \"eahc\" is no way to pin"), "{said}");
+    let said = noted(&refused, ("SLUICEGATE_SEED", "4"));
+    assert!(!said.contains("note:"), "{said}");
+    let said = noted(&["ratelimit", "--list"], ("SLUICEGATE_CORES", "4"));
+    assert!(said.contains("SLUICEGATE_CORES=4"), "{said}");
+    let said = noted(&["simulate", "--list"], ("SLUICEGATE_CORES", "4"));
+    assert_eq!(said, "");
 }
 
 #[test]
