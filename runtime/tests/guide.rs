@@ -24,8 +24,9 @@ const NAMES: &[(&str, &str)] = &[
          bufferevent_read_buffer bufferevent_setwatermark bufferevent_getwatermark \
          bufferevent_set_timeouts bufferevent_flush bufferevent_trigger bufferevent_trigger_event \
          bufferevent_priority_set bufferevent_get_priority bufferevent_get_base \
-         bufferevent_get_underlying bufferevent_getfd bufferevent_setfd bufferevent_replacefd \
-         bufferevent_lock bufferevent_unlock bufferevent_incref bufferevent_decref \
+         bufferevent_base_set bufferevent_get_underlying bufferevent_getfd bufferevent_setfd \
+         bufferevent_replacefd bufferevent_lock bufferevent_unlock bufferevent_incref \
+         bufferevent_decref \
          BEV_OPT_CLOSE_ON_FREE BEV_OPT_DEFER_CALLBACKS BEV_OPT_THREADSAFE BEV_OPT_UNLOCK_CALLBACKS \
          BEV_EVENT_READING BEV_EVENT_WRITING BEV_EVENT_EOF BEV_EVENT_ERROR BEV_EVENT_TIMEOUT \
          BEV_EVENT_CONNECTED",
