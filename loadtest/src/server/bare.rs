@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
-use sluicegate::{Cores, MAX_CORES, Pin};
+use sluicegate::Pin;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::places::places;
 use super::{CoreCounts, GroupCounts, Server};
-use crate::arguments::{PlacementArguments, ServeArguments};
+use crate::arguments::ServeArguments;
 use crate::cpus;
 use crate::exit::{Failure, Outcome};
 
@@ -342,47 +343,6 @@ fn write(stream: &mut TcpStream, bytes: &[u8], counts: &Counts) -> io::Result<us
 /// Adds to a counter only this thread writes: a load and a store, no locked instruction.
 fn add(counter: &AtomicU64, count: u64) {
     counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
-}
-
-/// Refuses flags that the loop knows nothing of.
-///
-/// # Errors
-/// The flag and what to do.
-pub(crate) fn check_placement(placement: &PlacementArguments) -> Outcome {
-    let flags = placement.flags();
-    if let Some((flag, _)) = flags.iter().find(|(name, _)| !matches!(*name, "--cores" | "--pin")) {
-        return Err(Failure::Usage(format!(
-            "the bare loop only knows --cores and --pin; drop {flag} or serve echo"
-        )));
-    }
-    match (placement.cores, placement.pin) {
-        (Some(Cores::Auto | Cores::Physical), _) => {
-            Err(Failure::Usage("the bare loop wants a number for --cores".to_owned()))
-        }
-        (Some(Cores::Count(count)), _) if count > MAX_CORES => {
-            Err(Failure::Usage(format!("--cores {count}: give 1 to {MAX_CORES}")))
-        }
-        (_, Some(Pin::Node)) => {
-            Err(Failure::Usage("the bare loop knows no --pin node; give each or set".to_owned()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// How many cores, and how they are tied to the CPUs of the list.
-fn places(placement: &PlacementArguments, list: &[usize]) -> Outcome<(usize, Pin)> {
-    check_placement(placement)?;
-    let count = match placement.cores {
-        Some(Cores::Count(count)) => count,
-        _ => list.len().max(1),
-    };
-    match placement.pin {
-        None => Ok((count, if list.is_empty() { Pin::None } else { Pin::Each })),
-        Some(pin) if pin != Pin::None && list.is_empty() => Err(Failure::Usage(format!(
-            "--pin {pin} needs CPUs to tie the bare loop to; give --cpus or --pin none"
-        ))),
-        Some(pin) => Ok((count, pin)),
-    }
 }
 
 /// The first address a `host:port` stands for.

@@ -5,14 +5,15 @@
 
 mod bare;
 mod ours;
+mod places;
 
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
 use self::bare::Bare;
-pub(crate) use self::bare::check_placement as check_bare_placement;
 use self::ours::Ours;
+pub(crate) use self::places::check_placement as check_bare_placement;
 use crate::arguments::{ServeArguments, Service};
 use crate::cpus;
 use crate::exit::{Failure, Outcome};
