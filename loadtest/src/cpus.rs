@@ -1,18 +1,20 @@
 //! Which CPUs the two sides use: lists, defaults, pins and quotas.
 //!
-//! Owns the parsing of CPU lists, the split of the allowed CPUs between server and client, and the
-//! pinning of client threads. Never chooses a CPU outside the process's mask: asking for one is an
-//! error that lists the allowed ones.
+//! Owns the two words that stand beside the runtime's own grammar of CPU lists, the split of the
+//! allowed CPUs between server and client, and the pinning of client threads. Never chooses a CPU
+//! outside the process's mask: asking for one is an error that lists the allowed ones.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-use sluicegate::placement::Snapshot;
+use sluicegate::placement::{CpuQuota, Snapshot};
+use sluicegate::{Cores, Cpus, Pin};
 
 use crate::exit::{Failure, Outcome};
 
-/// A CPU list flag: `0-3,8`, `0-14:2`, `auto` or `none`.
+/// A CPU list flag: a list as the runtime reads it, such as `0-3,8` or `node0,!0`, `auto` or
+/// `none`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum CpuChoice {
     /// Chosen by the program: all of them, server and client apart where possible.
@@ -20,7 +22,7 @@ pub(crate) enum CpuChoice {
     Auto,
     /// Threads run wherever the kernel puts them.
     Unpinned,
-    /// Exactly these CPUs, in this order, without repeats.
+    /// Exactly these CPUs, ascending.
     List(Vec<usize>),
 }
 
@@ -33,20 +35,27 @@ impl FromStr for CpuChoice {
             "none" => return Ok(Self::Unpinned),
             _ => {}
         }
-        let mut cpus = Vec::new();
-        for part in text.split(',') {
-            for cpu in parse_range(part).ok_or_else(|| {
-                format!(
-                    "{part:?} in CPU list {text:?} is not a CPU; write 0-3,8, 0-14:2, auto or none"
-                )
-            })? {
-                if !cpus.contains(&cpu) {
-                    cpus.push(cpu);
-                }
-            }
+        let cpus = text.parse::<Cpus>().map_err(|e| format!("{e}; or write auto or none"))?;
+        if cpus.core_count().is_some() {
+            return Err(format!(
+                "{text:?} is a list for each core; write one for all, and tie cores with --pin"
+            ));
         }
-        Ok(Self::List(cpus))
+        if let Ok(numbers) = text.parse::<sluicegate::CpuSet>() {
+            // Whether this process may use them is told where the flag is known.
+            return Ok(Self::List(numbers.iter().collect()));
+        }
+        named(cpus).map(Self::List)
     }
+}
+
+/// The CPUs of a list with names, on this machine: those that a core tied to it would run on.
+fn named(cpus: Cpus) -> Result<Vec<usize>, String> {
+    let mut asked = sluicegate::Placement::default();
+    (asked.cpus, asked.cores, asked.pin) = (Some(cpus), Some(Cores::Count(1)), Some(Pin::Set));
+    let plan = asked.plan(&Snapshot::take()).map_err(|refused| refused.to_string())?;
+    let cores = plan.cores.into_iter().filter_map(|core| core.cpus);
+    Ok(cores.flat_map(|cpus| cpus.iter().collect::<Vec<_>>()).collect())
 }
 
 impl fmt::Display for CpuChoice {
@@ -159,8 +168,12 @@ pub(crate) fn pin(cpus: &[usize]) -> Outcome {
 
 /// The CPU time this process may use per second of time, if a control group limits it.
 pub(crate) fn quota() -> Option<f64> {
-    let quota = Snapshot::take().quota()?;
-    Some(quota.quota_us as f64 / quota.period_us.get() as f64)
+    Snapshot::take().quota().map(paid_for)
+}
+
+/// The CPUs that a quota pays for, in fractions.
+pub(crate) fn paid_for(quota: CpuQuota) -> f64 {
+    quota.quota_us as f64 / quota.period_us.get() as f64
 }
 
 /// Fails if a list names a CPU that is not allowed.
@@ -215,22 +228,6 @@ pub(crate) fn list(cpus: &[usize]) -> String {
     text
 }
 
-/// Expands `3`, `0-3` or `0-14:2`.
-fn parse_range(text: &str) -> Option<Vec<usize>> {
-    let (range, step) = match text.split_once(':') {
-        Some((range, step)) => (range, step.parse().ok().filter(|&step: &usize| step > 0)?),
-        None => (text, 1),
-    };
-    let (first, last) = match range.split_once('-') {
-        Some((first, last)) => (first.parse().ok()?, last.parse().ok()?),
-        None => {
-            let cpu: usize = range.parse().ok()?;
-            (cpu, cpu)
-        }
-    };
-    (first <= last && last < CpuSet::MAX_CPU).then(|| (first..=last).step_by(step).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,19 +238,32 @@ mod tests {
     }
 
     #[test]
-    fn lists_expand_ranges_and_steps() {
+    fn lists_are_the_runtimes_and_two_words_stand_beside_them() {
         assert_eq!("0-3,8".parse(), Ok(CpuChoice::List(vec![0, 1, 2, 3, 8])));
-        assert_eq!("0-6:2,0".parse(), Ok(CpuChoice::List(vec![0, 2, 4, 6])));
+        assert_eq!("6,0-4:2,0".parse(), Ok(CpuChoice::List(vec![0, 2, 4, 6])));
         assert_eq!("none".parse(), Ok(CpuChoice::Unpinned));
         assert_eq!(list(&[0, 1, 2, 3, 8]), "0-3,8");
+        let allowed = allowed().unwrap();
+        assert_eq!("allowed".parse(), Ok(CpuChoice::List(allowed.clone())));
+        let last = allowed[allowed.len() - 1];
+        assert_eq!(format!("!0-1023,{last}").parse(), Ok(CpuChoice::List(vec![last])));
     }
 
     #[test]
-    fn a_bad_list_names_the_part_that_is_wrong() {
-        for text in ["", "3-1", "0-4:0", "a", "1,,2", "99999999"] {
-            assert!(text.parse::<CpuChoice>().is_err(), "{text:?}");
+    fn a_bad_list_says_where_it_is_wrong_and_what_was_meant() {
+        for (text, part) in [
+            ("", "column 1"),
+            ("3-1", "`1-3`"),
+            ("0-4:0", "stride"),
+            ("0,x", "\"x\" at column 3"),
+            ("1,,2", "column 3"),
+            ("99999999", "1023"),
+            ("nod0", "`node0`"),
+            ("0;1", "for each core"),
+        ] {
+            let error = text.parse::<CpuChoice>().unwrap_err();
+            assert!(error.contains(part), "{text:?}: {error}");
         }
-        assert!("0,x".parse::<CpuChoice>().unwrap_err().contains("\"x\""));
     }
 
     #[test]

@@ -187,8 +187,10 @@ pub(crate) fn parse_cpu_ticks(text: &str) -> CpuTicks {
         let mut fields = line.strip_prefix("cpu")?.split_whitespace();
         let cpu = fields.next()?.parse().ok()?;
         let ticks: Vec<u64> = fields.take(8).map_while(|field| field.parse().ok()).collect();
-        let (stolen, all) = (*ticks.get(7)?, ticks.iter().sum());
-        Some((cpu, Ticks { stolen, busy: all - stolen - ticks[3] - ticks[4], all }))
+        let stolen = *ticks.get(7)?;
+        let sum = |ticks: &[u64]| ticks.iter().fold(0u64, |sum, tick| sum.saturating_add(*tick));
+        let (all, busy) = (sum(&ticks), sum(&ticks[..3]).saturating_add(sum(&ticks[5..7])));
+        Some((cpu, Ticks { stolen, busy, all }))
     };
     text.lines().filter(|line| !line.starts_with("cpu ")).filter_map(parse_line).collect()
 }

@@ -8,6 +8,7 @@ use sluicegate::placement::Snapshot;
 
 use super::finding::{Finding, Grade};
 use super::tree::Tree;
+use crate::cpus;
 use crate::figure::bytes;
 use crate::procfs;
 
@@ -71,13 +72,13 @@ fn cpus(snapshot: &Snapshot) -> Finding {
 fn quota(snapshot: &Snapshot) -> Finding {
     let limits = "CPU time: threads stop when it is used up";
     let Some(quota) = snapshot.quota() else { return Finding::new("CPU quota", "none", limits) };
-    let cores = quota.cores();
+    let paid_for = cpus::paid_for(quota);
     Finding::new("CPU quota", format!("{quota}"), limits)
-        .grade_if(cores < 2, Grade::Bad, || {
+        .grade_if(paid_for < 2.0, Grade::Bad, || {
             "client and server share less than two CPUs and are stopped in between; raise cpu.max"
                 .to_owned()
         })
-        .grade_if(cores < snapshot.allowed().count(), Grade::Note, || {
+        .grade_if(paid_for < snapshot.allowed().count() as f64, Grade::Note, || {
             "fewer CPUs than the mask shows; use no more cores than it pays for, and do not spin"
                 .to_owned()
         })
@@ -188,7 +189,7 @@ fn memory(tree: &Tree) -> Finding {
                                      kernel",
     );
     let available = tree.text(PATH).and_then(|text| procfs::parse_kib(&text, "MemAvailable:"));
-    let Some(available) = available.map(|kib| kib * 1024) else {
+    let Some(available) = available.map(|kib| kib.saturating_mul(1024)) else {
         return Finding::unknown(name, PATH, limits);
     };
     let granted = tree.group_limit("memory.max", "memory", "memory.limit_in_bytes");
@@ -228,3 +229,40 @@ const BUSY_PERCENT: f64 = 25.0;
 const NO_LIMIT: u64 = 1 << 60;
 const TOO_LITTLE_MEMORY: u64 = 64 << 20;
 const LITTLE_MEMORY: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::tests::tree;
+    use super::*;
+
+    /// A machine whose mask has as many CPUs.
+    fn granted(cpus: usize, quota: &str) -> Grade {
+        let status = format!("Cpus_allowed_list:\t0-{}\n", cpus - 1);
+        let online = format!("0-{}\n", cpus - 1);
+        let (_root, tree) = tree(&[
+            ("proc/self/status", &status),
+            ("sys/devices/system/cpu/online", &online),
+            ("proc/self/cgroup", "0::/box\n"),
+            ("proc/self/mountinfo", "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"),
+            ("sys/fs/cgroup/box/cpu.max", quota),
+        ]);
+        super::quota(&Snapshot::read(tree.root())).grade
+    }
+
+    #[test]
+    fn a_quota_is_judged_by_its_fraction() {
+        assert_eq!(granted(4, "150000 100000\n"), Grade::Bad, "it is less than two CPUs");
+        assert_eq!(granted(2, "200000 100000\n"), Grade::Ok);
+        assert_eq!(granted(3, "250000 100000\n"), Grade::Note, "it is less than the mask");
+        assert_eq!(granted(3, "max 100000\n"), Grade::Ok);
+    }
+
+    #[test]
+    fn numbers_that_no_machine_has_are_told_all_the_same() {
+        let most = u64::MAX;
+        let stat = format!("cpu0 {most} 0 {most} {most} {most} 0 0 {most} 0 0\n");
+        let memory = format!("MemAvailable: {most} kB\n");
+        let odd = tree(&[("proc/stat", &stat), ("proc/meminfo", &memory)]);
+        assert!(findings(&odd.1).iter().all(|finding| !finding.value.is_empty()));
+    }
+}

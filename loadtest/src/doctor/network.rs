@@ -114,10 +114,10 @@ fn tracked(tree: &Tree) -> Finding {
     };
     let now = tree.number("proc/sys/net/netfilter/nf_conntrack_count").unwrap_or_default();
     Finding::new(name, format!("{now} of {most}"), limits)
-        .grade_if(now * 10 >= most * 9, Grade::Bad, || {
+        .grade_if(u128::from(now) * 10 >= u128::from(most) * 9, Grade::Bad, || {
             format!(
                 "new connections are dropped soon: sysctl net.netfilter.nf_conntrack_max={}",
-                most * 4
+                most.saturating_mul(4)
             )
         })
         .grade_if(most < FEW_TRACKED, Grade::Note, || {
@@ -192,6 +192,16 @@ mod tests {
         }
         assert_eq!(found.len(), expected.len());
         assert_eq!(found[1].value, "100 (50000-50099)");
+    }
+
+    #[test]
+    fn numbers_that_no_machine_has_are_judged_all_the_same() {
+        let most = u64::MAX.to_string();
+        let (_root, tree) = tree(&[
+            ("proc/sys/net/netfilter/nf_conntrack_max", &most),
+            ("proc/sys/net/netfilter/nf_conntrack_count", &most),
+        ]);
+        assert_eq!(tracked(&tree).grade, Grade::Bad);
     }
 
     #[test]

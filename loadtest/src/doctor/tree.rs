@@ -48,7 +48,11 @@ impl Tree {
         let mut least = None;
         for line in groups.lines() {
             let mut fields = line.splitn(3, ':');
-            let (number, names, path) = (fields.next()?, fields.next()?, fields.next()?);
+            let (Some(number), Some(names), Some(path)) =
+                (fields.next(), fields.next(), fields.next())
+            else {
+                continue;
+            };
             let (mount, file) = match number {
                 "0" if names.is_empty() => ("sys/fs/cgroup".to_owned(), unified),
                 _ if names.split(',').any(|name| name == controller) => {
@@ -91,7 +95,7 @@ pub(super) mod tests {
         let limit = |tree: &Tree| tree.group_limit("memory.max", "memory", "memory.limit_in_bytes");
         assert_eq!(limit(&unified), Some(1000));
         let (_root, legacy) = tree(&[
-            ("proc/self/cgroup", "4:memory:/a\n1:cpu,cpuacct:/\n0::/\n"),
+            ("proc/self/cgroup", "odd\n4:memory:/a\n1:cpu,cpuacct:/\nodd:\n0::/\n"),
             ("sys/fs/cgroup/memory/memory.limit_in_bytes", "900\n"),
             ("sys/fs/cgroup/memory/a/memory.limit_in_bytes", "950\n"),
         ]);
