@@ -49,6 +49,8 @@ pub(crate) struct ChurnTally {
     pub(crate) unfinished: u64,
     /// Local ports that belonged to somebody else.
     pub(crate) skipped_ports: u64,
+    /// Those that failed, until the thread adds them to its own.
+    pub(super) errors: Errors,
 }
 
 /// Figures of one connection.
@@ -83,7 +85,8 @@ pub(crate) struct Errors {
 }
 
 impl Tally {
-    /// Forgets the warm-up: everything counted so far is discarded.
+    /// Forgets the warm-up: everything counted so far is discarded, but for connections that ended
+    /// in it, because the measured part has to do without them.
     pub(super) fn begin(&mut self, now: Instant, connections: usize) {
         let errors = std::mem::take(&mut self.errors);
         *self = Self { errors, began: Some(now), ..Self::default() };
@@ -116,17 +119,6 @@ impl Tally {
             self.receipts.push(Receipt { at_ns: since.as_nanos() as u64, bytes });
         } else if keep {
             self.receipts_lost += 1;
-        }
-    }
-
-    /// Counts a connection that ended before the run did.
-    pub(super) fn fail(&mut self, error: Option<&io::Error>) {
-        match error.map(io::Error::kind) {
-            None => self.errors.closed += 1,
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => {
-                self.errors.reset += 1;
-            }
-            Some(kind) => *self.errors.other.entry(kind.to_string()).or_default() += 1,
         }
     }
 
@@ -188,6 +180,7 @@ impl Default for ChurnTally {
             backlog: 0,
             unfinished: 0,
             skipped_ports: 0,
+            errors: Errors::default(),
         }
     }
 }
@@ -201,6 +194,15 @@ impl ConnectionTally {
 }
 
 impl Errors {
+    /// Counts a connection that ended before it was to: by an error, or closed by the server.
+    pub(super) fn note(&mut self, error: Option<&io::Error>) {
+        match error.map(io::Error::kind) {
+            None => self.closed += 1,
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => self.reset += 1,
+            Some(kind) => *self.other.entry(kind.to_string()).or_default() += 1,
+        }
+    }
+
     pub(crate) fn count(&self) -> u64 {
         self.refused + self.closed + self.reset + self.other.values().sum::<u64>()
     }
@@ -251,8 +253,12 @@ mod tests {
 
     #[test]
     fn the_warm_up_is_discarded() {
-        let tally = measuring(Instant::now());
+        let now = Instant::now();
+        let mut tally = measuring(now);
         assert_eq!((tally.bytes_in, tally.receipts.len()), (0, 0));
+        tally.errors.note(None);
+        tally.begin(now, 1);
+        assert_eq!(tally.errors.closed, 1, "that connection is missing in the measured part");
     }
 
     #[test]
@@ -274,9 +280,9 @@ mod tests {
     #[test]
     fn failures_are_counted_by_kind() {
         let mut tally = Tally::default();
-        tally.fail(None);
-        tally.fail(Some(&io::ErrorKind::ConnectionReset.into()));
-        tally.fail(Some(&io::ErrorKind::TimedOut.into()));
+        tally.errors.note(None);
+        tally.errors.note(Some(&io::ErrorKind::ConnectionReset.into()));
+        tally.errors.note(Some(&io::ErrorKind::TimedOut.into()));
         assert_eq!((tally.errors.closed, tally.errors.reset), (1, 1));
         assert_eq!(tally.errors.to_string(), "1 closed by the server, 1 reset, 1 timed out");
         assert_eq!(tally.errors.count(), 3);

@@ -84,7 +84,7 @@ impl Worker {
             live: 0,
             again: Vec::new(),
             sending: Vec::new(),
-            churner: churner.transpose()?,
+            churner: churner.transpose()?.flatten(),
             shared: Shared {
                 traffic: load.traffic,
                 payload: vec![b'x'; load.size],
@@ -201,8 +201,11 @@ impl Worker {
         }
         // The time is the planned one even if no connection lasted: a rate over less would flatter.
         tally.end(Instant::now().max(schedule.until));
-        let churner = self.churner.take();
-        tally.churn = churner.map(|churner| Box::new(churner.finish(schedule.until)));
+        tally.churn = self.churner.take().map(|churner| {
+            let mut churn = churner.finish(schedule.until);
+            tally.errors.merge(std::mem::take(&mut churn.errors));
+            Box::new(churn)
+        });
         let cpu = thread_cpu().saturating_sub(cpu_at_start);
         tally.cpu_fractions.push(cpu.as_secs_f64() / tally.measured.as_secs_f64().max(1e-9));
         Ok(tally)
@@ -248,7 +251,7 @@ impl Worker {
                 self.again.push(index);
             }
             Step::Ended(error) => {
-                self.shared.tally.fail(error.as_ref());
+                self.shared.tally.errors.note(error.as_ref());
                 self.connections[index] = None;
                 self.live -= 1;
             }

@@ -60,18 +60,23 @@ pub(super) struct Churner {
 }
 
 impl Churner {
-    /// The share of thread `index` of `threads`.
+    /// The share of thread `index` of `threads`; nothing where others have all the slots.
     pub(super) fn new(
         load: &Load,
         churn: &Churn,
         index: usize,
         threads: usize,
         registry: &Registry,
-    ) -> io::Result<Self> {
+    ) -> io::Result<Option<Self>> {
+        // Threads without a slot take no turns in the pace either.
+        let threads = threads.min(churn.slots);
+        if index >= threads {
+            return Ok(None);
+        }
         let slots = share(churn.slots, threads, index);
         let now = Instant::now();
         let address = load.address(0);
-        Ok(Self {
+        Ok(Some(Self {
             address,
             reset: churn.reset,
             slots: (0..slots).map(|_| None).collect(),
@@ -82,7 +87,7 @@ impl Churner {
             ticker: Ticker::new(registry, TICKER)?,
             sweep_at: now,
             tally: ChurnTally::default(),
-        })
+        }))
     }
 
     /// Whether an event of the poll is meant for it.
@@ -129,8 +134,8 @@ impl Churner {
                 self.slots[index] = None;
                 self.free.push(index);
             }
-            Ok(Progress::Closed) => self.fail(index, None, shared),
-            Err(error) => self.fail(index, Some(&error), shared),
+            Ok(Progress::Closed) => self.fail(index, None),
+            Err(error) => self.fail(index, Some(&error)),
         }
     }
 
@@ -151,7 +156,7 @@ impl Churner {
             let Some(index) = self.free.pop() else { return };
             match self.connect(index, planned, registry) {
                 Ok(short) => self.slots[index] = Some(short),
-                Err(error) => self.fail(index, Some(&error), shared),
+                Err(error) => self.fail(index, Some(&error)),
             }
         }
     }
@@ -183,8 +188,8 @@ impl Churner {
         Ok(short)
     }
 
-    fn fail(&mut self, index: usize, error: Option<&io::Error>, shared: &mut Shared) {
-        shared.tally.fail(error);
+    fn fail(&mut self, index: usize, error: Option<&io::Error>) {
+        self.tally.errors.note(error);
         self.slots[index] = None;
         self.resting.push(index);
     }
@@ -197,7 +202,7 @@ impl Churner {
             let late = |short: &Short| short.age(now) > TIMEOUT;
             if self.slots[index].as_ref().is_some_and(late) {
                 shared.tally.latency.record(TIMEOUT);
-                self.fail(index, Some(&io::ErrorKind::TimedOut.into()), shared);
+                self.fail(index, Some(&io::ErrorKind::TimedOut.into()));
             }
         }
     }
@@ -249,7 +254,7 @@ mod tests {
             keep_receipts: false,
             tally: Tally::default(),
         };
-        let mut churner = Churner::new(&load, &churn, 0, 1, poll.registry()).unwrap();
+        let mut churner = Churner::new(&load, &churn, 0, 1, poll.registry()).unwrap().unwrap();
         let now = Instant::now();
         churner.begin(now);
         churner.launch(poll.registry(), &mut shared);
@@ -260,13 +265,29 @@ mod tests {
         );
 
         churner.sweep(now + TIMEOUT - SWEEP, &mut shared);
-        assert_eq!(shared.tally.errors.count(), 0, "not yet");
+        assert_eq!(churner.tally.errors.count(), 0, "not yet");
         churner.sweep(now + TIMEOUT * 2, &mut shared);
-        assert_eq!(shared.tally.errors.to_string(), "2 timed out");
+        assert_eq!(churner.tally.errors.to_string(), "2 timed out");
         assert!(shared.tally.latency.percentiles().max_us >= Some(4.9e6), "at its value");
         assert!(churner.free.is_empty(), "a server that fails is not hammered");
         churner.sweep(now + TIMEOUT * 2 + SWEEP, &mut shared);
         assert_eq!(churner.free.len(), 2);
+        churner.measure();
+        assert_eq!(churner.tally.errors.count(), 0, "what failed in the warm-up is discarded");
         assert_eq!(churner.finish(now).unfinished, 0);
+    }
+
+    #[test]
+    fn the_rate_is_that_of_the_threads_that_have_a_slot() {
+        let churn = Churn { rate: Some(100.0), slots: 2, sources: 1, reset: true };
+        let load = load("127.0.0.1:9".parse().unwrap(), &churn);
+        let poll = Poll::new().unwrap();
+        let now = Instant::now();
+        let due = (0..4).filter_map(|index| {
+            let mut churner = Churner::new(&load, &churn, index, 4, poll.registry()).unwrap()?;
+            churner.begin(now);
+            Some(churner.finish(now + Duration::from_secs(1)).backlog)
+        });
+        assert_eq!(due.collect::<Vec<_>>(), [50, 50]);
     }
 }
