@@ -74,6 +74,10 @@ fn connections_come_to_the_cores_as_asked() {
         let handed = number(&result, "/churn/accepts_handed_over");
         assert!(kept + handed > 0.0, "{mode}");
         assert!(handed == 0.0 || !kept_alone, "{mode} hands nothing over: {handed}");
+        if mode.starts_with("single:") {
+            assert_eq!(number(&result, "/cores/1/accepted"), 0.0, "{mode}: core 0 accepts alone");
+            assert_eq!(number(&result, "/cores/1/accepts_kept"), 0.0, "{mode}");
+        }
         if mode == "single:round-robin" {
             // They are read while it runs, so a batch may be counted in one and not the other.
             let apart = (kept - handed).abs();
