@@ -48,6 +48,9 @@ pub(crate) enum Failure {
     #[error("nothing was measured: {0}")]
     NothingMeasured(String),
 
+    #[error("the trial of {flags} in round {round} failed: {source}")]
+    Trial { flags: String, round: usize, source: Box<Self> },
+
     #[error("{doing}: {source}")]
     Io { doing: String, source: io::Error },
 

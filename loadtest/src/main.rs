@@ -58,7 +58,8 @@ fn note_variables(command: Option<&Command>) {
     let has_server = match command {
         Some(Command::Serve(serve)) => !serve.controlled,
         Some(Command::Simulate(_) | Command::Doctor(_)) => false,
-        Some(Command::Run(_) | Command::Ratelimit(_) | Command::Tune(_)) | None => true,
+        Some(Command::Run(_) | Command::Ratelimit(_) | Command::Tune(_) | Command::Ab(_))
+        | None => true,
     };
     let variables = match Placement::from_env() {
         Ok(asked) => asked.to_string(),
@@ -79,6 +80,7 @@ fn dispatch(arguments: Arguments) -> Outcome {
         Some(Command::Ratelimit(ratelimit)) => ratelimit::run(&ratelimit, arguments.break_limiter),
         Some(Command::Simulate(simulate)) => simulate::run(&simulate),
         Some(Command::Tune(tune)) => tune::run(&tune),
+        Some(Command::Ab(ab)) => tune::compare(&ab),
         Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         None => demonstration::run(arguments.break_limiter),
     }

@@ -3,21 +3,25 @@
 //! Owns the meaning of every flag. Never acts. Values are read by `units` and `cpus`, so a bad one
 //! is refused with its text.
 
+mod ab;
 mod placement;
 mod ratelimit;
 mod run;
 mod serve;
 mod tune;
+mod watch;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::ab::{AbArguments, Side};
 pub(crate) use self::placement::PlacementArguments;
 pub(crate) use self::ratelimit::RatelimitArguments;
 pub(crate) use self::run::{LoadArguments, RunArguments, Subject, Workload};
 pub(crate) use self::serve::{LimitArguments, ServeArguments, Service};
 pub(crate) use self::tune::{By, TuneArguments};
+pub(crate) use self::watch::WatchArguments;
 
 /// Measures servers and proves rate limits.
 ///
@@ -45,6 +49,8 @@ pub(crate) enum Command {
     Simulate(SimulateArguments),
     /// Tries where to place a server's cores and ranks the ways.
     Tune(TuneArguments),
+    /// Compares two servers of ours in interleaved pairs of runs.
+    Ab(Box<AbArguments>),
     /// Says what this machine offers, what limits it and what to do about it.
     Doctor(DoctorArguments),
 }

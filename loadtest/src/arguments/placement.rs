@@ -62,6 +62,12 @@ impl PlacementArguments {
         flags.collect::<Vec<_>>().join(" ")
     }
 
+    /// How the cores of a server that is given some CPUs are tied to them; where it is given none
+    /// the runtime's own default holds.
+    pub(crate) fn default_pin(cpus: &[usize]) -> Option<Pin> {
+        (!cpus.is_empty()).then_some(Pin::Each)
+    }
+
     /// What this asks of the runtime, for a server that is given some CPUs, or none to be confined
     /// to.
     ///
@@ -70,12 +76,11 @@ impl PlacementArguments {
     pub(crate) fn asked(&self, cpus: &[usize]) -> Result<Placement, PlacementError> {
         let mut asked = Placement::default();
         asked.cores = self.cores;
-        asked.pin = self.pin;
+        asked.pin = self.pin.or_else(|| Self::default_pin(cpus));
         if cpus.is_empty() {
             asked.cores = asked.cores.or(Some(Cores::Count(1)));
         } else {
             asked.cpus = Some(CpuSet::from_cpus(cpus.iter().copied())?.into());
-            asked.pin = asked.pin.or(Some(Pin::Each));
         }
         asked.order = self.order;
         asked.smt = self.smt;

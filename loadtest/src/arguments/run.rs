@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{LimitArguments, PlacementArguments};
+use super::{LimitArguments, PlacementArguments, WatchArguments};
 use crate::client::MOST_SOURCES;
 use crate::cpus::CpuChoice;
 use crate::units::{Size, address, duration, per_second};
@@ -76,6 +76,8 @@ pub(crate) struct LoadArguments {
     pub(crate) limits: LimitArguments,
     #[command(flatten)]
     pub(crate) placement: PlacementArguments,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
 }
 
 #[derive(Args, Clone, Debug)]

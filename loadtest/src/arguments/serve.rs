@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sluicegate::Rate;
 
-use super::PlacementArguments;
+use super::{PlacementArguments, WatchArguments};
 use crate::cpus::CpuChoice;
 use crate::units::{Size, duration};
 
@@ -101,9 +101,8 @@ pub(crate) struct ServeArguments {
     /// source: sends that much in all by a timer, in writes of --write-size, instead of all it can
     #[arg(long, value_name = "BW", requires = "write_size")]
     pub(crate) pace: Option<Rate>,
-    /// Serves the figures of cores and groups at this address, for Prometheus and as a page
-    #[arg(long, value_name = "ADDR")]
-    pub(crate) metrics: Option<String>,
+    #[command(flatten)]
+    pub(crate) watch: WatchArguments,
     /// Writes every metered operation to this file at the end
     #[arg(long, value_name = "FILE")]
     pub(crate) audit: Option<PathBuf>,
@@ -136,7 +135,7 @@ impl ServeArguments {
             send_buffer: None,
             write_size: None,
             pace: None,
-            metrics: None,
+            watch: WatchArguments::default(),
             audit: None,
             controlled: true,
             hold: false,
@@ -167,7 +166,9 @@ impl ServeArguments {
         flag("--send-buffer", bytes(self.send_buffer));
         flag("--write-size", bytes(self.write_size));
         flag("--pace", self.pace.map(|rate| rate.to_string()));
-        flag("--metrics", self.metrics.clone());
+        for (name, value) in self.watch.flags() {
+            flag(name, Some(value));
+        }
         let weights: Vec<String> = self.weights.iter().map(ToString::to_string).collect();
         flag("--weights", (!weights.is_empty()).then(|| weights.join(",")));
         for (name, value) in self.placement.flags() {
@@ -226,7 +227,10 @@ mod tests {
         server.send_buffer = Some(Size(4096));
         server.write_size = Some(Size(1000));
         server.pace = server.limits.group_limit;
-        server.metrics = Some("127.0.0.1:9100".to_owned());
+        server.watch = WatchArguments {
+            metrics: Some("127.0.0.1:9100".to_owned()),
+            watchdog: Some("50ms".parse().unwrap()),
+        };
         let line = std::iter::once("loadtest".into()).chain(server.to_command_line());
         let arguments = Arguments::try_parse_from(line).unwrap();
         assert!(arguments.break_limiter);
@@ -236,6 +240,6 @@ mod tests {
         assert!(read.controlled && read.port_per_core);
         assert_eq!((read.weights, read.send_buffer), (server.weights, server.send_buffer));
         assert_eq!((read.write_size, read.pace), (server.write_size, server.pace));
-        assert_eq!(read.metrics, server.metrics);
+        assert_eq!(read.watch, server.watch);
     }
 }

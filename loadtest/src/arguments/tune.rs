@@ -15,6 +15,8 @@ use crate::units::{duration, percent};
 pub(crate) enum By {
     /// CPU time of the server per operation.
     Cost,
+    /// The part of it in user space, which needs runs of ten seconds or more.
+    User,
     /// Operations per second.
     Throughput,
     /// The 99th percentile of the latency from the planned moment.
@@ -52,4 +54,11 @@ pub(crate) struct TuneArguments {
     /// Writes the result as JSON; - for standard output
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+impl TuneArguments {
+    /// The warm-up and the measured part of a trial.
+    pub(crate) fn times(&self) -> (Duration, Duration) {
+        (self.warmup, self.duration)
+    }
 }

@@ -49,8 +49,11 @@ fn timer(name: &'static str, slack: Option<NonZeroU64>) -> Finding {
 
 fn judge_timer(name: &'static str, limits: &'static str, late: &[Duration]) -> Finding {
     let Some(last) = late.len().checked_sub(1) else {
-        return Finding::new(name, "unknown: no sleep ended in time", limits)
-            .grade_if(true, Grade::Note, || "look again when the machine is quiet".to_owned());
+        return Finding::new(name, "unknown: no sleep ended in time", limits).grade_if(
+            true,
+            Grade::Note,
+            || "look again when the machine is quiet".to_owned(),
+        );
     };
     let at = |share: f64| late[(last as f64 * share) as usize];
     let us = |share: f64| microseconds(Some(at(share).as_secs_f64() * 1e6));

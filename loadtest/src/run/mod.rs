@@ -67,6 +67,7 @@ pub(crate) fn once(
             let mut serve = ServeArguments::local(service(arguments), &placement.server);
             serve.limits = arguments.load.limits.clone();
             serve.placement = arguments.load.placement.clone();
+            serve.watch = arguments.load.watch.clone();
             serve.break_limiter = break_limiter;
             Some(ServerProcess::start(&serve)?)
         }
@@ -110,7 +111,16 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
             "{flag} is of the server that is started; drop it or the address"
         )));
     }
+    let watched = arguments.load.watch.flags();
+    if let Some((flag, _)) = watched.first().filter(|_| arguments.address.is_some()) {
+        return Err(Failure::Usage(format!(
+            "{flag} is of the server that is started; drop it or the address"
+        )));
+    }
     let bare = arguments.server == arguments::Subject::Bare;
+    if let Some((flag, _)) = watched.first().filter(|_| bare) {
+        return Err(Failure::Usage(format!("--server bare has no {flag}; drop it")));
+    }
     if bare && matches!(arguments.load.workload, Workload::Source | Workload::Sink) {
         return Err(Failure::Usage(
             "--server bare only echoes; use run echo, idle or churn".to_owned(),

@@ -149,9 +149,25 @@ impl RunResult {
         self.totals.ops_per_sec
     }
 
+    /// Bytes of payload in the direction that had more of them.
+    pub(crate) fn bytes_per_sec(&self) -> f64 {
+        let totals = &self.totals;
+        totals.bytes_in.max(totals.bytes_out) as f64 / totals.seconds.max(1e-9)
+    }
+
+    /// CPU time of the server for a million of those bytes, in microseconds.
+    pub(crate) fn cost_us_per_mb(&self) -> Option<f64> {
+        self.server.as_ref()?.cpu_us_per_mb
+    }
+
     /// CPU time of the server per operation in microseconds.
     pub(crate) fn cost_us(&self) -> Option<f64> {
         self.server.as_ref()?.cpu_us_per_op
+    }
+
+    /// The part of it in user space, where the run was long enough to tell.
+    pub(crate) fn user_us(&self) -> Option<f64> {
+        self.server.as_ref()?.user_us_per_op
     }
 
     /// The 99th percentile of the latency, where there are enough replies.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::bare::Bare;
 use self::ours::Ours;
 pub(crate) use self::places::check_placement as check_bare_placement;
-use crate::arguments::{ServeArguments, Service};
+use crate::arguments::{ServeArguments, Service, WatchArguments};
 use crate::cpus;
 use crate::exit::{Failure, Outcome};
 use crate::limits::Terms;
@@ -126,11 +126,11 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
         Service::Bare
             if arguments.port_per_core
                 || arguments.send_buffer.is_some()
-                || arguments.metrics.is_some() =>
+                || arguments.watch != WatchArguments::default() =>
         {
             Err(Failure::Usage(
-                "serve bare has one port, the kernel's buffers and no figures; drop \
-                 --port-per-core, --send-buffer and --metrics or serve echo"
+                "serve bare has one port, the kernel's buffers, no figures and no watchdog; drop \
+                 --port-per-core, --send-buffer, --metrics and --watchdog or serve echo"
                     .to_owned(),
             ))
         }

@@ -33,6 +33,8 @@ pub(crate) struct Field {
     pub(crate) left_out: Vec<LeftOut>,
     /// What each candidate comes to.
     outcomes: Vec<Place>,
+    /// How cores are tied where a candidate does not say so.
+    default_pin: Option<Pin>,
 }
 
 /// A way that is not tried.
@@ -61,6 +63,7 @@ impl Field {
         let mut field = Self::default();
         let first = place(ground, fixed)?;
         let cores = first.cores.len();
+        field.default_pin = PlacementArguments::default_pin(ground.server_cpus);
         field.candidates.push(fixed.clone());
         field.outcomes.push(first);
         let mut consider = |change: &dyn Fn(&mut PlacementArguments)| {
@@ -107,11 +110,25 @@ impl Field {
         Ok(field)
     }
 
+    /// A candidate's flags with those that follow from the CPUs it is given, so that they mean the
+    /// same wherever they are copied to.
+    pub(super) fn in_full(&self, index: usize) -> PlacementArguments {
+        let mut full = self.candidates[index].clone();
+        full.cores = Some(Cores::Count(self.outcomes[index].cores.len()));
+        full.pin = full.pin.or(self.default_pin);
+        full
+    }
+
     /// Takes a candidate, or leaves it out.
     fn consider(&mut self, ground: &Ground<'_>, candidate: PlacementArguments) {
         let why = match place(ground, &candidate) {
             Err(why) => why,
-            Ok(_) if ground.is_shared && !matches!(candidate.idle, None | Some(Idle::Park)) => {
+            // Unless it is what the user wants of all of them.
+            Ok(place)
+                if ground.is_shared
+                    && place.idle != Idle::Park
+                    && candidate.idle != self.candidates[0].idle =>
+            {
                 "looking for events would take the time of the client on the same CPUs".to_owned()
             }
             Ok(place) => match self.outcomes.iter().position(|other| *other == place) {
@@ -247,6 +264,30 @@ mod tests {
         assert!(lines(&field).iter().all(|line| line.starts_with("--cores 2 ")), "{field:?}");
         assert!(lines(&field).iter().all(|line| line.contains("--smt all --idle park")));
         assert!(lines(&field).contains(&"--cores 2 --pin none --smt all --idle park".to_owned()));
+    }
+
+    #[test]
+    fn an_idle_way_that_is_given_is_no_reason_to_leave_all_others_out() {
+        let snapshot = machine(8, None);
+        let ground = Ground { snapshot: &snapshot, server_cpus: &[0, 1], is_shared: true };
+        let idle = Some(Idle::Spin(SPIN));
+        let fixed = PlacementArguments { idle, ..PlacementArguments::default() };
+        let field = Field::new(&ground, &fixed).unwrap();
+        assert!(lines(&field).contains(&"--cores 1 --idle spin:50us".to_owned()), "{field:?}");
+        let fixed = PlacementArguments::default();
+        let field = Field::new(&ground, &fixed).unwrap();
+        assert!(left_out(&field, "--idle busy").contains("client"), "{field:?}");
+    }
+
+    #[test]
+    fn the_flags_to_copy_do_not_depend_on_defaults() {
+        let copied = |cpus: &[usize], index: usize| {
+            let field = field(&machine(8, None), cpus, &PlacementArguments::default());
+            field.in_full(index).line()
+        };
+        assert_eq!(copied(&[0, 1, 2, 3], 0), "--cores 4 --pin each");
+        assert_eq!(copied(&[0, 1, 2, 3], 1), "--cores 2 --pin each");
+        assert_eq!(copied(&[], 0), "--cores 1");
     }
 
     #[test]

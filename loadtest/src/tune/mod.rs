@@ -1,37 +1,52 @@
-//! The `tune` command: which placement suits a load, and whether it matters.
+//! The `tune` command: which placement suits a load, and whether it matters; and `ab`, which
+//! compares two servers.
 //!
-//! Owns the order of trials: rounds of one trial of every candidate, in an order drawn anew for
-//! each round, every trial with a server process of its own, until the rounds or the time are used
-//! up. What is tried is in `candidate`, what it comes to in `ranking`, how it is told in `report`.
-//! Invariant: a round counts for all candidates or for none.
+//! Owns what a trial is: one run with a server process of its own. What is tried is in `candidate`,
+//! in which order in `rounds`, what counts in `measure`, how far two are apart in `interval`, what
+//! it comes to in `ranking`, how it is told in `report`. Two servers need no ranking: see `pairs`.
 
 mod candidate;
+mod interval;
+mod measure;
+mod pairs;
 mod ranking;
 mod report;
+mod rounds;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rand::SeedableRng;
-use rand::rngs::SmallRng;
-use rand::seq::SliceRandom;
 use sluicegate::placement::Snapshot;
 
 use self::candidate::{Field, Ground};
-use self::ranking::{Aim, rank, rounds_needed};
-use self::report::{Report, Trials};
-use crate::arguments::{By, PlacementArguments, RunArguments, Subject, TuneArguments};
+use self::interval::rounds_needed;
+use self::measure::Measure;
+pub(crate) use self::pairs::compare;
+use self::ranking::rank;
+use self::report::Report;
+use self::rounds::{Plan, Trial, Trials};
+use crate::arguments::{LoadArguments, RunArguments, Subject, TuneArguments};
+use crate::cpus::Placement;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::progress::Progress;
-use crate::run::{self, RunResult};
+use crate::run;
+
+/// What is tuned, and how.
+struct Tuning<'a> {
+    arguments: &'a TuneArguments,
+    placement: Placement,
+    field: Field,
+    measure: Measure,
+}
 
 /// Runs the command.
 ///
 /// # Errors
-/// Flags that contradict each other, or a trial that could not be run.
+/// Flags that contradict each other or leave nothing to compare, or a trial that could not be run;
+/// the rounds before it are told.
 pub(crate) fn run(arguments: &TuneArguments) -> Outcome {
-    let first = trial_arguments(arguments, &arguments.load.placement);
-    run::check(&first)?;
+    run::check(&trial(arguments.load.clone(), arguments.times()))?;
+    let measure = Measure::new(&arguments.load, arguments.by)?;
     let placement = run::placement(&arguments.load)?;
     let ground = Ground {
         snapshot: &Snapshot::take(),
@@ -46,100 +61,73 @@ pub(crate) fn run(arguments: &TuneArguments) -> Outcome {
     if arguments.list {
         return output.text(&report::list(&field));
     }
-    let by = by(arguments);
-    let rounds = rounds(arguments, field.candidates.len())?;
-    let seed = arguments.seed.unwrap_or_else(drawn_seed);
-    output.text(&report::heading(arguments, &placement, &field, by, rounds, seed))?;
-    let trials = try_all(arguments, &field, (by, rounds), seed)?;
-    let ranking = rank(&trials.figures, aim(by), arguments.noise);
-    let report = Report::new(arguments, &placement, &field, &trials, &ranking);
-    output.text(&report.render())?;
-    output.result(&report)
-}
-
-/// Takes the trials, round by round.
-fn try_all(
-    arguments: &TuneArguments,
-    field: &Field,
-    (by, rounds): (By, usize),
-    seed: u64,
-) -> Outcome<Trials> {
-    let count = field.candidates.len();
-    let mut trials = Trials { by, seed, figures: vec![Vec::new(); count], ..Trials::default() };
-    let mut random = SmallRng::seed_from_u64(seed);
-    let trial = arguments.warmup + arguments.duration;
-    let mut progress = Progress::new(trial * u32::try_from(count * rounds).unwrap_or(u32::MAX));
-    let begun = Instant::now();
-    let mut longest = Duration::ZERO;
-    for round in 0..rounds {
-        let round_begun = Instant::now();
-        if begun.elapsed() + longest > arguments.budget {
-            trials.budget_ended = true;
-            break;
-        }
-        let mut order: Vec<usize> = (0..count).collect();
-        order.shuffle(&mut random);
-        let mut figures = vec![0.0; count];
-        for index in order {
-            let run = trial_arguments(arguments, &field.candidates[index]);
-            let step = format!("round {} of {rounds}", round + 1);
-            let result = run::once(&run, false, &step, &mut progress)?;
-            trials.count += 1;
-            let noisy = result.remarks().iter().any(|remark| remark.name == "NOISY");
-            trials.noisy += usize::from(noisy);
-            figures[index] = figure(by, &result)?;
-        }
-        for (candidate, figure) in trials.figures.iter_mut().zip(figures) {
-            candidate.push(figure);
-        }
-        longest = longest.max(round_begun.elapsed());
+    let plan = plan(arguments, field.candidates.len())?;
+    let tuning = Tuning { arguments, placement, field, measure };
+    output.text(&report::heading(&tuning, &plan))?;
+    let trials = tuning.try_all(&plan);
+    if trials.rounds() > 0 {
+        let ranking = rank(&trials.figures, &trials.kept_up, measure.aim(), arguments.noise);
+        let report = Report::new(&tuning, &plan, &trials, &ranking);
+        output.text(&report.render())?;
+        output.result(&report)?;
     }
-    Ok(trials)
+    let line = |candidate: usize| tuning.field.candidates[candidate].line();
+    trials.failure.map_or(Ok(()), |failed| {
+        let line = line(failed.candidate);
+        Err(failed.of(&line))
+    })
 }
 
-/// One run as a trial takes it.
-fn trial_arguments(arguments: &TuneArguments, candidate: &PlacementArguments) -> RunArguments {
-    let mut load = arguments.load.clone();
-    load.placement = candidate.clone();
+impl Tuning<'_> {
+    fn try_all(&self, plan: &Plan) -> Trials {
+        take(plan, self.measure, |candidate| {
+            let mut load = self.arguments.load.clone();
+            load.placement = self.field.candidates[candidate].clone();
+            trial(load, self.arguments.times())
+        })
+    }
+}
+
+/// Takes the trials that a plan asks for, each a run as `arguments` says for a candidate.
+fn take(plan: &Plan, measure: Measure, arguments: impl Fn(usize) -> RunArguments) -> Trials {
+    let mut progress = Progress::new(plan.length());
+    let begun = Instant::now();
+    rounds::take(
+        plan,
+        || begun.elapsed(),
+        |candidate, round| {
+            let step = format!("round {round} of {}", plan.rounds);
+            let result = run::once(&arguments(candidate), false, &step, &mut progress)?;
+            Ok(Trial::new(measure.of(&result)?, result.remarks()))
+        },
+    )
+}
+
+/// One run as a trial takes it, with its warm-up and its measured part.
+fn trial(load: LoadArguments, (warmup, duration): (Duration, Duration)) -> RunArguments {
     RunArguments {
         load,
         address: None,
-        duration: arguments.duration,
-        warmup: arguments.warmup,
+        duration,
+        warmup,
         server: Subject::Sluicegate,
         server_pid: None,
         json: None,
     }
 }
 
-/// At a fixed rate all do the same and what differs is its cost; else what differs is how much.
-fn by(arguments: &TuneArguments) -> By {
-    let fixed = arguments.load.churn.rate.is_some();
-    arguments.by.unwrap_or(if fixed { By::Cost } else { By::Throughput })
-}
-
-fn aim(by: By) -> Aim {
-    if by == By::Throughput { Aim::Most } else { Aim::Least }
-}
-
-fn figure(by: By, result: &RunResult) -> Outcome<f64> {
-    let (figure, name) = match by {
-        By::Throughput => (Some(result.ops_per_sec()), "operations"),
-        By::Cost => (result.cost_us(), "CPU time per operation"),
-        By::P99 => (result.p99_us(), "99th percentile"),
-    };
-    figure.filter(|figure| *figure > 0.0).ok_or_else(|| {
-        Failure::NothingMeasured(format!("a trial gave no {name}; give it more time with -d"))
-    })
-}
-
 /// How many rounds are meant to be taken.
 ///
 /// # Errors
-/// Fewer than so many candidates need.
-fn rounds(arguments: &TuneArguments, candidates: usize) -> Outcome<usize> {
+/// Nothing to compare, or fewer rounds than so many candidates need.
+fn plan(arguments: &TuneArguments, candidates: usize) -> Outcome<Plan> {
     let needed = rounds_needed(candidates);
-    match arguments.rounds {
+    let rounds = match arguments.rounds {
+        _ if candidates < 2 => Err(Failure::Usage(
+            "there is one way alone to try (--list says why), so there is nothing to compare; \
+             drop a flag that fixes one"
+                .to_owned(),
+        )),
         None => Ok(needed.max(DEFAULT_ROUNDS)),
         Some(rounds) if rounds > MOST_ROUNDS => {
             Err(Failure::Usage(format!("--rounds {rounds}: give at most {MOST_ROUNDS}")))
@@ -149,7 +137,11 @@ fn rounds(arguments: &TuneArguments, candidates: usize) -> Outcome<usize> {
              some flags (--list shows what is tried) or give more"
         ))),
         Some(rounds) => Ok(rounds),
-    }
+    };
+    let seed = arguments.seed.unwrap_or_else(drawn_seed);
+    let (warmup, duration) = arguments.times();
+    let trial = warmup + duration;
+    Ok(Plan { candidates, rounds: rounds?, trial, budget: arguments.budget, seed })
 }
 
 fn drawn_seed() -> u64 {

@@ -3,17 +3,20 @@
 //! Owns the statistics of a tuning; pure. Candidates are compared round by round, because what
 //! disturbs a round disturbs all of them: the figure is the ratio of a candidate to the best one in
 //! the same round, its estimate is the median over the rounds, and its interval is made of two of
-//! the ratios themselves, which holds whatever their distribution. As the best one is chosen after
-//! the fact, each interval is so wide that all pairs of candidates together are wrong in one case
-//! of twenty (Bonferroni).
+//! the ratios themselves, which holds whatever their distribution. The best one is the one whose
+//! largest such loss to any other is the least. As it is chosen after the fact, each interval is so
+//! wide that all pairs of candidates together are wrong in one case of twenty (Bonferroni).
 //!
-//! Invariants: nothing is told with fewer rounds than that takes; a candidate is worse only if its
-//! interval excludes 1 and its ratio is beyond the noise threshold; of those that are not worse the
-//! first in the list is chosen, which is the one nearest to the defaults.
+//! Invariants: nothing is told with fewer rounds than that takes; a candidate that did not keep up
+//! with the load is neither the best nor chosen; one is worse only if its interval excludes 1 and
+//! its ratio is beyond the noise threshold, and the same only if both ends of its interval are
+//! within the threshold; of those that are not worse the first in the list is chosen, which is the
+//! one nearest to the defaults.
 //! Source: Abedi & Brecht, ICPE 2017 (interleaving); Kalibera & Jones, ISMM 2013 (fresh processes).
 
 use serde::Serialize;
 
+use super::interval::{interval, middle, ratios, rounds_needed};
 use crate::median::median;
 
 /// Whether less of a figure is better, or more.
@@ -29,8 +32,10 @@ pub(crate) struct Ranking {
     /// Best first.
     pub(crate) rows: Vec<Row>,
     pub(crate) verdict: Verdict,
-    /// The candidate to use.
-    pub(crate) choice: usize,
+    /// The candidate to use; none where none kept up.
+    pub(crate) choice: Option<usize>,
+    /// How many more rounds would tell those that are open, if they go on as they are.
+    pub(crate) more_rounds: Option<usize>,
 }
 
 /// A candidate's figures.
@@ -45,16 +50,28 @@ pub(crate) struct Row {
     pub(crate) standing: Standing,
 }
 
+/// How one of two candidates compares to the other.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Comparison {
+    /// Its figure divided by the other's.
+    pub(super) ratio: f64,
+    pub(super) interval: Option<(f64, f64)>,
+    /// `Best` where it is better; nothing with too few rounds.
+    pub(super) standing: Option<Standing>,
+}
+
 /// How a candidate compares to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Standing {
     Best,
-    /// Within the noise threshold for certain.
+    /// Within the noise threshold for certain, both ways.
     Same,
     /// Neither one nor the other: more rounds would tell.
     Open,
     Worse,
+    /// It did not do what was asked of it, so its figure says nothing.
+    Unfit,
 }
 
 impl Standing {
@@ -64,6 +81,7 @@ impl Standing {
             Self::Same => "same",
             Self::Open => "open",
             Self::Worse => "worse",
+            Self::Unfit => "unfit",
         }
     }
 }
@@ -71,12 +89,16 @@ impl Standing {
 /// What can be said of all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// All others are worse than the choice.
+    /// All others are worse than the choice, or unfit.
     Winner,
-    /// Some are worse, the others are not told apart.
+    /// Some are worse or unfit, the others are not told apart.
     Tied,
-    /// None is worse than the best.
+    /// All are the same as the best.
     NoDifference,
+    /// Some are open, and none is worse.
+    Inconclusive,
+    /// All are unfit.
+    NoneFit,
     /// This many rounds would be needed to say anything.
     TooFewRounds { needed: usize },
 }
@@ -87,6 +109,8 @@ impl Verdict {
             Self::Winner => "WINNER",
             Self::Tied => "TIED",
             Self::NoDifference => "NO DIFFERENCE",
+            Self::Inconclusive => "INCONCLUSIVE",
+            Self::NoneFit => "NONE KEPT UP",
             Self::TooFewRounds { .. } => "TOO FEW ROUNDS",
         }
     }
@@ -94,96 +118,135 @@ impl Verdict {
 
 /// Ranks candidates by their figures in each round: `figures[candidate][round]`, positive numbers.
 ///
-/// `noise` is the difference that does not matter, as in 0.02.
+/// `fit` says of each whether it kept up; `noise` is the difference that does not matter, as in
+/// 0.02.
 ///
 /// # Panics
 /// If there is no candidate, or one has fewer rounds than another.
-pub(crate) fn rank(figures: &[Vec<f64>], aim: Aim, noise: f64) -> Ranking {
-    let medians: Vec<f64> = figures.iter().map(|rounds| median(rounds.clone())).collect();
-    let mut order: Vec<usize> = (0..figures.len()).collect();
-    order.sort_by(|&one, &other| {
-        let order = medians[one].total_cmp(&medians[other]);
-        if aim == Aim::Least { order } else { order.reverse() }
-    });
-    let best = *order.first().expect("there is a candidate");
+pub(crate) fn rank(figures: &[Vec<f64>], fit: &[bool], aim: Aim, noise: f64) -> Ranking {
+    let best = best(figures, fit, aim);
     let needed = rounds_needed(figures.len());
     let enough = figures[best].len() >= needed;
-    let row = |&candidate: &usize| {
-        let pairs = figures[candidate].iter().zip(&figures[best]);
-        let mut ratios: Vec<f64> = pairs.map(|(figure, best)| figure / best).collect();
-        ratios.sort_by(f64::total_cmp);
-        let is_best = candidate == best;
-        let interval = interval(&ratios, figures.len()).filter(|_| !is_best && enough);
-        let ratio = median(ratios);
+    let row = |candidate: usize| {
+        let ratios = ratios(&figures[candidate], &figures[best]);
+        let interval = interval(&ratios, figures.len()).filter(|_| candidate != best && enough);
+        let ratio = middle(&ratios);
         let standing = match interval {
-            _ if is_best => Standing::Best,
+            _ if !fit[candidate] => Standing::Unfit,
+            _ if candidate == best => Standing::Best,
             None => Standing::Open,
-            Some(interval) => standing(ratio, interval, aim, noise),
+            Some(interval) => standing(Loss::new(ratio, interval, aim), noise),
         };
-        Row { candidate, median: medians[candidate], ratio, interval, standing }
+        Row { candidate, median: median(figures[candidate].clone()), ratio, interval, standing }
     };
-    let rows: Vec<Row> = order.iter().map(row).collect();
-    let worse = rows.iter().filter(|row| row.standing == Standing::Worse).count();
-    let verdict = match worse {
+    let mut rows: Vec<Row> = (0..figures.len()).map(row).collect();
+    let place = |row: &Row| (row.standing == Standing::Unfit, row.candidate != best);
+    rows.sort_by(|one, other| {
+        let better = one.ratio.total_cmp(&other.ratio);
+        let better = if aim == Aim::Least { better } else { better.reverse() };
+        place(one).cmp(&place(other)).then(better)
+    });
+    let stand = |standing: Standing| rows.iter().filter(|row| row.standing == standing).count();
+    let (beaten, open) = (stand(Standing::Worse) + stand(Standing::Unfit), stand(Standing::Open));
+    let verdict = match beaten {
+        _ if !fit[best] => Verdict::NoneFit,
         _ if !enough => Verdict::TooFewRounds { needed },
+        0 if open > 0 => Verdict::Inconclusive,
         0 => Verdict::NoDifference,
-        worse if worse + 1 == rows.len() => Verdict::Winner,
+        beaten if beaten + 1 == rows.len() => Verdict::Winner,
         _ => Verdict::Tied,
     };
-    let eligible = rows.iter().filter(|row| row.standing != Standing::Worse);
-    let choice = eligible.map(|row| row.candidate).min().unwrap_or(best);
-    Ranking { rows, verdict, choice }
+    let eligible = rows.iter().filter(|row| fit[row.candidate] && row.standing != Standing::Worse);
+    let choice = eligible.map(|row| row.candidate).min();
+    let open = rows.iter().filter(|row| row.standing == Standing::Open);
+    let more = open.filter_map(|row| {
+        let loss = Loss::new(row.ratio, row.interval?, aim);
+        Some(more_rounds(loss, noise, figures[best].len()))
+    });
+    Ranking { verdict, choice, more_rounds: more.max(), rows }
 }
 
-/// The rounds below which nothing can be told about so many candidates.
-pub(crate) fn rounds_needed(candidates: usize) -> usize {
-    // The widest interval there is, from the least to the most, must be wide enough.
-    (1..).find(|&rounds| chance_outside(rounds, 1) <= risk(candidates)).unwrap_or(usize::MAX)
+/// How the second of two candidates, with their figures in each round, compares to the first.
+///
+/// # Panics
+/// If there is no round.
+pub(super) fn compare(first: &[f64], second: &[f64], aim: Aim, noise: f64) -> Comparison {
+    let ratios = ratios(second, first);
+    let (ratio, interval) = (middle(&ratios), interval(&ratios, 2));
+    let standing = interval.map(|interval| {
+        let loss = Loss::new(ratio, interval, aim);
+        match standing(loss, noise) {
+            // What is worse the other way round is better.
+            Standing::Open if standing(loss.inverse(), noise) == Standing::Worse => Standing::Best,
+            standing => standing,
+        }
+    });
+    Comparison { ratio, interval, standing }
 }
 
-/// The risk that one interval may take, so that all pairs together take [`RISK`].
-fn risk(candidates: usize) -> f64 {
-    let pairs = candidates * candidates.saturating_sub(1) / 2;
-    RISK / pairs.max(1) as f64
-}
-
-/// The narrowest interval of two of the sorted figures that holds their median with little risk.
-fn interval(sorted: &[f64], candidates: usize) -> Option<(f64, f64)> {
-    let (rounds, risk) = (sorted.len(), risk(candidates));
-    let fits = |&rank: &usize| chance_outside(rounds, rank) <= risk;
-    let rank = (1..=rounds / 2).take_while(fits).last()?;
-    Some((sorted[rank - 1], sorted[rounds - rank]))
-}
-
-/// The chance that a median lies outside the figures of rank `rank` from either end.
-fn chance_outside(rounds: usize, rank: usize) -> f64 {
-    // Fewer than `rank` of the figures are below the median: 2 · P(Binomial(n, 1/2) < rank).
-    let mut term = 0.5f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
-    let mut sum = 0.0;
-    for below in 0..rank {
-        sum += term;
-        term *= (rounds - below) as f64 / (below + 1) as f64;
-    }
-    2.0 * sum
-}
-
-fn standing(ratio: f64, (least, most): (f64, f64), aim: Aim, noise: f64) -> Standing {
-    // As a loss: above 1 is worse, whatever the aim.
-    let (ratio, least, most) = match aim {
-        Aim::Least => (ratio, least, most),
-        Aim::Most => (1.0 / ratio, 1.0 / most, 1.0 / least),
+/// The candidate whose largest loss to any other is the least; of the fit ones, if there are any.
+fn best(figures: &[Vec<f64>], fit: &[bool], aim: Aim) -> usize {
+    let any_fits = fit.contains(&true);
+    let eligible: Vec<usize> =
+        (0..figures.len()).filter(|&candidate| fit[candidate] || !any_fits).collect();
+    let largest_loss = |&candidate: &usize| {
+        let others = eligible.iter().filter(|&&other| other != candidate);
+        let losses = others.map(|&other| {
+            let ratio = middle(&ratios(&figures[candidate], &figures[other]));
+            if aim == Aim::Least { ratio } else { 1.0 / ratio }
+        });
+        losses.fold(0.0, f64::max)
     };
-    if least > 1.0 && ratio > 1.0 + noise {
+    let best = eligible.iter().copied().min_by(|one, other| {
+        let (one, other) = (largest_loss(one), largest_loss(other));
+        one.total_cmp(&other)
+    });
+    best.expect("there is a candidate")
+}
+
+/// A ratio and its interval as a loss: above 1 is worse, whatever the aim.
+#[derive(Clone, Copy, Debug)]
+struct Loss {
+    ratio: f64,
+    least: f64,
+    most: f64,
+}
+
+impl Loss {
+    fn new(ratio: f64, (least, most): (f64, f64), aim: Aim) -> Self {
+        match aim {
+            Aim::Least => Self { ratio, least, most },
+            Aim::Most => Self { ratio, least, most }.inverse(),
+        }
+    }
+
+    /// That of the other one.
+    fn inverse(self) -> Self {
+        Self { ratio: 1.0 / self.ratio, least: 1.0 / self.most, most: 1.0 / self.least }
+    }
+}
+
+fn standing(loss: Loss, noise: f64) -> Standing {
+    let bar = 1.0 + noise;
+    if loss.least > 1.0 && loss.ratio > bar {
         Standing::Worse
-    } else if most <= 1.0 + noise {
+    } else if loss.least >= 1.0 / bar && loss.most <= bar {
         Standing::Same
     } else {
         Standing::Open
     }
 }
 
-/// How often all intervals together may miss.
-const RISK: f64 = 0.05;
+/// How many more rounds would tell what is open after `rounds`, if the estimate stays and the
+/// interval narrows with the root of their number; [`usize::MAX`] where no number would.
+fn more_rounds(loss: Loss, noise: f64, rounds: usize) -> usize {
+    let (estimate, bar) = (loss.ratio.ln(), (1.0 + noise).ln());
+    let half_width = (loss.most.ln() - estimate).max(estimate - loss.least.ln());
+    // Beyond the threshold it has to exclude 1, within it has to be within altogether.
+    let room = if estimate > bar { estimate } else { bar - estimate.abs() };
+    let more = rounds as f64 * ((half_width / room).powi(2) - 1.0);
+    if room > 0.0 && more < 1e9 { (more.ceil() as usize).max(1) } else { usize::MAX }
+}
 
 #[cfg(test)]
 mod tests {
@@ -202,35 +265,21 @@ mod tests {
         (0..count).map(disturbed).collect()
     }
 
+    /// With all of them fit.
+    fn ranked(figures: &[Vec<f64>], aim: Aim, noise: f64) -> Ranking {
+        rank(figures, &vec![true; figures.len()], aim, noise)
+    }
+
     fn standings(ranking: &Ranking) -> Vec<(usize, Standing)> {
         ranking.rows.iter().map(|row| (row.candidate, row.standing)).collect()
     }
 
     #[test]
-    fn small_samples_give_the_known_intervals() {
-        let known = [(5, 1, 0.0625), (6, 1, 0.03125), (8, 1, 0.0078125), (8, 2, 0.0703125)];
-        for (rounds, rank, chance) in known {
-            assert!((chance_outside(rounds, rank) - chance).abs() < 1e-12, "{rounds} {rank}");
-        }
-        assert!((1.0 - chance_outside(10, 2) - 0.979).abs() < 5e-4);
-        assert!((1.0 - chance_outside(20, 6) - 0.959).abs() < 5e-4);
-        let sorted: Vec<f64> = (1..=20).map(f64::from).collect();
-        assert_eq!(interval(&sorted, 2), Some((6.0, 15.0)));
-        assert_eq!(interval(&sorted[..5], 2), None);
-        assert!((12..20).all(|rounds| interval(&sorted[..rounds], 8).is_some()));
-    }
-
-    #[test]
-    fn more_candidates_need_more_rounds() {
-        assert_eq!([2, 3, 5, 8, 12].map(rounds_needed), [6, 7, 9, 11, 12]);
-    }
-
-    #[test]
     fn a_clear_winner_is_told_through_common_disturbance() {
         let figures = [rounds(11.0, 12, 0), rounds(10.0, 12, 1), rounds(12.0, 12, 2)];
-        let ranking = rank(&figures, Aim::Least, 0.02);
+        let ranking = ranked(&figures, Aim::Least, 0.02);
         assert_eq!(ranking.verdict, Verdict::Winner);
-        assert_eq!(ranking.choice, 1);
+        assert_eq!(ranking.choice, Some(1));
         use Standing::{Best, Worse};
         assert_eq!(standings(&ranking), [(1, Best), (0, Worse), (2, Worse)]);
         let (least, most) = ranking.rows[1].interval.unwrap();
@@ -240,26 +289,26 @@ mod tests {
     #[test]
     fn the_most_wins_where_more_is_better() {
         let figures = [rounds(11.0, 12, 0), rounds(10.0, 12, 1)];
-        let ranking = rank(&figures, Aim::Most, 0.02);
-        assert_eq!((ranking.verdict, ranking.choice), (Verdict::Winner, 0));
+        let ranking = ranked(&figures, Aim::Most, 0.02);
+        assert_eq!((ranking.verdict, ranking.choice), (Verdict::Winner, Some(0)));
         assert!(ranking.rows[1].ratio < 0.92);
     }
 
     #[test]
     fn without_a_difference_there_is_none_and_the_first_is_chosen() {
         let figures = [rounds(10.01, 12, 0), rounds(10.02, 12, 1), rounds(10.0, 12, 2)];
-        let ranking = rank(&figures, Aim::Least, 0.02);
-        assert_eq!((ranking.verdict, ranking.choice), (Verdict::NoDifference, 0));
+        let ranking = ranked(&figures, Aim::Least, 0.02);
+        assert_eq!((ranking.verdict, ranking.choice), (Verdict::NoDifference, Some(0)));
         assert!(ranking.rows[1..].iter().all(|row| row.standing == Standing::Same), "{ranking:?}");
     }
 
     #[test]
     fn a_difference_below_the_threshold_does_not_matter() {
         let figures = [rounds(10.15, 12, 0), rounds(10.0, 12, 0)];
-        let same = rank(&figures, Aim::Least, 0.02);
-        assert_eq!((same.verdict, same.choice), (Verdict::NoDifference, 0));
-        let told = rank(&figures, Aim::Least, 0.01);
-        assert_eq!((told.verdict, told.choice), (Verdict::Winner, 1));
+        let same = ranked(&figures, Aim::Least, 0.02);
+        assert_eq!((same.verdict, same.choice), (Verdict::NoDifference, Some(0)));
+        let told = ranked(&figures, Aim::Least, 0.01);
+        assert_eq!((told.verdict, told.choice), (Verdict::Winner, Some(1)));
     }
 
     #[test]
@@ -267,25 +316,96 @@ mod tests {
         let wild = |sign: f64| -> Vec<f64> {
             (0..12).map(|n| 10.0 * (1.0 + sign * if n % 2 == 0 { 0.2 } else { -0.19 })).collect()
         };
-        let ranking = rank(&[wild(1.0), wild(-1.0)], Aim::Least, 0.02);
+        let ranking = ranked(&[wild(1.0), wild(-1.0)], Aim::Least, 0.02);
         assert_eq!(ranking.rows[1].standing, Standing::Open);
-        assert_eq!((ranking.verdict, ranking.choice), (Verdict::NoDifference, 0));
+        assert_eq!((ranking.verdict, ranking.choice), (Verdict::Inconclusive, Some(0)));
+        assert!(ranking.more_rounds.unwrap() > 100, "{ranking:?}");
     }
 
     #[test]
     fn some_may_tie_for_the_first_place() {
         let figures = [rounds(12.0, 12, 0), rounds(10.0, 12, 1), rounds(10.01, 12, 2)];
-        let ranking = rank(&figures, Aim::Least, 0.02);
-        assert_eq!((ranking.verdict, ranking.choice), (Verdict::Tied, 1));
+        let ranking = ranked(&figures, Aim::Least, 0.02);
+        assert_eq!((ranking.verdict, ranking.choice), (Verdict::Tied, Some(1)));
+    }
+
+    #[test]
+    fn the_best_is_best_in_the_rounds_and_not_in_the_middle_of_all() {
+        // The second is better by a twentieth in ten rounds of twelve; in the two rounds whose
+        // figures are the middle ones of all it is worse, so its own median is worse.
+        let first: Vec<f64> = (1..=12).map(f64::from).collect();
+        let apart = |figure: &f64| figure * if (6.0..=7.0).contains(figure) { 1.3 } else { 0.95 };
+        let second: Vec<f64> = first.iter().map(apart).collect();
+        assert!(median(second.clone()) > median(first.clone()));
+        let ranking = ranked(&[first, second], Aim::Least, 0.02);
+        use Standing::{Best, Worse};
+        assert_eq!(standings(&ranking), [(1, Best), (0, Worse)]);
+    }
+
+    #[test]
+    fn the_same_is_within_the_noise_at_both_ends() {
+        let of = |least, most| standing(Loss::new(1.0, (least, most), Aim::Least), 0.02);
+        assert_eq!(of(0.99, 1.01), Standing::Same);
+        assert_eq!(of(0.99, 1.03), Standing::Open);
+        assert_eq!(of(0.90, 1.01), Standing::Open, "it may be the better one");
+    }
+
+    #[test]
+    fn one_that_is_open_is_no_sign_of_no_difference() {
+        let even = rounds(10.0, 12, 0);
+        let wild = |(n, figure): (usize, &f64)| figure * if n % 2 == 0 { 1.1 } else { 0.9 };
+        let wild = even.iter().enumerate().map(wild).collect();
+        let figures = [even.clone(), even, wild];
+        let ranking = ranked(&figures, Aim::Least, 0.02);
+        assert_eq!(ranking.verdict, Verdict::Inconclusive);
+        assert!(ranking.more_rounds.is_some());
+        assert_eq!(ranked(&figures[..2], Aim::Least, 0.02).more_rounds, None);
+    }
+
+    #[test]
+    fn the_rounds_that_are_missing_follow_from_the_width() {
+        let more = |ratio: f64, width: f64| {
+            let loss = Loss { ratio, least: ratio / width, most: ratio * width };
+            more_rounds(loss, 0.02, 12)
+        };
+        // To halve an interval takes four times the rounds.
+        assert_eq!(more(1.0, 1.02f64.powi(2) - 1e-9), 36);
+        assert_eq!(more(1.1, 1.1f64.powi(2) - 1e-9), 36);
+        assert_eq!(more(1.1, 1.05), 1, "it would be told already if the interval were even");
+        assert_eq!(more(1.02, 1.05), usize::MAX, "on the threshold nothing is told");
+    }
+
+    #[test]
+    fn of_two_the_second_is_worse_better_or_the_same() {
+        let stands = |first: f64, second: f64, count: usize, aim| {
+            let (first, second) = (rounds(first, count, 0), rounds(second, count, 1));
+            compare(&first, &second, aim, 0.02).standing
+        };
+        assert_eq!(stands(10.0, 11.0, 12, Aim::Least), Some(Standing::Worse));
+        assert_eq!(stands(10.0, 11.0, 12, Aim::Most), Some(Standing::Best));
+        assert_eq!(stands(11.0, 10.0, 12, Aim::Least), Some(Standing::Best));
+        assert_eq!(stands(10.0, 10.0, 12, Aim::Least), Some(Standing::Same));
+        assert_eq!(stands(10.0, 11.0, 5, Aim::Least), None);
+    }
+
+    #[test]
+    fn what_did_not_keep_up_is_neither_best_nor_chosen() {
+        let figures = [rounds(11.0, 12, 0), rounds(5.0, 12, 1), rounds(12.0, 12, 2)];
+        let ranking = rank(&figures, &[true, false, true], Aim::Least, 0.02);
+        use Standing::{Best, Unfit, Worse};
+        assert_eq!(standings(&ranking), [(0, Best), (2, Worse), (1, Unfit)]);
+        assert_eq!((ranking.verdict, ranking.choice), (Verdict::Winner, Some(0)));
+        let none = rank(&figures, &[false; 3], Aim::Least, 0.02);
+        assert_eq!((none.verdict, none.choice), (Verdict::NoneFit, None));
     }
 
     #[test]
     fn too_few_rounds_tell_nothing_however_clear_they_look() {
         let figures = [rounds(20.0, 5, 0), rounds(10.0, 5, 1)];
-        let ranking = rank(&figures, Aim::Least, 0.02);
+        let ranking = ranked(&figures, Aim::Least, 0.02);
         assert_eq!(ranking.verdict, Verdict::TooFewRounds { needed: 6 });
         assert_eq!(ranking.rows[1].interval, None);
-        assert_eq!(ranking.choice, 0);
+        assert_eq!(ranking.choice, Some(0));
     }
 
     #[test]
@@ -296,16 +416,16 @@ mod tests {
             let mut candidate =
                 || -> Vec<f64> { (0..12).map(|_| 1.0 + 0.3 * random.random::<f64>()).collect() };
             let figures: Vec<Vec<f64>> = (0..6).map(|_| candidate()).collect();
-            let verdict = rank(&figures, Aim::Least, 0.02).verdict;
-            told += usize::from(verdict != Verdict::NoDifference);
+            let verdict = ranked(&figures, Aim::Least, 0.02).verdict;
+            told += usize::from(matches!(verdict, Verdict::Winner | Verdict::Tied));
         }
         assert!(told <= 10, "{told} of 200 seeds, from 0, found a difference that is not there");
     }
 
     #[test]
     fn a_single_candidate_is_compared_to_nobody() {
-        let ranking = rank(&[rounds(1.0, 6, 0)], Aim::Least, 0.02);
-        assert_eq!((ranking.rows.len(), ranking.choice), (1, 0));
+        let ranking = ranked(&[rounds(1.0, 6, 0)], Aim::Least, 0.02);
+        assert_eq!((ranking.rows.len(), ranking.choice), (1, Some(0)));
         assert_eq!(ranking.rows[0].standing, Standing::Best);
     }
 }

@@ -3,6 +3,7 @@
 //! Owns nothing but the order: each file tests one command or one side of it, all with runs of a
 //! fraction of a second and without any expectation of speed.
 
+mod ab;
 mod churn;
 mod doctor;
 mod harness;

@@ -159,8 +159,11 @@ fn build(
         let recording = recording.clone();
         builder = builder.observer(move |_| Box::new(recording.recorder()));
     }
-    if let Some(addr) = &arguments.metrics {
+    if let Some(addr) = &arguments.watch.metrics {
         builder = builder.metrics(addr);
+    }
+    if let Some(watchdog) = arguments.watch.watchdog {
+        builder = builder.watchdog(watchdog.0);
     }
     builder.build().map_err(|error| match error {
         BuildError::Placement(refused) => Failure::Usage(refused.to_string()),

@@ -1,0 +1,120 @@
+//! What candidates are compared by.
+//!
+//! Owns which figure of a run counts. Where data streams, an operation is whatever the server
+//! happened to read or write at once, which its placement changes; there bytes count instead.
+
+use super::ranking::Aim;
+use crate::arguments::{By, LoadArguments, Workload};
+use crate::exit::{Failure, Outcome};
+use crate::figure::{bytes, count, microseconds};
+use crate::run::RunResult;
+
+/// A figure of a run, and which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Measure {
+    by: By,
+    /// By bytes instead of operations.
+    streams: bool,
+}
+
+impl Measure {
+    /// At a fixed rate all do the same and what differs is its cost; else what differs is how much.
+    ///
+    /// # Errors
+    /// A figure of replies where nobody replies.
+    pub(super) fn new(load: &LoadArguments, by: Option<By>) -> Outcome<Self> {
+        let fixed = load.churn.rate.is_some();
+        let by = by.unwrap_or(if fixed { By::Cost } else { By::Throughput });
+        let workload = load.workload;
+        let streams = matches!(workload, Workload::Source | Workload::Sink);
+        if streams && matches!(by, By::P99 | By::User) {
+            let name = if by == By::P99 { "p99" } else { "user" };
+            return Err(Failure::Usage(format!(
+                "--by {name}: nobody replies in {}; give --by cost or throughput",
+                workload.name()
+            )));
+        }
+        Ok(Self { by, streams })
+    }
+
+    pub(super) fn aim(self) -> Aim {
+        if self.by == By::Throughput { Aim::Most } else { Aim::Least }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match (self.by, self.streams) {
+            (By::Cost, false) => "server CPU time per operation, less is better",
+            (By::Cost, true) => "server CPU time per megabyte, less is better",
+            (By::Throughput, false) => "operations per second, more is better",
+            (By::Throughput, true) => "bytes per second, more is better",
+            (By::User, _) => "user CPU time per operation, less is better",
+            (By::P99, _) => "99th percentile of the latency, less is better",
+        }
+    }
+
+    /// How it is printed.
+    pub(super) fn text(self, value: f64) -> String {
+        match (self.by, self.streams) {
+            (By::Throughput, false) => format!("{}/s", count(value)),
+            (By::Throughput, true) => format!("{}/s", bytes(value)),
+            (By::Cost, true) => format!("{}/MB", microseconds(Some(value))),
+            (By::Cost, false) | (By::User | By::P99, _) => microseconds(Some(value)),
+        }
+    }
+
+    /// The figure of a run.
+    ///
+    /// # Errors
+    /// The run was too short for it.
+    pub(super) fn of(self, result: &RunResult) -> Outcome<f64> {
+        let figure = match (self.by, self.streams) {
+            (By::Throughput, false) => Some(result.ops_per_sec()),
+            (By::Throughput, true) => Some(result.bytes_per_sec()),
+            (By::Cost, false) => result.cost_us(),
+            (By::Cost, true) => result.cost_us_per_mb(),
+            (By::User, _) => result.user_us(),
+            (By::P99, _) => result.p99_us(),
+        };
+        figure.filter(|figure| *figure > 0.0).ok_or_else(|| {
+            let name = self.name().split(',').next().unwrap_or_default();
+            Failure::NothingMeasured(format!("no {name} was seen; give it more time with -d"))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::arguments::{Arguments, Command};
+
+    fn measure(line: &str) -> Outcome<Measure> {
+        let Some(Command::Tune(arguments)) = Arguments::parse_from(line.split(' ')).command else {
+            panic!("the line says tune")
+        };
+        Measure::new(&arguments.load, arguments.by)
+    }
+
+    #[test]
+    fn a_fixed_rate_is_compared_by_its_cost_and_all_else_by_how_much() {
+        let paced = measure("loadtest tune churn --rate 10").unwrap();
+        assert_eq!((paced.by, paced.aim()), (By::Cost, Aim::Least));
+        let closed = measure("loadtest tune churn").unwrap();
+        assert_eq!((closed.by, closed.aim()), (By::Throughput, Aim::Most));
+    }
+
+    #[test]
+    fn streams_are_compared_by_bytes() {
+        for workload in ["source", "sink"] {
+            let most = measure(&format!("loadtest tune {workload}")).unwrap();
+            assert!(most.name().starts_with("bytes"), "{}", most.name());
+            assert_eq!(most.text(2e9), "2 GB/s");
+            let cost = measure(&format!("loadtest tune {workload} --by cost")).unwrap();
+            assert!(cost.name().contains("per megabyte"), "{}", cost.name());
+            let refused = measure(&format!("loadtest tune {workload} --by p99")).unwrap_err();
+            assert!(refused.to_string().contains("nobody replies"), "{refused}");
+        }
+        assert!(measure("loadtest tune echo").unwrap().name().starts_with("operations"));
+    }
+}

@@ -1,0 +1,61 @@
+//! `ab` from outside: what it tells and what it refuses.
+//!
+//! Never asserts which side wins: that is the machine's business.
+
+use serde_json::Value;
+
+use crate::harness::{loadtest, number, says};
+
+#[test]
+fn two_servers_are_compared_in_pairs() {
+    let output = loadtest(&[
+        "ab",
+        "echo",
+        "--a",
+        "",
+        "--b",
+        "--watchdog off",
+        "--pairs",
+        "6",
+        "-d",
+        "300ms",
+        "-w",
+        "0s",
+        "-c",
+        "2",
+        "--seed",
+        "3",
+        "--json",
+        "-",
+    ]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert_eq!((number(&result, "/pairs"), number(&result, "/seed")), (6.0, 3.0));
+    assert_eq!(result["a"]["flags"], "");
+    assert_eq!(result["b"]["flags"], "--watchdog off");
+    for side in ["a", "b"] {
+        assert_eq!(result[side]["figures"].as_array().unwrap().len(), 6);
+    }
+    let (least, most) = (number(&result, "/interval/0"), number(&result, "/interval/1"));
+    assert!((least..=most).contains(&number(&result, "/ratio")), "{result}");
+}
+
+#[test]
+fn bad_flags_are_refused_with_what_is_right() {
+    let ab = |flags: &[&'static str]| [&["ab", "echo"], flags].concat();
+    says(&ab(&["--a", ""]), 2, &["--b"]);
+    says(&ab(&["--a", "", "--b", "--connections 2"]), 2, &["--connections", "server"]);
+    says(&ab(&["--a", "", "--b", "--watchdog 10"]), 2, &["10s", "off"]);
+    says(&ab(&["--a", "", "--b", "", "--watchdog", "off"]), 2, &["--watchdog", "--a, --b"]);
+    says(&ab(&["--a", "", "--b", "", "--pairs", "5"]), 2, &["--pairs 5", "6"]);
+    says(&ab(&["--a", "", "--b", "", "-c", "0"]), 2, &["-c 0"]);
+}
+
+#[test]
+fn a_watchdog_is_of_a_server_of_ours() {
+    says(&["serve", "echo", "--watchdog", "1us"], 2, &["1us", "1ms", "off"]);
+    says(&["serve", "bare", "--watchdog", "off"], 2, &["bare", "--watchdog"]);
+    says(&["run", "echo", "--server", "bare", "--watchdog", "off"], 2, &["bare", "--watchdog"]);
+    says(&["run", "echo", "127.0.0.1:9", "--metrics", "127.0.0.1:0"], 2, &["--metrics", "address"]);
+}
