@@ -194,6 +194,25 @@ fn watch(schedule: Schedule, spectator: &mut dyn Spectator) -> Outcome {
 const TICK: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
+impl Load {
+    /// Connections that do nothing, on one thread.
+    fn idle(targets: Vec<Target>) -> Self {
+        Self {
+            targets,
+            traffic: Traffic::Idle,
+            churn: None,
+            size: 1,
+            receive_buffer: None,
+            threads: 1,
+            cpus: Vec::new(),
+            warmup: Duration::ZERO,
+            duration: Duration::ZERO,
+            keep_receipts: false,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -203,18 +222,7 @@ mod tests {
             address: SocketAddr::from(([127, 0, 0, 1], port)),
             connections,
         };
-        let load = Load {
-            targets: vec![target(1, 2), target(2, 0), target(3, 1)],
-            traffic: Traffic::Source,
-            churn: None,
-            size: 1,
-            receive_buffer: None,
-            threads: 1,
-            cpus: Vec::new(),
-            warmup: Duration::ZERO,
-            duration: Duration::ZERO,
-            keep_receipts: false,
-        };
+        let load = Load::idle(vec![target(1, 2), target(2, 0), target(3, 1)]);
         let ports: Vec<u16> = (0..3).map(|index| load.address(index).port()).collect();
         assert_eq!((load.connections(), ports), (3, vec![1, 1, 3]));
     }

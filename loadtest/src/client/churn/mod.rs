@@ -226,18 +226,8 @@ mod tests {
     use super::*;
 
     fn load(address: SocketAddr, churn: &Churn) -> Load {
-        Load {
-            targets: vec![Target { address, connections: 0 }],
-            traffic: Traffic::Idle,
-            churn: Some(churn.clone()),
-            size: 1,
-            receive_buffer: None,
-            threads: 1,
-            cpus: Vec::new(),
-            warmup: Duration::ZERO,
-            duration: Duration::ZERO,
-            keep_receipts: false,
-        }
+        let churn = Some(churn.clone());
+        Load { churn, ..Load::idle(vec![Target { address, connections: 0 }]) }
     }
 
     #[test]
