@@ -1,11 +1,13 @@
 //! What arming and cancelling a timer costs, with few and with many others alive.
 //!
-//! Owns the measuring. `core` is what a user pays on a running core, by `Core::after` and `cancel`:
-//! a closure in a box and a reading of the clock are in it. `wheel` is the part of the wheel alone,
-//! compiled in from the sources. Of `newest` the timer that was just armed is cancelled, as when an
-//! answer comes in time; of `any` one of those alive is, whichever, and armed anew, as when a
-//! connection has been active: what that one and its neighbours are in is seldom in the cache.
-//! Time is CPU time of the measuring thread.
+//! Owns the measuring. `core` is what a user pays on a running core, by `Core::at` and `cancel`: a
+//! closure in a box is in it. In `after`, by `Core::after`, so is a reading of the clock. `wheel`
+//! is the part of the wheel alone, compiled in from the sources.
+//!
+//! Of `newest` the timer that was just armed is cancelled, as when an answer comes in time; of
+//! `any` one of those alive is, whichever, and armed anew, as when a connection has been active:
+//! what that one and its neighbours are in is seldom in the cache. Time is CPU time of the
+//! measuring thread.
 
 mod rig;
 #[allow(dead_code, unused_imports, reason = "the wheel has more users than this bench")]
@@ -36,16 +38,20 @@ trait Timers {
     fn disarm(&mut self, id: Self::Id);
 }
 
-impl Timers for Core {
+/// A core whose deadlines count from the time of its turn, or from `NOW`.
+struct On<'a, const NOW: bool>(&'a mut Core);
+
+impl<const NOW: bool> Timers for On<'_, NOW> {
     type Id = TimerId;
 
     fn arm(&mut self, delay: Duration) -> TimerId {
         let number = delay.as_nanos();
-        self.after(delay, move |_| _ = black_box(number))
+        let task = move |_: &mut Core| _ = black_box(number);
+        if NOW { self.0.after(delay, task) } else { self.0.at(self.0.now() + delay, task) }
     }
 
     fn disarm(&mut self, id: TimerId) {
-        assert!(self.cancel(id), "none fires while the bench runs");
+        assert!(self.0.cancel(id), "none fires while the bench runs");
     }
 }
 
@@ -126,28 +132,35 @@ fn wheel(criterion: &mut Criterion) {
     }
 }
 
-fn core(criterion: &mut Criterion) {
+fn core<const NOW: bool>(criterion: &mut Criterion) {
+    let name = if NOW { "after" } else { "core" };
     for live in LIVE {
         let cores = Cores::start(1);
-        let mut alive = Some(cores.on_core(0, move |core| Alive::arm(core, live)));
-        let mut run = |count, step: fn(&mut Alive<TimerId>, &mut Core, u64) -> Duration| {
+        let mut alive = Some(cores.on_core(0, move |core| Alive::arm(&mut On::<NOW>(core), live)));
+        let mut run = |count, step: Step<NOW>| {
             let mut taken = alive.take().expect("it comes back");
             let (taken, spent) = cores.on_core(0, move |core| {
-                let spent = step(&mut taken, core, count);
+                let spent = step(&mut taken, &mut On(core), count);
                 (taken, spent)
             });
             alive = Some(taken);
             spent
         };
-        criterion.bench_function(&format!("core/newest_of_{live}"), |bencher| {
-            bencher.iter_custom(|count| run(count, Alive::newest));
+        criterion.bench_function(&format!("{name}/newest_of_{live}"), |bencher| {
+            bencher.iter_custom(|count| run(count, |alive, on, count| alive.newest(on, count)));
         });
-        criterion.bench_function(&format!("core/any_of_{live}"), |bencher| {
-            bencher.iter_custom(|count| run(count, Alive::any));
+        criterion.bench_function(&format!("{name}/any_of_{live}"), |bencher| {
+            bencher.iter_custom(|count| run(count, |alive, on, count| alive.any(on, count)));
         });
         cores.stop();
     }
 }
 
-criterion_group! { name = benches; config = rig::settings(); targets = wheel, core }
+type Step<const NOW: bool> = fn(&mut Alive<TimerId>, &mut On<'_, NOW>, u64) -> Duration;
+
+criterion_group! {
+    name = benches;
+    config = rig::settings();
+    targets = wheel, core::<false>, core::<true>
+}
 criterion_main!(benches);

@@ -7,7 +7,8 @@ use std::sync::mpsc::{self, Sender};
 use std::time::{Duration, Instant};
 
 use rig::{BOUND, Echo, Server, read_exactly, receive};
-use sluicegate::{BevId, Context, Direction, Event, EventFlags, Handler};
+use sluicegate::sim::Simulation;
+use sluicegate::{BevId, Clock, Context, Core, Direction, Event, EventFlags, Handler, Time};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -74,6 +75,25 @@ fn a_timer_may_set_the_next_and_cancel_one_that_has_fired_in_vain() {
         });
     });
     receive(&fires);
+}
+
+/// Notes when it runs, takes 3 ms for that and comes back 10 ms after it was due.
+fn tick(core: &mut Core, due: Time, clock: Clock, told: Sender<u64>) {
+    told.send(core.now().as_nanos() / 1_000_000).expect("the test waits");
+    clock.advance(3 * MS);
+    let next = due + 10 * MS;
+    core.at(next, move |core| tick(core, next, clock, told));
+}
+
+#[test]
+fn a_timer_at_a_time_does_not_drift_and_one_that_has_passed_is_due_at_once() {
+    let mut sim = Simulation::new(1);
+    let (told, tells) = mpsc::channel();
+    let (clock, start) = (sim.clock(), sim.now());
+    clock.advance(5 * MS);
+    sim.core().at(start, move |core| tick(core, start, clock, told));
+    sim.run_for(40 * MS);
+    assert_eq!(tells.try_iter().collect::<Vec<_>>(), [5, 10, 20, 30, 40]);
 }
 
 /// Says what it was told and answers the peer, but does not close.

@@ -230,9 +230,20 @@ impl Core {
     }
 
     /// Runs `task` on this core after a time, rounded up to the next millisecond.
+    ///
+    /// The time begins now, which costs a reading of the clock; [`at`](Self::at) does without.
     pub fn after(&mut self, delay: Duration, task: impl FnOnce(&mut Self) + 'static) -> TimerId {
         let now = self.driver.now();
-        TimerId(self.wheel.arm(now + delay, Timer::Task(Box::new(task))))
+        self.at(now + delay, task)
+    }
+
+    /// Runs `task` on this core at `deadline`, rounded up to the next millisecond; one that has
+    /// passed is due at once.
+    ///
+    /// For what repeats without drifting, and for deadlines by the dozen: [`now`](Self::now) is one
+    /// reading for a whole turn.
+    pub fn at(&mut self, deadline: Time, task: impl FnOnce(&mut Self) + 'static) -> TimerId {
+        TimerId(self.wheel.arm(deadline, Timer::Task(Box::new(task))))
     }
 
     /// Cancels a timer; `false` if it has fired or been cancelled.
