@@ -148,18 +148,27 @@ pub enum AttachRefusal {
 
 /// A core has not taken a connection, which comes back as it was.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection was not attached and {}: {reason}", fate(.detached))]
+#[error("the connection was not attached and is given back: {reason}")]
 pub struct AttachError {
     /// Why.
     #[source]
     pub reason: AttachRefusal,
-    /// The connection. Only a [`PendingAttach`] may have to answer without: the core has ended by a
-    /// panic while it took the connection, which is closed with all that was on it.
-    pub detached: Option<Detached>,
+    /// The connection.
+    pub detached: Detached,
 }
 
-fn fate(detached: &Option<Detached>) -> &'static str {
-    if detached.is_some() { "is given back" } else { "is lost with its core" }
+/// Why a connection that was sent to a core is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAttached {
+    /// The core has not taken it: attach it elsewhere.
+    #[error(transparent)]
+    Refused(#[from] AttachError),
+    /// Something panicked while the core took it, which has closed it with all that was on it.
+    #[error("the connection is lost: core {core} panicked while it took it, and has closed it")]
+    Lost {
+        /// The core.
+        core: usize,
+    },
 }
 
 /// The name of a connection on the core that it was sent to, once it has arrived; or the connection
@@ -172,14 +181,14 @@ fn fate(detached: &Option<Detached>) -> &'static str {
 #[must_use = "a connection that is refused comes back by this, and is closed if nobody asks"]
 pub struct PendingAttach(Pending<Answer>);
 
-type Answer = Result<BevId, AttachError>;
+type Answer = Result<BevId, NotAttached>;
 
 impl PendingAttach {
     /// Waits for the answer. Not for code that runs on a core, which would wait for itself.
     ///
     /// # Errors
-    /// The core has refused the connection, or has ended by a panic while it took it.
-    pub fn wait(self) -> Result<BevId, AttachError> {
+    /// The core has refused the connection, or has lost it by a panic.
+    pub fn wait(self) -> Result<BevId, NotAttached> {
         self.0.wait(Option::take)
     }
 
@@ -187,7 +196,7 @@ impl PendingAttach {
     ///
     /// # Errors
     /// There is no answer yet: ask again later.
-    pub fn try_wait(self) -> Result<Result<BevId, AttachError>, Self> {
+    pub fn try_wait(self) -> Result<Result<BevId, NotAttached>, Self> {
         self.0.look(Option::take).ok_or(self)
     }
 }
@@ -210,21 +219,19 @@ impl Journey {
     ) -> Result<(PendingAttach, Self), AttachError> {
         let refused = |detached| AttachError { reason: Stopped { core }.into(), detached };
         if core >= shared.core_count() {
-            return Err(refused(Some(detached)));
+            return Err(refused(detached));
         }
-        let (pending, promise) = Promise::new(Err(refused(Some(detached))));
+        let (pending, promise) = Promise::new(Err(refused(detached).into()));
         let place = Place::take(shared, core);
         Ok((PendingAttach(pending), Self { core, place, promise }))
     }
 
     /// Lets `attach` have the connection and passes on what it says.
-    fn end(mut self, attach: impl FnOnce(Detached) -> Answer) {
+    fn end(mut self, attach: impl FnOnce(Detached) -> Result<BevId, AttachError>) {
         // Should attaching unwind.
-        let lost = AttachError { reason: Stopped { core: self.core }.into(), detached: None };
-        if let Some(Err(held)) = self.promise.fall_back_on(Err(lost))
-            && let Some(detached) = held.detached
-        {
-            let answer = attach(detached);
+        let lost = NotAttached::Lost { core: self.core };
+        if let Some(Err(NotAttached::Refused(held))) = self.promise.fall_back_on(Err(lost)) {
+            let answer = attach(held.detached).map_err(NotAttached::from);
             // It counts by itself now, or has not come.
             self.place = None;
             self.promise.keep(answer);
@@ -297,7 +304,10 @@ impl Handle {
         });
         match sent {
             Ok(()) => Ok(pending),
-            Err(_stopped) => pending.wait().map(|_| unreachable!("nobody has attached it")),
+            Err(_stopped) => match pending.wait() {
+                Err(NotAttached::Refused(refused)) => Err(refused),
+                other => unreachable!("nobody was asked to attach it: {other:?}"),
+            },
         }
     }
 }
@@ -326,6 +336,6 @@ mod tests {
         let detached = sim.core_at(1).detach(id).expect("it is open");
         shared.mailbox(0).close(drop);
         let refused = sim.core().handle().attach(0, detached, |_| ()).expect_err("it is closed");
-        assert_eq!((loads(), refused.detached.is_some()), ([0, 0], true));
+        assert_eq!((loads(), refused.detached.peer_addr().is_some()), ([0, 0], true));
     }
 }

@@ -88,7 +88,7 @@ pub use builder::{DEFAULT_DRAIN_TIMEOUT, DEFAULT_JOIN_TIMEOUT, RuntimeBuilder};
 pub use dial::{ConnectHostError, HostError, Resolve, SystemResolver};
 pub use error::{BuildError, Error, Result};
 pub use filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
-pub use hand_off::{AttachError, AttachRefusal, DetachError, Detached, PendingAttach};
+pub use hand_off::{AttachError, AttachRefusal, DetachError, Detached, NotAttached, PendingAttach};
 pub use handle::{Handle, SUBMIT_CAP, Shutdown, Stopped, SubmitError};
 pub use listen::{AcceptMode, AcceptModeError, Dispatch, ListenError, ListenOptions, Listener};
 pub use pair::{FlushError, PairOptions, PendingPair, Unlinked};

@@ -101,8 +101,7 @@ impl Core {
     ///     match core.handle().attach(to, detached, |_| Echo::default()) {
     ///         Ok(pending) => drop(pending),
     ///         Err(stopped) => {
-    ///             let detached = stopped.detached.expect("it has not left");
-    ///             let back = core.attach(detached, Echo(traffic.clone()));
+    ///             let back = core.attach(stopped.detached, Echo(traffic.clone()));
     ///             back.expect("it has just left here");
     ///         }
     ///     }
@@ -143,7 +142,7 @@ impl Core {
             Err(reason) => {
                 self.take_back_seats(cargo);
                 keys.into_iter().for_each(|key| self.slots.unreserve(key));
-                return Err(AttachError { reason, detached: Some(detached) });
+                return Err(AttachError { reason, detached });
             }
         };
         let top = keys[keys.len() - 1];

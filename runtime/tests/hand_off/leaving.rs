@@ -6,14 +6,14 @@ use std::rc::Rc;
 use sluicegate::sim::Held;
 use sluicegate::{
     AttachRefusal, BevMut, Context, DetachError, EventFlags, FilterOptions, Handler, ListenOptions,
-    PairOptions, Shutdown, SocketError,
+    NotAttached, PairOptions, Shutdown, SocketError,
 };
 
 use super::rig::Echo;
 use super::rig::ends::{End, Noting, over, taking};
 use super::rig::filter::Swap;
 use super::rig::sim::{ADDR, LIMIT, connect, ms};
-use super::{adopted, attach, back, calm, detach, far, moved};
+use super::{adopted, attach, calm, detach, far, moved};
 
 #[test]
 fn what_cannot_leave_says_why_and_stays() {
@@ -130,12 +130,12 @@ fn a_core_that_ends_or_has_ended_gives_a_connection_back() {
     assert!(text.contains("given back") && text.contains("core 5"), "{text}");
     sim.run_for(ms(5));
     assert!(sim.is_stopped(), "all were told");
-    let refused = handle.attach(1, back(pending), |_| Echo).expect_err("it has stopped");
-    let refused = sim.core_at(1).attach(back(refused), ()).expect_err("it has stopped");
+    let refused = handle.attach(1, pending.detached, |_| Echo).expect_err("it has stopped");
+    let refused = sim.core_at(1).attach(refused.detached, ()).expect_err("it has stopped");
     assert!(matches!(refused.reason, AttachRefusal::Stopped(it) if it.core == 1));
     assert!(!sim.is_eof(peer) && !sim.is_reset(peer), "it is still whole");
     let mut other = calm(1);
-    let refused = other.core().attach(back(refused), ()).expect_err("another network");
+    let refused = other.core().attach(refused.detached, ()).expect_err("another network");
     assert!(matches!(refused.reason, AttachRefusal::Driver(_)), "{refused}");
     assert_eq!(other.held(), Held::default());
     sim.run_for(ms(5));
@@ -156,8 +156,9 @@ fn a_message_that_a_core_never_reads_gives_its_connection_back() {
     let pending = pending.try_wait().expect_err("it has not had a turn");
     drop(sim);
     let refused = pending.wait().expect_err("the core is gone");
+    let NotAttached::Refused(refused) = refused else { panic!("{refused}") };
     assert!(matches!(refused.reason, AttachRefusal::Stopped(it) if it.core == 1));
-    assert_eq!(back(refused).peer_addr(), Some(far()));
+    assert_eq!(refused.detached.peer_addr(), Some(far()));
     let _ = peer;
 }
 

@@ -14,7 +14,7 @@ use super::rig::ends::{End, over};
 use super::rig::filter::Swap;
 use super::rig::log::Log;
 use super::rig::sim::{ms, per_second, per_tick};
-use super::{adopted, attach, back, calm, detach, moved};
+use super::{adopted, attach, calm, detach, moved};
 
 /// Lets peers send all they can for a while, as connections wander between the cores.
 fn wander(
@@ -163,7 +163,7 @@ fn a_group_without_a_seat_refuses_and_the_connection_comes_back() {
     assert!(matches!(refused.reason, AttachRefusal::NoSeat(_)), "{refused}");
     assert_eq!(sim.held(), held, "a refusal leaves nothing behind");
     // It goes on where it was, a member as before.
-    let top = attach(&mut sim, back(refused), 0, &top);
+    let top = attach(&mut sim, refused.detached, 0, &top);
     let group = top.bev(&mut sim).group().map(|group| group.id());
     assert_eq!(group, Some(narrow.id()));
     sim.write(peer, &[!7; 1_500]);

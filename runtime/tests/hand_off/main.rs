@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 
 use rig::ends::{End, Noting};
 use sluicegate::sim::{Faults, Peer, Simulation};
-use sluicegate::{AttachError, BevId, Detached};
+use sluicegate::{BevId, Detached};
 
 /// Where the peers of adopted sockets are.
 fn far() -> SocketAddr {
@@ -36,11 +36,6 @@ fn adopted(sim: &mut Simulation) -> (End, Peer) {
 /// Takes a connection off its core.
 fn detach(sim: &mut Simulation, id: BevId) -> Detached {
     sim.core_at(id.core()).detach(id).expect("it is open")
-}
-
-/// The connection that a refusal gives back.
-fn back(refused: AttachError) -> Detached {
-    refused.detached.expect("a core that refuses gives back")
 }
 
 /// Has a connection go on at another core, with a handler that notes in the same log.

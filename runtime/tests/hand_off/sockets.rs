@@ -7,7 +7,6 @@ use std::thread;
 
 use sluicegate::{AttachRefusal, BevId, BevMut, Context, Handler, Shutdown};
 
-use super::back;
 use super::rig::{BOUND, Echo, Server, pattern, read_exactly, read_to_end, receive, round_trip};
 
 /// Moves that a busy echo makes.
@@ -145,7 +144,7 @@ fn a_connection_outlives_the_runtime_it_was_sent_to() {
     let detached = server.on_core(0, move |core| core.detach(id).expect("it is open"));
     let refused = handle.attach(0, detached, |_| Echo).expect_err("the core has stopped");
     assert!(matches!(refused.reason, AttachRefusal::Stopped(_)), "{refused}");
-    let pending = server.handle.attach(0, back(refused), |_| Echo).expect("this one runs");
+    let pending = server.handle.attach(0, refused.detached, |_| Echo).expect("this one runs");
     pending.wait().expect("it is taken");
     round_trip(&mut client, b"home again");
 }
