@@ -117,8 +117,8 @@ figures! {
     handed_off,
     /// Connections [attached](crate::Core::attach) to this core, from another.
     taken_over,
-    /// Times accepting rested because no descriptor or memory was left, or a connection that came
-    /// from another core could not be waited for.
+    /// Times accepting rested because no descriptor or memory was left, here or on the core that
+    /// was to have the connection.
     accept_backoffs,
     /// Accepts that failed for the sake of the one connection, and accepted connections that were
     /// lost because the core could not wait for them.

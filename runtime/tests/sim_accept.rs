@@ -379,6 +379,37 @@ fn an_accept_that_fails_is_told_and_another_tried_after_a_rest() {
 }
 
 #[test]
+fn a_connection_that_cannot_be_waited_for_is_lost_and_who_accepts_rests() {
+    for (mode, room) in [(AcceptMode::Fixed(1), 1), (single(Dispatch::RoundRobin), 3)] {
+        let faults = Faults { register_errors: 1.0, ..Faults::none() };
+        let mut sim = Simulation::with_cores(3, 1, faults);
+        let listener = listen(&mut sim, accept(mode).max_connections(1));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let log = told.clone();
+        listener.on_error(move |core, error| {
+            log.lock().expect("no panic while held").push((core.index(), error.to_string()));
+        });
+        let lost = greet(&mut sim, listener.local_addr(), 1);
+        sim.run_for(ms(50));
+        assert!(sim.is_eof(lost[0]) || sim.is_reset(lost[0]), "{mode}");
+        let others = greet(&mut sim, listener.local_addr(), room);
+        sim.run_for(ms(40));
+        let figures = |core: &CoreStats| [core.accepted, core.accept_errors, core.accept_backoffs];
+        let sums = [0, 1, 2].map(|at| sum(&mut sim, |core| figures(core)[at]));
+        assert_eq!(sums, [1, 1, 1], "{mode}: one is lost, and then there is a rest");
+        let seen = told.lock().expect("no panic while held").clone();
+        assert!(matches!(&seen[..], [(1, text)] if text.contains("os error 28")), "{seen:?}");
+        sim.set_faults(Faults::none());
+        answered(&mut sim, &others, room);
+        assert_eq!(
+            sum(&mut sim, |core| core.connections),
+            room as u64,
+            "the lost one left a place"
+        );
+    }
+}
+
+#[test]
 fn a_mode_that_does_not_fit_is_an_error_that_names_it() {
     let mut sim = Simulation::with_cores(2, 1, Faults::none());
     for (mode, core) in [

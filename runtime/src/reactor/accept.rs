@@ -179,6 +179,11 @@ impl Core {
                 }
             }
         }
+        self.look_again(listener);
+    }
+
+    /// Comes back to a listener in the next turn.
+    pub(super) fn look_again(&mut self, listener: Key) {
         if !std::mem::replace(&mut self.slots.at_mut(listener.slot).queued.again, true) {
             self.again.push(listener.slot);
         }
@@ -190,29 +195,22 @@ impl Core {
         }
     }
 
-    /// Rests and tells; once, however many fail meanwhile.
+    /// Accepts nobody for a while, whoever says meanwhile that there is room, and tells; once,
+    /// however many fail meanwhile.
     pub(super) fn back_off(&mut self, listener: Key, error: &io::Error) {
-        if !self.rest_a_while(listener) {
+        let Some(entry) = self.slots.listener(listener) else { return };
+        if entry.backs_off.is_some() {
             return;
         }
+        entry.backs_off = Some(self.wheel.arm(self.now + ACCEPT_BACKOFF, Timer::Accept(listener)));
         self.stats.accept_backoffs += 1;
-        let entry = self.slots.listener(listener);
-        let told = entry.and_then(|entry| Some((entry.label, entry.common.on_error()?)));
-        match told {
-            Some((label, handler)) => self.guard(label, |core| handler(core, error)),
+        match entry.common.on_error() {
+            Some(handler) => {
+                let label = entry.label;
+                self.guard(label, |core| handler(core, error));
+            }
             None => tracing::warn!(%error, rest = ?ACCEPT_BACKOFF, "accepting failed and rests"),
         }
-    }
-
-    /// Accepts nobody for a while, whoever says meanwhile that there is room; `false` if that is so
-    /// already.
-    pub(super) fn rest_a_while(&mut self, listener: Key) -> bool {
-        let Some(entry) = self.slots.listener(listener) else { return false };
-        if entry.backs_off.is_some() {
-            return false;
-        }
-        entry.backs_off = Some(self.wheel.arm(self.now + ACCEPT_BACKOFF, Timer::Accept(listener)));
-        true
     }
 
     /// The rest is over.

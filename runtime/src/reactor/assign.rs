@@ -38,6 +38,8 @@ pub(crate) struct HandOver {
     accepted: Accepted,
     ticket: Ticket,
     factory: Factory,
+    /// The core that has accepted it.
+    from: u16,
 }
 
 /// The place of a connection on a core that has not got it yet; given back when dropped.
@@ -141,7 +143,10 @@ impl Core {
             self.stats.accepts_kept += 1;
             match accepted {
                 Ok(peer) => self.welcome(key, peer, Some(listener), &factory),
-                Err(error) => self.lose(key, Some(listener), &error),
+                Err(error) => {
+                    self.lose(key, Some(listener));
+                    self.rest_after_loss(Some(listener), &error);
+                }
             }
         }
         Ok(())
@@ -164,17 +169,18 @@ impl Core {
             if core != own {
                 if let Some(ticket) = Ticket::take(&self.shared, &entry.common, core) {
                     self.stats.accepts_handed_over += 1;
-                    let hand_over = Box::new(HandOver { accepted, ticket, factory });
+                    let hand_over = HandOver { accepted, ticket, factory, from: self.index };
+                    let hand_over = Box::new(hand_over);
                     return self.outbox[core].push(Message::HandOver(hand_over));
                 }
             } else if entry.common.tally.try_add(own) {
                 self.stats.accepts_kept += 1;
-                return self.house(accepted, Some(listener), &factory);
+                return self.house_or_rest(accepted, Some(listener), &factory);
             }
         }
         if let Some(entry) = self.slots.listener(listener) {
             entry.waiting = Some(accepted);
-            self.rest_a_while(listener);
+            self.look_again(listener);
         }
     }
 
@@ -198,16 +204,24 @@ impl Core {
 
     /// A connection that another core has accepted comes to live here.
     pub(super) fn receive_connection(&mut self, hand_over: HandOver) {
-        let HandOver { accepted, ticket, factory } = hand_over;
+        let HandOver { accepted, ticket, factory, from } = hand_over;
         self.stats.accepts_received += 1;
-        let listener = self.part_in(&ticket.common);
+        let common = ticket.common.clone();
+        let listener = self.part_in(&common);
         ticket.redeem();
-        self.house(accepted, listener, &factory);
+        if let Err(error) = self.house(accepted, listener, &factory) {
+            // It is the core that accepts which has to rest.
+            let rest = move |core: &mut Self| {
+                let listener = core.part_in(&common);
+                core.rest_after_loss(listener, &error);
+            };
+            self.outbox[usize::from(from)].push(Message::Run(Box::new(rest)));
+        }
     }
 
     /// The core that a connection was sent to has gone: it stays here.
     pub(super) fn take_back_connection(&mut self, hand_over: HandOver) {
-        let HandOver { accepted, ticket, factory } = hand_over;
+        let HandOver { accepted, ticket, factory, .. } = hand_over;
         let listener = self.part_in(&ticket.common);
         self.keep(accepted, listener, &factory);
     }
@@ -218,31 +232,51 @@ impl Core {
         if let Some(entry) = listener.and_then(|listener| self.slots.listener(listener)) {
             entry.common.tally.add(own);
         }
-        self.house(accepted, listener, factory);
+        self.house_or_rest(accepted, listener, factory);
     }
 
-    /// Makes a stream of an accepted socket that has been counted for its listener.
-    fn house(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
+    fn house_or_rest(&mut self, accepted: Accepted, listener: Option<Key>, factory: &Factory) {
+        if let Err(error) = self.house(accepted, listener, factory) {
+            self.rest_after_loss(listener, &error);
+        }
+    }
+
+    /// Makes a stream of an accepted socket that has been counted for its listener. One that the
+    /// core cannot wait for is lost.
+    fn house(
+        &mut self,
+        accepted: Accepted,
+        listener: Option<Key>,
+        factory: &Factory,
+    ) -> io::Result<()> {
         let Accepted { socket, peer } = accepted;
         let key = self.slots.reserve();
-        match self.driver.attach(key, socket) {
-            Ok(()) => self.welcome(key, peer, listener, factory),
-            Err((_closed, error)) => self.lose(key, listener, &error),
-        }
+        self.driver.attach(key, socket).map_err(|(_closed, error)| {
+            self.lose(key, listener);
+            error
+        })?;
+        self.welcome(key, peer, listener, factory);
+        Ok(())
     }
 
     /// The core cannot wait for an accepted connection, which is closed.
     #[cold]
-    fn lose(&mut self, key: Key, listener: Option<Key>, error: &io::Error) {
+    fn lose(&mut self, key: Key, listener: Option<Key>) {
         self.slots.unreserve(key);
         self.stats.accept_errors += 1;
+        if let Some(listener) = listener {
+            self.count_departure(listener);
+        }
+    }
+
+    /// An accepted connection was lost, here or on the core it was sent to: others would be too, and
+    /// each with a line in the log.
+    #[cold]
+    fn rest_after_loss(&mut self, listener: Option<Key>, error: &io::Error) {
         match listener {
-            Some(listener) => {
-                self.count_departure(listener);
-                // Others would be lost too, and each with a line in the log.
-                self.back_off(listener, error);
-            }
-            None => tracing::warn!(%error, "an accepted connection is lost"),
+            // A core that ends accepts nobody, and one that has panicked calls nobody.
+            Some(listener) if !self.refuses_streams() => self.back_off(listener, error),
+            _ => tracing::warn!(%error, "an accepted connection is lost"),
         }
     }
 
@@ -331,7 +365,7 @@ mod tests {
         let ticket = Ticket::take(&core.shared, &common, 1).expect("it takes more");
         let accepted = Accepted { socket, peer: Some(listener.local_addr()) };
         core.stats.accepts_handed_over += 1;
-        let message = Message::HandOver(Box::new(HandOver { accepted, ticket, factory }));
+        let message = Message::HandOver(Box::new(HandOver { accepted, ticket, factory, from: 0 }));
         core.outbox[1].push(message);
         core.shared.mailbox(1).close(drop);
         (sim, peer)
@@ -365,7 +399,7 @@ mod tests {
         let (common, factory) = (entry.common.clone(), entry.factory.clone());
         let ticket = Ticket::take(&core.shared, &common, 1).expect("it takes more");
         let accepted = Accepted { socket, peer: Some(addr) };
-        (sim, Box::new(HandOver { accepted, ticket, factory }), peer)
+        (sim, Box::new(HandOver { accepted, ticket, factory, from: 0 }), peer)
     }
 
     #[test]

@@ -86,6 +86,16 @@ impl SimDriver {
         network.accept(door, id)
     }
 
+    /// Whether the system lets the core wait for one more socket.
+    fn register(&self) -> io::Result<()> {
+        let mut network = enter(&self.network);
+        let register_errors = network.faults.register_errors;
+        match network.agenda.chance(register_errors) {
+            true => Err(io::Error::from_raw_os_error(ENOSPC)),
+            false => Ok(()),
+        }
+    }
+
     /// A socket is here no more; an event of it may still come.
     fn tell_stale(&mut self, key: Key) {
         let mut network = enter(&self.network);
@@ -186,6 +196,10 @@ impl Driver for SimDriver {
 
     fn accept(&mut self, listener: Key, key: Key) -> io::Result<io::Result<Option<SocketAddr>>> {
         let (end, peer) = self.take(listener, Some(self.id(key)))?;
+        if let Err(error) = self.register() {
+            drop(LooseEnd::new(self.network.clone(), end));
+            return Ok(Err(error));
+        }
         self.sockets.insert(key, Source::Stream(end));
         Ok(Ok(Some(peer)))
     }
@@ -245,6 +259,9 @@ impl Driver for SimDriver {
 
     fn attach(&mut self, key: Key, socket: Socket) -> Result<(), (Socket, io::Error)> {
         self.calls.others += 1;
+        if let Err(error) = self.register() {
+            return Err((socket, error));
+        }
         let end = match socket.0 {
             Origin::Simulated(end) if end.is_of(&self.network) => end.into_end(),
             foreign => return Err((Socket(foreign), ErrorKind::Unsupported.into())),
@@ -317,3 +334,4 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Linux's number for "too many open files"; std has no kind for it.
 const EMFILE: i32 = 24;
+const ENOSPC: i32 = 28;

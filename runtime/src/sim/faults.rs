@@ -33,6 +33,9 @@ pub struct Faults {
     pub reset: f64,
     /// An accept fails for want of descriptors (EMFILE); who waits goes on waiting.
     pub accept_errors: f64,
+    /// The core cannot wait for a socket that it has accepted or been given (ENOSPC): one that was
+    /// accepted is lost.
+    pub register_errors: f64,
     /// An event of a socket comes after it was closed or taken out, with its old key.
     pub stale_events: f64,
     /// The answer to a connection that the core asked for comes late, and at the same moment all
@@ -52,14 +55,15 @@ impl Faults {
             would_block: 0.0,
             reset: 0.0,
             accept_errors: 0.0,
+            register_errors: 0.0,
             stale_events: 0.0,
             late_connects: 0.0,
             delay: QUIET_DELAY..QUIET_DELAY,
         }
     }
 
-    /// Everything at once: calls that mostly misbehave, delays of three orders of magnitude, and a
-    /// reset now and then.
+    /// Everything at once that a core can bear without losing a connection: calls that mostly
+    /// misbehave, delays of three orders of magnitude; and a reset now and then.
     pub fn harsh() -> Self {
         Self {
             short_reads: 0.3,
@@ -68,6 +72,7 @@ impl Faults {
             would_block: 0.15,
             reset: 0.0005,
             accept_errors: 0.1,
+            register_errors: 0.0,
             stale_events: 0.5,
             late_connects: 0.3,
             delay: Duration::from_micros(10)..Duration::from_millis(20),
