@@ -151,7 +151,8 @@ impl RuntimeBuilder {
     /// on without it. Default 10 s.
     ///
     /// A core ends in time unless user code there does not return. A shutdown at once has only this
-    /// time. Without a shutdown a join waits for as long as the cores run.
+    /// time. Without a shutdown a join waits for as long as the cores run. After the last core the
+    /// watchdog has as long once more, for it may still be [telling](Self::on_stall) of a stall.
     pub fn join_timeout(mut self, timeout: Duration) -> Self {
         self.patience.grace = timeout;
         self

@@ -1,8 +1,8 @@
 //! The way into the cores from anywhere.
 //!
 //! Owns what the cores share: one mailbox and one set of published figures each. A [`Handle`] is a
-//! counted pointer to it. Sending never blocks and never loses: a message is carried out, or the
-//! sender is told that the core has stopped.
+//! counted pointer to it. Sending never blocks: a message is carried out, unless the core panics
+//! first and may stop, or the sender is told that the core has stopped.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};

@@ -4,11 +4,13 @@
 //! core counts in plain integers and copies them here before it sleeps, and while it does not every
 //! few microseconds (`reactor/meter.rs`); readers on other threads see each figure as it was then,
 //! and exactly once the core is quiet. Relaxed order suffices: the figures publish no other data,
-//! and each has one writer.
+//! and each has one writer; the longest idle time shown, which its readers raise, is one word that
+//! only grows.
 //!
 //! Invariant: a counter never goes back for a reader who reads it twice. That holds for the time a
 //! core sleeps too, which goes on while nobody writes it: see [`Published::fall_asleep`]; readers
-//! keep the longest they have shown.
+//! keep the longest they have shown, so it may be ahead of the core's own account by what lies
+//! between two readings of the clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

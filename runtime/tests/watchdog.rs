@@ -195,6 +195,28 @@ fn who_is_told_about_stalls_may_panic() {
     eventually("the stall is over", || server.sum(|core| core.stalled_ns) > 0);
 }
 
+#[test]
+fn who_does_not_come_back_when_told_about_a_stall_keeps_no_join_waiting() {
+    let (told, tells) = mpsc::channel();
+    let (come_back, never) = Latch::new();
+    let tell = move |_: &Stall| {
+        told.send(()).expect("the test waits");
+        never.hold();
+    };
+    let builder = Runtime::builder().cores(1).watchdog(THRESHOLD).on_stall(tell);
+    let builder = builder.join_timeout(Duration::from_secs(1));
+    let running = builder.build().expect("cores can be built").start().expect("threads");
+    let (open, latch) = Latch::new();
+    running.handle().submit_to(0, move |_| latch.hold()).expect("the core runs");
+    receive(&tells);
+    drop(open);
+    // Who joins is the one who would let it come back.
+    let start = Instant::now();
+    let report = running.shutdown(Shutdown::Now);
+    assert!(start.elapsed() < BOUND / 2, "{report:#}");
+    drop(come_back);
+}
+
 /// The CPUs of a thread of this process, as the kernel lists them.
 fn cpus_of(task: &Path) -> Option<String> {
     let status = fs::read_to_string(task.join("status")).ok()?;

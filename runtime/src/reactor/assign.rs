@@ -269,8 +269,8 @@ impl Core {
         }
     }
 
-    /// An accepted connection was lost, here or on the core it was sent to: others would be too, and
-    /// each with a line in the log.
+    /// An accepted connection was lost, here or on the core it was sent to: others would be too,
+    /// and each with a line in the log.
     #[cold]
     fn rest_after_loss(&mut self, listener: Option<Key>, error: &io::Error) {
         match listener {

@@ -3,7 +3,7 @@
 //! Owns the names of one runtime, behind a lock that is taken when a name is met for the first time
 //! on a core, and when somebody reads one: never for a call. Numbers are not given back, so there
 //! are at most [`MAX_LABELS`], half of them of factories; whatever comes after those is called
-//! "something else".
+//! "something else", or "factory of a listener".
 
 use std::collections::HashMap;
 use std::sync::Arc;

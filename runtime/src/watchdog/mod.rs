@@ -90,6 +90,9 @@ impl Default for WatchdogOptions {
     }
 }
 
+/// What an idle thread of a busy machine is given to end.
+const LEAST_JOIN: Duration = Duration::from_millis(100);
+
 /// The thread of a watchdog, which ends after the last core.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -109,11 +112,13 @@ impl Watch {
         Ok(Self { thread, runs })
     }
 
-    /// Waits until it has ended, `longest` at most: what it tells of stalls may never come back,
-    /// as it may wait for the very thread that waits here. Returns whether it has ended well.
+    /// Waits until it has ended, `longest` at most, or the time it takes to be scheduled: what it
+    /// tells of stalls may never come back, as it may wait for the very thread that waits here.
+    /// Returns whether it has ended well.
     pub(crate) fn join(self, longest: Duration) -> bool {
+        let longest = longest.max(LEAST_JOIN);
         if self.runs.recv_timeout(longest) == Err(RecvTimeoutError::Timeout) {
-            tracing::error!("the function told about stalls does not come back; it is left behind");
+            tracing::error!(?longest, "the watchdog has not ended in time and is left behind");
             return false;
         }
         let ended = self.thread.join();
