@@ -19,7 +19,7 @@ use crate::error::{ConfigError, NoLimit, NoSeat};
 use crate::group::{GroupId, ServiceOrder};
 use crate::lane::Desk;
 use crate::plan::{Plan, Terms};
-use crate::pool::{Pool, Word};
+use crate::pool::{Pool, Word, set};
 use crate::sync::{AtomicU64, Mutex, Ordering};
 use crate::time::{Direction, Time};
 
@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     pub(crate) order: ServiceOrder,
     pub(crate) pool: Pool,
     pub(crate) board: Mutex<Board>,
-    /// Read before every draw: on a cache line of its own, as whoever asks for totals takes the
+    /// Read before every draw: on a cache line of its own, as whoever asks for levels takes the
     /// lock beside it.
     version: CachePadded<AtomicU64>,
 }
@@ -46,8 +46,6 @@ pub(crate) struct Board {
     pub(crate) wakers: Vec<Option<Waker>>,
     /// What the last core on each seat owed when it left: the next one pays.
     credits: Vec<[Credit; 2]>,
-    /// What the seats had moved at the last reset.
-    pub(crate) baseline: [u64; 2],
     /// When each direction's word was last known to be near its clock.
     fresh_at: [Time; 2],
 }
@@ -61,8 +59,7 @@ impl Board {
     ) -> Self {
         let seats = terms.seats as usize;
         let (wakers, credits) = (vec![None; seats], vec![[Credit::default(); 2]; seats]);
-        let (baseline, fresh_at) = ([0; 2], [now; 2]);
-        Self { config, terms, plans, disbanded: false, wakers, credits, baseline, fresh_at }
+        Self { config, terms, plans, disbanded: false, wakers, credits, fresh_at: [now; 2] }
     }
 
     /// Sees to it that a direction's word can be compared with its clock; says until when.
@@ -128,6 +125,7 @@ impl Shared {
         let seats = board.wakers.len();
         let free = board.wakers.iter().position(Option::is_none).ok_or(NoSeat { seats })?;
         board.wakers[free] = Some(waker);
+        set(&self.pool.tally(free).taken, 1);
         Ok((free, board.credits[free]))
     }
 
@@ -136,6 +134,7 @@ impl Shared {
     pub(crate) fn free_seat(&self, seat: usize, credits: [Credit; 2]) {
         let mut board = self.board.lock();
         (board.wakers[seat], board.credits[seat]) = (None, credits);
+        set(&self.pool.tally(seat).taken, 0);
     }
 
     /// Returns the level at `now`, `i64::MAX` without a limit.
@@ -243,5 +242,44 @@ impl Shared {
         for waker in wakers.into_iter().flatten() {
             waker.wake();
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::mpsc;
+    use std::task::Waker;
+    use std::thread;
+    use std::time::Duration;
+
+    use crate::config::TokenBucketConfig;
+    use crate::group::Group;
+    use crate::time::{Direction, Time};
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a lock that is taken would block this thread")]
+    fn counts_are_read_and_reset_while_the_lock_is_held() {
+        let config = TokenBucketConfig::per_second("1MB/s".parse().expect("a rate"));
+        let group = Group::new(Time::ZERO, config).expect("a group");
+        let mut shard = group.shard(Time::ZERO, Waker::noop().clone()).expect("a seat");
+        let member = shard.join(7, NonZeroU32::MIN);
+        let grant = shard.request(member, Direction::Read, 9, || Time::ZERO).expect("it is full");
+        shard.settle(member, grant, 9, false);
+        let board = group.shared.board.lock();
+        let (answer, answers) = mpsc::channel();
+        let reader = group.clone();
+        let reading = thread::spawn(move || {
+            let stats = reader.stats();
+            let taken = stats.seats.iter().filter(|seat| seat.taken).count();
+            let before = reader.totals();
+            reader.reset_totals();
+            let found = (reader.seats(), taken, before, reader.totals());
+            answer.send(found).expect("the test waits");
+        });
+        let read = answers.recv_timeout(Duration::from_secs(30));
+        drop(board);
+        reading.join().expect("it has answered");
+        assert_eq!(read, Ok((16, 1, (9, 0), (0, 0))));
     }
 }

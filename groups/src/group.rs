@@ -113,7 +113,7 @@ impl Group {
     /// Returns how many cores can join.
     #[must_use]
     pub fn seats(&self) -> usize {
-        self.shared.board.lock().wakers.len()
+        self.shared.pool.seats()
     }
 
     /// Takes a seat for a core; `waker` is woken when the configuration changes or credit comes.
@@ -200,18 +200,16 @@ impl Group {
     }
 
     /// Returns the bytes read and written since the start or the last reset; exact when quiet.
+    /// Takes no lock; O(seats).
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        let board = self.shared.board.lock();
-        let total =
-            |dir: Direction| self.shared.pool.moved(dir).wrapping_sub(board.baseline[dir.index()]);
-        (total(Direction::Read), total(Direction::Write))
+        let pool = &self.shared.pool;
+        (pool.total(Direction::Read), pool.total(Direction::Write))
     }
 
     /// Starts both totals at zero again.
     pub fn reset_totals(&self) {
-        let mut board = self.shared.board.lock();
-        board.baseline = Direction::ALL.map(|dir| self.shared.pool.moved(dir));
+        self.shared.pool.reset_totals();
     }
 
     /// Ends the group: from now on everything is granted, and members should be detached.
@@ -219,17 +217,12 @@ impl Group {
         self.shared.disband();
     }
 
-    /// Returns what each seat did and holds. Takes the cold lock; O(seats).
+    /// Returns what each seat did and holds. Takes no lock; O(seats).
     #[must_use]
     pub fn stats(&self) -> GroupStats {
-        let board = self.shared.board.lock();
-        let seats = board.wakers.iter().enumerate();
-        let seats = seats
-            .map(|(seat, waker)| {
-                SeatStats::read(seat, waker.is_some(), self.shared.pool.tally(seat))
-            })
-            .collect();
-        GroupStats { seats, weight: Direction::ALL.map(|dir| self.shared.pool.word(dir).weight()) }
+        let pool = &self.shared.pool;
+        let seats = (0..pool.seats()).map(|seat| SeatStats::read(seat, pool.tally(seat))).collect();
+        GroupStats { seats, weight: Direction::ALL.map(|dir| pool.word(dir).weight()) }
     }
 
     /// Returns a handle that does not keep the group alive.

@@ -179,6 +179,8 @@ fn level(g: u64, consumed: u64, depth: u64) -> i64 {
 pub(crate) struct Pool {
     words: [Word; 2],
     tallies: Box<[CachePadded<Tally>]>,
+    /// What the seats had moved at the last reset of the totals.
+    baseline: [Counter; 2],
 }
 
 impl Pool {
@@ -186,7 +188,12 @@ impl Pool {
         Self {
             words: [Word::new(), Word::new()],
             tallies: (0..seats).map(|_| CachePadded::new(Tally::new())).collect(),
+            baseline: [Counter::new(0), Counter::new(0)],
         }
+    }
+
+    pub(crate) fn seats(&self) -> usize {
+        self.tallies.len()
     }
 
     pub(crate) fn word(&self, direction: Direction) -> &Word {
@@ -197,8 +204,25 @@ impl Pool {
         &self.tallies[seat]
     }
 
+    /// Returns the bytes all seats moved since the last reset, wrapping.
+    ///
+    /// The baseline first: with Acquire, here and by Release there, every count read after it is at
+    /// least what the reset has read, so the difference is never below zero.
+    pub(crate) fn total(&self, direction: Direction) -> u64 {
+        let baseline = self.baseline[direction.index()].load(Ordering::Acquire);
+        self.moved(direction).wrapping_sub(baseline)
+    }
+
+    /// Has the totals begin at zero again; of two at once either may be the last.
+    pub(crate) fn reset_totals(&self) {
+        for direction in Direction::ALL {
+            let moved = self.moved(direction);
+            self.baseline[direction.index()].store(moved, Ordering::Release);
+        }
+    }
+
     /// Returns the bytes all seats moved since the group was built, wrapping.
-    pub(crate) fn moved(&self, direction: Direction) -> u64 {
+    fn moved(&self, direction: Direction) -> u64 {
         self.tallies.iter().fold(0, |sum, tally| sum.wrapping_add(tally.moved(direction)))
     }
 }
@@ -206,6 +230,8 @@ impl Pool {
 /// What one seat counts: written by its owner alone, read by anybody.
 #[derive(Debug)]
 pub(crate) struct Tally {
+    /// 1 while it has an owner; written under the lock by who comes or goes.
+    pub(crate) taken: Counter,
     pub(crate) moved: [Counter; 2],
     pub(crate) lease: [Counter; 2],
     pub(crate) weight: [Counter; 2],
@@ -221,6 +247,7 @@ impl Tally {
     pub(crate) fn new() -> Self {
         let pair = || [Counter::new(0), Counter::new(0)];
         Self {
+            taken: Counter::new(0),
             moved: pair(),
             lease: pair(),
             weight: pair(),

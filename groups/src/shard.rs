@@ -105,7 +105,7 @@ impl GroupShard {
     /// Returns what this seat has done and holds: exact, as its writer asks. Ten loads.
     #[must_use]
     pub fn stats(&self) -> SeatStats {
-        SeatStats::read(self.seat, true, self.shared.pool.tally(self.seat))
+        SeatStats::read(self.seat, self.shared.pool.tally(self.seat))
     }
 
     /// Returns the weight of a member.

@@ -80,11 +80,11 @@ pub struct SeatStats {
 }
 
 impl SeatStats {
-    pub(crate) fn read(seat: usize, taken: bool, tally: &Tally) -> Self {
+    pub(crate) fn read(seat: usize, tally: &Tally) -> Self {
         let pair = |gauges: &[_; 2]| [read(&gauges[0]), read(&gauges[1])];
         Self {
             seat,
-            taken,
+            taken: read(&tally.taken) == 1,
             moved: pair(&tally.moved),
             lease: pair(&tally.lease),
             weight: pair(&tally.weight),
