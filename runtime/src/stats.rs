@@ -94,6 +94,8 @@ figures! {
     reads,
     /// Writes to streams, also those that moved nothing.
     writes,
+    /// Those of them that moved nothing because the socket was not ready.
+    would_block,
     /// Accepts, also those that found nobody.
     accepts,
     /// Connections alive now or still to be made, sockets only.

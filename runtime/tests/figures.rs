@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rig::sim::{ADDR, LIMIT};
 use rig::{Echo, Server, eventually, receive, round_trip};
-use sluicegate::sim::Simulation;
+use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{Clock, Group, ListenOptions, Shutdown, TokenBucketConfig};
 
 fn group(clock: Clock) -> Group {
@@ -52,6 +52,22 @@ fn idle_time_goes_on_while_a_core_sleeps() {
     let after = server.handle.stats()[0];
     assert_eq!((after.turns, after.polls), (before.turns, before.polls), "nothing woke it");
     assert_eq!(after.busy_ns, before.busy_ns);
+}
+
+#[test]
+fn calls_that_would_block_are_counted() {
+    for (faults, counted) in
+        [(Faults::none(), false), (Faults { would_block: 1.0, ..Faults::none() }, true)]
+    {
+        let mut sim = Simulation::with_faults(1, faults);
+        let listener = sim.core().listen(ADDR, ListenOptions::new(), |_| Echo).expect("it is free");
+        let peer = sim.connect(listener.local_addr()).expect("it listens");
+        sim.write(peer, b"once");
+        sim.run_for(Duration::from_millis(1));
+        let stats = sim.core().stats();
+        let expected = if counted { stats.reads + stats.writes } else { 0 };
+        assert_eq!((stats.would_block, stats.reads > 0), (expected, true));
+    }
 }
 
 #[test]

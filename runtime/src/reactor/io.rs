@@ -280,6 +280,7 @@ impl Seam<'_> {
         let asked = space.len();
         let outcome = read(self.driver, key, space);
         let used = if let ReadOutcome::Bytes(count) = outcome { count } else { 0 };
+        self.stats.would_block += u64::from(matches!(outcome, ReadOutcome::WouldBlock));
         stream.bev.handle_read(self.now, outcome, asked, self.landing);
         self.stats.bytes_in += used as u64;
         used
@@ -298,6 +299,7 @@ impl Seam<'_> {
         stream.writes += 1;
         let (outcome, asked) = write(self.driver, key, bev.buffers().1, limit);
         let used = if let WriteOutcome::Bytes(count) = outcome { count } else { 0 };
+        self.stats.would_block += u64::from(matches!(outcome, WriteOutcome::WouldBlock));
         bev.handle_write(self.now, outcome, asked);
         self.stats.bytes_out += used as u64;
         used
