@@ -13,7 +13,8 @@ fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
         says(&with(&["--smt", "3"]), 2, &["\"3\"", "`one`"]);
         says(&with(&["--idle", "spin:50"]), 2, &["spin:50", "spin:50us"]);
         says(&with(&["--idle", "spin:2s"]), 2, &["2s", "1s"]);
-        says(&with(&["--accept", "reusport"]), 2, &["reusport", "balanced", "single:least"]);
+        says(&with(&["--accept", "reusport"]), 2, &["reusport", "did you mean `reuseport`?"]);
+        says(&with(&["--accept", "single:lest"]), 2, &["did you mean `single:least`?"]);
         says(&with(&["--accept", "fixed:x"]), 2, &["fixed:x", "fixed:CORE"]);
         says(&with(&["--ordr", "pack"]), 2, &["--ordr", "--order"]);
     }

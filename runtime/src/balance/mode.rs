@@ -8,6 +8,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::placement::nearest;
+
 /// How the connections of a listener come to the cores.
 ///
 /// # Examples
@@ -68,11 +70,14 @@ pub enum Dispatch {
 #[error(
     "{text:?} is no accept mode: write `balanced` or `balanced:SLACK`, `reuseport`, \
      `single:least`, `single:round-robin`, `single:hash` (each with `@CORE` if a core other than \
-     0 is to accept), or `fixed:CORE`"
+     0 is to accept), or `fixed:CORE`{}",
+    .nearest.map_or_else(String::new, |mode| format!("; did you mean `{mode}`?"))
 )]
 pub struct AcceptModeError {
     /// The text as given.
     pub text: String,
+    /// The mode that was probably meant.
+    pub nearest: Option<AcceptMode>,
 }
 
 impl AcceptMode {
@@ -114,30 +119,52 @@ impl FromStr for AcceptMode {
     type Err = AcceptModeError;
 
     fn from_str(text: &str) -> Result<Self, AcceptModeError> {
-        let words = text.trim();
-        let (word, rest) = match words.split_once(':') {
-            Some((word, rest)) => (word, Some(rest)),
-            None => (words, None),
-        };
-        let parsed = match (word, rest) {
-            ("balanced", None) => Some(Self::default()),
-            ("balanced", Some(slack)) => {
-                slack.parse().ok().map(|slack| Self::Balanced { slack: Some(slack) })
-            }
-            ("reuseport", None) => Some(Self::ReusePort),
-            ("single", Some(dispatch)) => single(dispatch),
-            ("fixed", Some(core)) => core.parse().ok().map(Self::Fixed),
-            _ => None,
-        };
-        parsed.ok_or_else(|| AcceptModeError { text: text.to_owned() })
+        let (word, rest) = parted(text.trim(), ':');
+        mode(word, rest)
+            .ok_or_else(|| AcceptModeError { text: text.to_owned(), nearest: meant(word, rest) })
     }
 }
 
-fn single(text: &str) -> Option<AcceptMode> {
-    let (word, acceptor) = match text.split_once('@') {
-        Some((word, core)) => (word, core.parse().ok()?),
-        None => (text, 0),
+/// What stands before a sign, and what behind it if it is there.
+fn parted(text: &str, sign: char) -> (&str, Option<&str>) {
+    match text.split_once(sign) {
+        Some((before, behind)) => (before, Some(behind)),
+        None => (text, None),
+    }
+}
+
+fn mode(word: &str, rest: Option<&str>) -> Option<AcceptMode> {
+    match (word, rest) {
+        ("balanced", None) => Some(AcceptMode::default()),
+        ("balanced", Some(slack)) => {
+            slack.parse().ok().map(|slack| AcceptMode::Balanced { slack: Some(slack) })
+        }
+        ("reuseport", None) => Some(AcceptMode::ReusePort),
+        ("single", Some(dispatch)) => single(dispatch),
+        ("fixed", Some(core)) => core.parse().ok().map(AcceptMode::Fixed),
+        _ => None,
+    }
+}
+
+/// The mode that comes of putting its words right, one by one.
+fn meant(word: &str, rest: Option<&str>) -> Option<AcceptMode> {
+    let word = nearest(word, ["balanced", "reuseport", "single", "fixed"])?;
+    if word != "single" {
+        // What stands behind may be what is wrong.
+        return mode(word, rest).or_else(|| mode(word, None));
+    }
+    let (dispatch, acceptor) = parted(rest.unwrap_or_default(), '@');
+    let dispatch = match dispatch {
+        "" => "least",
+        dispatch => nearest(dispatch, ["least", "round-robin", "hash"])?,
     };
+    let with_acceptor = acceptor.and_then(|core| single(&format!("{dispatch}@{core}")));
+    with_acceptor.or_else(|| single(dispatch))
+}
+
+fn single(text: &str) -> Option<AcceptMode> {
+    let (word, core) = parted(text, '@');
+    let acceptor = core.map_or(Some(0), |core| core.parse().ok())?;
     let by = match word {
         "least" => Dispatch::LeastLoaded,
         "round-robin" => Dispatch::RoundRobin,
@@ -220,6 +247,35 @@ mod tests {
             for word in ["balanced", "reuseport", "single:hash", "fixed:CORE"] {
                 assert!(error.contains(word), "{error}");
             }
+        }
+    }
+
+    #[test]
+    fn an_error_names_the_mode_that_was_probably_meant() {
+        for (text, meant) in [
+            ("reusport", Some("reuseport")),
+            ("reuseport:1", Some("reuseport")),
+            ("balancd", Some("balanced")),
+            ("Balanced:7", Some("balanced:7")),
+            ("balanced:x", Some("balanced")),
+            ("single", Some("single:least")),
+            ("singel:hsah@3", Some("single:hash@3")),
+            ("single:lest", Some("single:least")),
+            ("single:robin", None),
+            ("single:round_robin@x", Some("single:round-robin")),
+            ("fixd:2", Some("fixed:2")),
+            ("fixed:x", None),
+            ("spread", None),
+            ("", None),
+        ] {
+            let error = text.parse::<AcceptMode>().expect_err("no mode");
+            let found = error.nearest.map(|mode| mode.to_string());
+            assert_eq!(found.as_deref(), meant, "{text}");
+            let end = meant.map_or_else(
+                || "or `fixed:CORE`".to_owned(),
+                |mode| format!("; did you mean `{mode}`?"),
+            );
+            assert!(error.to_string().ends_with(&end), "{error}");
         }
     }
 }

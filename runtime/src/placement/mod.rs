@@ -64,6 +64,7 @@ pub use error::PlacementError;
 pub use idle::{Idle, SPIN_MAX, SPIN_MIN};
 pub use info::{CoreInfo, Pinned};
 pub use list_error::{ListError, ListFault};
+pub(crate) use nearest::nearest;
 pub(crate) use pin::{apply, confine};
 pub use plan::{CorePlan, MAX_CORES, Plan, Reason, Why};
 pub use quota::CpuQuota;

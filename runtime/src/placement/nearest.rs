@@ -1,7 +1,7 @@
 //! The known word that a mistyped one was probably meant to be.
 //!
 //! Owns one distance between words and how near is near enough. Never decides what is known; the
-//! choices, the names of a CPU list and the variables bring their own words.
+//! choices, the names of a CPU list, the variables and the accept modes bring their own words.
 //!
 //! Source: optimal string alignment, after Damerau (1964).
 
@@ -9,7 +9,7 @@
 ///
 /// Near is one slip, or one for every three letters; a known word with letters added or left off
 /// at its end counts too. Upper and lower case are the same.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.is_empty() || word.len() > LONGEST_WORD {
         return None;
     }
