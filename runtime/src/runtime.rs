@@ -98,7 +98,7 @@ impl Runtime {
     ///
     /// # Errors
     /// As for [`listen`](Self::listen); and the accept mode names a core that there is not, or the
-    /// backlog is 0.
+    /// backlog, accept batch or most connections are 0.
     pub fn listen_with<H: Handler>(
         &mut self,
         addr: impl ToSocketAddrs + fmt::Debug,

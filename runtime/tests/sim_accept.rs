@@ -424,12 +424,20 @@ fn a_mode_that_does_not_fit_is_an_error_that_names_it() {
     }
     let error = sim.core().listen(ADDR, accept(BALANCED), |_| Echo).expect_err("one core");
     assert!(matches!(error, Error::Listen(ListenError::OneCore { mode: BALANCED })), "{error:?}");
-    let none = ListenOptions::new().backlog(0);
-    for error in [
-        sim.listen_with(ADDR, none.clone(), |_| Echo).expect_err("no backlog"),
-        sim.core().listen(ADDR, none, |_| Echo).expect_err("no backlog"),
+    let new = ListenOptions::new;
+    for (none, expected) in [
+        (new().backlog(0), ListenError::NoBacklog),
+        (new().accept_batch(0), ListenError::NoBatch),
+        (new().max_connections(0), ListenError::NoConnections),
     ] {
-        assert!(matches!(error, Error::Listen(ListenError::NoBacklog)), "{error:?}");
+        for error in [
+            sim.listen_with(ADDR, none.clone(), |_| Echo).expect_err("nobody is accepted"),
+            sim.core().listen(ADDR, none, |_| Echo).expect_err("nobody is accepted"),
+        ] {
+            let Error::Listen(found) = &error else { panic!("{error:?}") };
+            assert_eq!(*found, expected);
+            assert!(error.to_string().contains("ask for 1 or more"), "{error}");
+        }
     }
     assert_eq!(sim.held().slots, 0);
 }

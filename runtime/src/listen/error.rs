@@ -34,4 +34,13 @@ pub enum ListenError {
     /// A backlog of 0 would hold nobody: ask for 1 or more.
     #[error("a backlog of 0 would refuse whoever is not accepted at once: ask for 1 or more")]
     NoBacklog,
+    /// A batch of 0 would accept nobody, ever: ask for 1 or more.
+    #[error("an accept batch of 0 would accept nobody: ask for 1 or more")]
+    NoBatch,
+    /// A limit of 0 connections would accept nobody, ever: ask for 1 or more, or begin disabled.
+    #[error(
+        "at most 0 connections would accept nobody: ask for 1 or more, leave the limit out, or \
+         begin `disabled`"
+    )]
+    NoConnections,
 }

@@ -66,7 +66,8 @@ impl ListenOptions {
         self
     }
 
-    /// How many connections the kernel may hold before they are accepted, at least 1.
+    /// How many connections the kernel may hold before they are accepted, at least 1: 0 is an error
+    /// of listening.
     ///
     /// Default 4096, for each socket; the kernel caps it at `net.core.somaxconn`.
     #[must_use]
@@ -75,16 +76,18 @@ impl ListenOptions {
         self
     }
 
-    /// Most connections accepted in one turn of a core, at least 1. Default 64.
+    /// Most connections accepted in one turn of a core, at least 1: 0 is an error of listening.
+    /// Default 64.
     ///
     /// More drains a backlog sooner; fewer lets connections that exist wait less.
     #[must_use]
     pub fn accept_batch(mut self, connections: u32) -> Self {
-        self.accept_batch = connections.max(1);
+        self.accept_batch = connections;
         self
     }
 
-    /// Most connections of this listener alive on one core, at least 1. Default: no limit.
+    /// Most connections of this listener alive on one core, at least 1: 0 is an error of listening.
+    /// Default: no limit.
     ///
     /// It holds wherever a connection goes: one is handed over only to a core that has room. A core
     /// that finds none, on itself and where the [mode](Self::accept) lets it hand over, stops
@@ -93,7 +96,7 @@ impl ListenOptions {
     /// that is [detached](crate::Core::detach) gives its place free and takes none where it goes.
     #[must_use]
     pub fn max_connections(mut self, connections: u32) -> Self {
-        self.max_connections = Some(connections.max(1));
+        self.max_connections = Some(connections);
         self
     }
 
@@ -182,9 +185,9 @@ impl ListenOptions {
 
     /// The mode among `cores` cores.
     pub(super) fn mode(&self, cores: usize) -> Result<AcceptMode, ListenError> {
+        self.check()?;
         let mode = self.accept.unwrap_or_default();
         match mode.named() {
-            _ if self.backlog == 0 => Err(ListenError::NoBacklog),
             Some(core) if core >= cores => Err(ListenError::NoSuchCore { mode, core, cores }),
             _ => Ok(mode),
         }
@@ -192,10 +195,20 @@ impl ListenOptions {
 
     /// The mode of a listener that one core has for itself.
     pub(super) fn own_mode(&self, core: usize) -> Result<AcceptMode, ListenError> {
+        self.check()?;
         match self.accept {
-            _ if self.backlog == 0 => Err(ListenError::NoBacklog),
             Some(mode) => Err(ListenError::OneCore { mode }),
             None => Ok(AcceptMode::Fixed(core)),
+        }
+    }
+
+    /// Refuses numbers by which nobody would ever be accepted.
+    fn check(&self) -> Result<(), ListenError> {
+        match self {
+            Self { backlog: 0, .. } => Err(ListenError::NoBacklog),
+            Self { accept_batch: 0, .. } => Err(ListenError::NoBatch),
+            Self { max_connections: Some(0), .. } => Err(ListenError::NoConnections),
+            _ => Ok(()),
         }
     }
 }

@@ -81,7 +81,7 @@ impl Core {
     ///
     /// # Errors
     /// [`UnixError`]: the address is none, or something is there already. The
-    /// options ask for an accept mode, or for no backlog.
+    /// options ask for an accept mode, or a number among them is 0.
     pub fn listen_unix<H: Handler>(
         &mut self,
         addr: impl Into<UnixAddress>,

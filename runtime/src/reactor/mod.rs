@@ -213,7 +213,7 @@ impl Core {
     ///
     /// # Errors
     /// The address does not parse or resolve, or cannot be bound: the message names it. The options
-    /// ask for an [accept mode](ListenOptions::accept), or for no backlog.
+    /// ask for an [accept mode](ListenOptions::accept), or a number among them is 0.
     pub fn listen<H: Handler>(
         &mut self,
         addr: impl ToSocketAddrs + fmt::Debug,
