@@ -3,6 +3,11 @@
 //! Owns the batch and the back-off when descriptors run out. Which core a connection goes to is
 //! decided and carried out in `assign.rs`. A listener that rests, or is disabled, keeps its
 //! readiness in mind: no edge comes for those who already wait.
+//!
+//! Keeps no spare descriptor to accept and drop with when they run out, which would turn away one
+//! whom a short wait serves: it rests, counts that, and the peer stays in the backlog. Cores with
+//! as many connections are not told apart by how busy they were: a tie stays local, which saves a
+//! message, and a mean of busy time would lag behind every burst.
 
 use std::io;
 use std::net::SocketAddr;
