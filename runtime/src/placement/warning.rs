@@ -33,6 +33,11 @@ pub enum Warning {
         /// The quota.
         quota: CpuQuota,
     },
+    /// The quota is less than one CPU: even a single core stops in every period that it is busy.
+    QuotaBelowOne {
+        /// The quota.
+        quota: CpuQuota,
+    },
     /// Threads are tied to CPUs in a container with a quota, where the host may run others on them.
     PinnedUnderQuota {
         /// How they are tied.
@@ -115,6 +120,9 @@ pub(super) fn warnings(plan: &Plan, snapshot: &Snapshot) -> Vec<Warning> {
         if cores > quota.cores() {
             warnings.push(Warning::MoreCoresThanQuota { cores, quota });
         }
+        if quota.quota_us < quota.period_us.get() {
+            warnings.push(Warning::QuotaBelowOne { quota });
+        }
         if plan.pin != Pin::None {
             warnings.push(Warning::PinnedUnderQuota { pin: plan.pin, quota });
         }
@@ -145,6 +153,12 @@ impl fmt::Display for Warning {
                 "{cores} cores under a quota of {quota} CPUs: all of them stop whenever it is used \
                  up; ask for at most {} cores",
                 quota.cores()
+            ),
+            Self::QuotaBelowOne { quota } => write!(
+                f,
+                "a quota of {quota} CPUs is less than one: even a single core that is busy stops \
+                 after {} of every {} us; grant the control group one CPU at least",
+                quota.quota_us, quota.period_us
             ),
             Self::PinnedUnderQuota { pin, quota } => write!(
                 f,

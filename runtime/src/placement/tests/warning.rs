@@ -47,6 +47,26 @@ fn a_quota_warns_of_more_cores_and_of_pinning() {
 }
 
 #[test]
+fn a_quota_below_one_cpu_is_warned_of_even_with_one_core() {
+    for (percent, is_warned) in [(1, true), (50, true), (99, true), (100, false), (150, false)] {
+        let quota = Snapshot::read(with_quota(percent).root()).quota().expect("it has one");
+        let expected = Warning::QuotaBelowOne { quota };
+        let plan = plan(&with_quota(percent), "");
+        assert_eq!(plan.warnings, Vec::from_iter(is_warned.then_some(expected)), "{percent}");
+    }
+    assert_eq!(
+        warned(&with_quota(50), ""),
+        [
+            "a quota of 0.50 CPUs is less than one: even a single core that is busy stops after 50000 \
+          of every 100000 us; grant the control group one CPU at least"
+        ]
+    );
+    let more = warned(&with_quota(50), "cores 2");
+    assert!(more[0].ends_with("ask for at most 1 cores"), "{more:?}");
+    assert_eq!(more.len(), 2);
+}
+
+#[test]
 fn slow_cpus_among_those_of_cores_are_warned_of() {
     let tree = machine();
     tree.add("sys/devices/cpu_atom/cpus", "6-7\n");
