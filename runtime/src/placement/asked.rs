@@ -18,7 +18,7 @@ use super::plan::{CorePlan, MAX_CORES, Plan, Reason, Why};
 use super::ranking::choose;
 use super::snapshot::Snapshot;
 use super::topology::Topology;
-use super::warning::{Warning, crowded, idle, warnings};
+use super::warning::{Warning, crowded, idle, warnings, without_effect};
 
 /// What is asked for of the cores of a runtime; what is not given has a default.
 ///
@@ -105,6 +105,7 @@ impl Placement {
         }
         let by_default = if self.cpus.is_some() { Pin::Set } else { Pin::None };
         let pin = self.pin.unwrap_or(by_default);
+        let own_sets = matches!(usable, Resolved::Each(_));
         let places = match usable {
             Resolved::Shared(usable) => shared(pin, topology, &usable, count, order)?,
             Resolved::Each(sets) => each_its_own(pin, sets)?,
@@ -130,7 +131,8 @@ impl Placement {
         plan.idle = idle;
         let shared = crowded.map(|(cores, cpus)| Warning::MoreCoresThanCpus { cores, cpus });
         let found = warnings(&plan, snapshot);
-        plan.warnings.extend(shared.into_iter().chain(found).chain(refused));
+        let vain = without_effect(self, pin, own_sets);
+        plan.warnings.extend(shared.into_iter().chain(found).chain(refused).chain(vain));
         Ok(plan)
     }
 

@@ -70,4 +70,4 @@ pub use plan::{CorePlan, MAX_CORES, Plan, Reason, Why};
 pub use quota::CpuQuota;
 pub use snapshot::Snapshot;
 pub use topology::{Guesses, Location, Topology};
-pub use warning::{IdleRefusal, Warning};
+pub use warning::{IdleRefusal, NoEffect, Warning};

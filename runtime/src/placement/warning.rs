@@ -7,7 +7,8 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::fmt;
 
-use super::choice::Pin;
+use super::asked::Placement;
+use super::choice::{Cores, Pin, Smt};
 use super::cpu_set::CpuSet;
 use super::idle::Idle;
 use super::plan::Plan;
@@ -68,6 +69,13 @@ pub enum Warning {
         /// Those that do not.
         lost: CpuSet,
     },
+    /// Something was asked for that changes nothing beside the rest.
+    WithoutEffect {
+        /// What was asked for, as `order pack`.
+        asked: String,
+        /// Why it changes nothing.
+        why: NoEffect,
+    },
     /// The plan rests on guesses.
     Guessed(Guesses),
 }
@@ -80,6 +88,18 @@ pub enum IdleRefusal {
     Quota,
     /// The time spent looking would be taken from cores on the same CPUs.
     SharedCpus,
+}
+
+/// Why a choice changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NoEffect {
+    /// No core is tied to CPUs, and their number does not come of the choice.
+    Unpinned,
+    /// Every core has the whole set: nothing is chosen from it.
+    OneSet,
+    /// Each core has the set that is listed for it.
+    OwnSets,
 }
 
 /// What cores do when idle, and a warning if it is not what was asked.
@@ -110,6 +130,28 @@ pub(super) fn crowded(places: &[&CpuSet]) -> Option<(usize, CpuSet)> {
         let inside = places.iter().filter(|cpus| cpus.is_within(set)).count();
         (inside > set.count()).then(|| (inside, set.clone()))
     })
+}
+
+/// What was asked for explicitly and changes nothing; `own_sets` if each core has its own list.
+pub(super) fn without_effect(asked: &Placement, pin: Pin, own_sets: bool) -> Vec<Warning> {
+    let order = match pin {
+        Pin::None => Some(NoEffect::Unpinned),
+        Pin::Set if own_sets => Some(NoEffect::OwnSets),
+        Pin::Set => Some(NoEffect::OneSet),
+        Pin::Each | Pin::Node => None,
+    };
+    let unpinned = (pin == Pin::None).then_some(NoEffect::Unpinned);
+    // Without pins it still decides their number, unless that is given otherwise.
+    let counts = !own_sets && matches!(asked.cores, None | Some(Cores::Auto));
+    let smt = unpinned.filter(|_| !counts);
+    let choices = [
+        (asked.order.map(|order| format!("order {order}")), order),
+        // All is what there is without a word.
+        (asked.smt.filter(|smt| *smt != Smt::All).map(|smt| format!("smt {smt}")), smt),
+        (asked.strict.filter(|strict| *strict).map(|_| String::from("strict")), unpinned),
+    ];
+    let vain = choices.into_iter().filter_map(|(asked, why)| asked.zip(why));
+    vain.map(|(asked, why)| Warning::WithoutEffect { asked, why }).collect()
 }
 
 /// The warnings that follow from where cores run, and on what machine.
@@ -176,6 +218,9 @@ impl fmt::Display for Warning {
             Self::PlaceCut { place, usable, lost } => {
                 write!(f, "of `{place}` only CPUs {usable} count: the process may not use {lost}")
             }
+            Self::WithoutEffect { asked, why } => {
+                write!(f, "`{asked}` has no effect: {why}")
+            }
             Self::Guessed(guesses) => guesses.fmt(f),
         }
     }
@@ -188,6 +233,16 @@ impl fmt::Display for IdleRefusal {
             Self::SharedCpus => {
                 "there are more cores than CPUs, and one that looks for events keeps others waiting"
             }
+        })
+    }
+}
+
+impl fmt::Display for NoEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unpinned => "no core is tied to CPUs; ask for another `pin` than `none`",
+            Self::OneSet => "every core has the whole set; ask for `pin each` or `pin node`",
+            Self::OwnSets => "each core has the set listed for it; write one list for all of them",
         })
     }
 }

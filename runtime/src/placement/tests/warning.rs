@@ -81,6 +81,43 @@ fn slow_cpus_among_those_of_cores_are_warned_of() {
 }
 
 #[test]
+fn what_is_asked_for_in_vain_is_named_with_the_reason() {
+    use NoEffect::{OneSet, OwnSets, Unpinned};
+    let cases: [(&str, &[(&str, NoEffect)]); 18] = [
+        ("order pack", &[("order pack", Unpinned)]),
+        ("order spread", &[("order spread", Unpinned)]),
+        ("order pack --pin each", &[]),
+        ("order pack --pin node", &[]),
+        ("order pack --cpus 2-4", &[("order pack", OneSet)]),
+        ("order pack --pin set", &[("order pack", OneSet)]),
+        ("order pack --cpus 2;3", &[("order pack", OwnSets)]),
+        ("order pack --cpus 2;3 --pin none", &[("order pack", Unpinned)]),
+        ("smt one", &[]),
+        ("smt one --cores auto --cpus 2-4 --pin none", &[]),
+        ("smt one --cores 2", &[("smt one", Unpinned)]),
+        ("smt one --cores physical", &[("smt one", Unpinned)]),
+        ("smt one --cpus 2-3;4 --pin none", &[("smt one", Unpinned)]),
+        ("smt one --cpus 2-3;4", &[]),
+        ("smt all --cores 2", &[]),
+        ("strict true", &[("strict", Unpinned)]),
+        ("strict false", &[]),
+        ("strict true --cpus 2", &[]),
+    ];
+    for (choices, expected) in cases {
+        let expected = expected
+            .iter()
+            .map(|&(asked, why)| Warning::WithoutEffect { asked: asked.to_owned(), why });
+        assert_eq!(plan(&machine(), choices).warnings, Vec::from_iter(expected), "{choices}");
+    }
+    assert_eq!(
+        warned(&machine(), "order pack --cpus 2-4"),
+        [
+            "`order pack` has no effect: every core has the whole set; ask for `pin each` or `pin node`"
+        ]
+    );
+}
+
+#[test]
 fn a_plan_says_that_it_rests_on_guesses() {
     let tree = Tree::new(&[("sys/devices/system/cpu/online", "0-1\n")]);
     let warned = warned(&tree, "");
