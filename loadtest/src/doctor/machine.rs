@@ -114,7 +114,7 @@ fn topology(snapshot: &Snapshot) -> Finding {
             "cores differ in speed; list the fast ones with --server-cpus".to_owned()
         })
         .grade_if(!topology.guesses().is_empty(), Grade::Note, || {
-            "part of it is guessed, because /sys/devices/system does not tell".to_owned()
+            format!("part of it is guessed: {}", topology.guesses())
         })
 }
 

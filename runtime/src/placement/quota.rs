@@ -1,9 +1,10 @@
 //! The CPU time a control group grants, read from its files.
 //!
 //! Owns the way from `/proc/self/cgroup` and `/proc/self/mountinfo` to the quota files, in both
-//! versions of control groups. Only reads, below a root directory given by the caller, and treats
-//! whatever is missing or unreadable as "no quota": a quota is advice on how many cores to start,
-//! and no reason to fail.
+//! versions of control groups. Only reads, below a root directory given by the caller. A file that
+//! is missing means that there is no quota; one that cannot be read or makes no sense counts as
+//! none too, because a quota is advice on how many cores to start and no reason to fail, but is
+//! named.
 //!
 //! Invariants: the smallest quota on the way from the process's own group up to the mount counts,
 //! because each of them throttles.
@@ -13,6 +14,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
@@ -35,21 +37,7 @@ impl CpuQuota {
         usize::try_from(cores).unwrap_or(usize::MAX)
     }
 
-    /// The smallest quota that applies to this process, seen below `root`.
-    pub(super) fn read(root: &Path) -> Option<Self> {
-        let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
-        let mounts = fs::read_to_string(root.join("proc/self/mountinfo")).ok()?;
-        let mounts = mounts.lines().filter_map(Mount::parse);
-        mounts
-            .filter_map(|mount| {
-                let group = groups.lines().find_map(|line| mount.version.group(line))?;
-                mount.smallest_quota(root, group)
-            })
-            .min_by(Self::compare)
-    }
-
     fn new(quota_us: &str, period_us: &str) -> Option<Self> {
-        // "max" in version 2 and -1 in version 1 mean no quota; neither parses.
         Some(Self { quota_us: quota_us.parse().ok()?, period_us: period_us.parse().ok()? })
     }
 
@@ -64,6 +52,61 @@ impl CpuQuota {
 impl fmt::Display for CpuQuota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.2}", self.quota_us as f64 / self.period_us.get() as f64)
+    }
+}
+
+/// What the files of the control groups say.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// The smallest quota that applies to this process.
+    pub(super) quota: Option<CpuQuota>,
+    /// The first file that is there and cannot be read, or makes no sense.
+    pub(super) odd: Option<PathBuf>,
+}
+
+impl Reading {
+    /// Reads the files below `root`.
+    pub(super) fn take(root: &Path) -> Self {
+        let mut reading = Self::default();
+        let [groups, mounts] = ["proc/self/cgroup", "proc/self/mountinfo"]
+            .map(|path| reading.text(root.join(path)).unwrap_or_default());
+        for mount in mounts.lines().filter_map(Mount::parse) {
+            match groups.lines().find_map(|line| mount.version.group(line)) {
+                Some(group) => mount.read(root, group, &mut reading),
+                None => reading.note(root.join("proc/self/cgroup")),
+            }
+        }
+        reading.odd = reading.odd.map(|path| match path.strip_prefix(root) {
+            Ok(path) => Path::new("/").join(path),
+            Err(_) => path,
+        });
+        reading
+    }
+
+    /// A file without the blanks around it, if it is there.
+    fn text(&mut self, path: PathBuf) -> Option<String> {
+        match fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(_) => {
+                self.note(path);
+                None
+            }
+        }
+    }
+
+    fn note(&mut self, odd: PathBuf) {
+        self.odd.get_or_insert(odd);
+    }
+
+    /// Takes the quota a file tells, or notes the file if it tells none.
+    fn add(&mut self, quota: Option<CpuQuota>, path: PathBuf) {
+        match quota {
+            Some(quota) => {
+                self.quota = self.quota.into_iter().chain([quota]).min_by(CpuQuota::compare);
+            }
+            None => self.note(path),
+        }
     }
 }
 
@@ -86,16 +129,24 @@ impl Version {
         here.then_some(path)
     }
 
-    fn quota_in(self, folder: &Path) -> Option<CpuQuota> {
-        let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    /// Adds what the files in the folder of a group say.
+    fn read(self, folder: &Path, reading: &mut Reading) {
         match self {
             Self::One => {
-                CpuQuota::new(read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?.trim())
+                let (path, period) = (folder.join("cpu.cfs_quota_us"), "cpu.cfs_period_us");
+                let Some(quota) = reading.text(path.clone()) else { return };
+                if quota != "-1" {
+                    let period = reading.text(folder.join(period)).unwrap_or_default();
+                    reading.add(CpuQuota::new(&quota, &period), path);
+                }
             }
             Self::Two => {
-                let text = read("cpu.max")?;
-                let (quota, period) = text.trim().split_once(' ')?;
-                CpuQuota::new(quota, period)
+                let path = folder.join("cpu.max");
+                let Some(text) = reading.text(path.clone()) else { return };
+                let (quota, period) = text.split_once(' ').unwrap_or((&text, ""));
+                if quota != "max" {
+                    reading.add(CpuQuota::new(quota, period), path);
+                }
             }
         }
     }
@@ -125,13 +176,12 @@ impl<'a> Mount<'a> {
         Some(Self { version, top, point })
     }
 
-    /// The smallest quota from `group` up to the mount point.
-    fn smallest_quota(&self, root: &Path, group: &str) -> Option<CpuQuota> {
+    /// Adds what is said of each group from `group` up to the mount point.
+    fn read(&self, root: &Path, group: &str, reading: &mut Reading) {
         let point = root.join(self.point.trim_start_matches('/'));
-        self.folders(point, group)
-            .iter()
-            .filter_map(|folder| self.version.quota_in(folder))
-            .min_by(CpuQuota::compare)
+        for folder in self.folders(point, group) {
+            self.version.read(&folder, reading);
+        }
     }
 
     /// The folder of each group from the mount point down to `group`.
@@ -155,7 +205,9 @@ mod tests {
     use super::*;
 
     fn quota(files: &[(&str, &str)]) -> Option<String> {
-        CpuQuota::read(Tree::new(files).root()).map(|quota| quota.to_string())
+        let reading = Reading::take(Tree::new(files).root());
+        assert_eq!(reading.odd, None, "{files:?}");
+        reading.quota.map(|quota| quota.to_string())
     }
 
     const V2_MOUNT: (&str, &str) = (
@@ -217,13 +269,52 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_missing_or_odd_is_no_quota() {
+    fn whatever_is_missing_is_no_quota() {
         assert_eq!(quota(&[]), None);
-        assert_eq!(quota(&[V2_MOUNT, ("proc/self/cgroup", "nonsense\n::\n")]), None);
-        for odd in ["", "100000", "100000 0", "x y", "-5 100000"] {
-            let files = [V2_MOUNT, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/cpu.max", odd)];
-            assert_eq!(quota(&files), None, "{odd:?}");
+        assert_eq!(quota(&[("proc/self/cgroup", "0::/\n")]), None);
+        assert_eq!(quota(&[V2_MOUNT, ("proc/self/cgroup", "0::/pod/box\n")]), None);
+    }
+
+    /// The quota, and the file that is odd.
+    fn odd(files: &[(&str, &str)]) -> (Option<String>, Option<PathBuf>) {
+        let reading = Reading::take(Tree::new(files).root());
+        (reading.quota.map(|quota| quota.to_string()), reading.odd)
+    }
+
+    #[test]
+    fn whatever_is_odd_is_no_quota_and_named() {
+        let group = Some(PathBuf::from("/proc/self/cgroup"));
+        assert_eq!(odd(&[V2_MOUNT]), (None, group.clone()));
+        assert_eq!(odd(&[V2_MOUNT, ("proc/self/cgroup", "nonsense\n::\n")]), (None, group));
+        for text in ["", "100000", "100000 0", "x y", "-5 100000", "maximum 100000"] {
+            let files = [V2_MOUNT, ("proc/self/cgroup", "0::/\n"), ("sys/fs/cgroup/cpu.max", text)];
+            let named = Some(PathBuf::from("/sys/fs/cgroup/cpu.max"));
+            assert_eq!(odd(&files), (None, named), "{text:?}");
         }
+        let mount = ("proc/self/mountinfo", "32 23 0:30 / /cpu rw - cgroup cgroup rw,cpu\n");
+        for (quota, period) in [("", "100000"), ("-2", "100000"), ("50000", ""), ("50000", "0")] {
+            let files = [
+                mount,
+                ("proc/self/cgroup", "4:cpu:/\n"),
+                ("cpu/cpu.cfs_quota_us", quota),
+                ("cpu/cpu.cfs_period_us", period),
+            ];
+            let named = Some(PathBuf::from("/cpu/cpu.cfs_quota_us"));
+            assert_eq!(odd(&files), (None, named), "{quota:?} {period:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_odd_and_those_above_it_count() {
+        let files = [
+            V2_MOUNT,
+            ("proc/self/cgroup", "0::/box\n"),
+            ("sys/fs/cgroup/cpu.max", "150000 100000\n"),
+            // A folder, which whoever runs the test cannot read as a file.
+            ("sys/fs/cgroup/box/cpu.max/x", ""),
+        ];
+        let named = Some(PathBuf::from("/sys/fs/cgroup/box/cpu.max"));
+        assert_eq!(odd(&files), (Some("1.50".to_owned()), named));
     }
 
     #[test]

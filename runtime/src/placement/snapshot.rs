@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::cpu_set::CpuSet;
 use super::error::PlacementError;
-use super::quota::CpuQuota;
+use super::quota::{CpuQuota, Reading};
 use super::topology::{Topology, value};
 
 /// The CPUs and the CPU time this process may use, at one moment.
@@ -28,7 +28,7 @@ impl Snapshot {
     /// Looks at the machine: one system call, and three small files a CPU.
     ///
     /// Never fails: where a sandbox hides the mask, the CPUs are those from 0 to the count that
-    /// `num_cpus` makes; a hidden quota is none; see [`Topology::guesses`] for the rest.
+    /// `num_cpus` makes; see [`Topology::guesses`] for the rest.
     #[must_use]
     pub fn take() -> Self {
         Self::complete(Path::new("/"), current_mask().map_err(|_| counted(num_cpus::get())))
@@ -94,8 +94,9 @@ impl Snapshot {
         let online_guessed = online.as_ref().err().cloned();
         let (Ok(online) | Err(online)) = online;
         let mut topology = Topology::read(root, &allowed.plus(&online));
-        topology.note(guessed, online_guessed);
-        Self { allowed, online, quota: CpuQuota::read(root), topology }
+        let Reading { quota, odd } = Reading::take(root);
+        topology.note(guessed, online_guessed, odd);
+        Self { allowed, online, quota, topology }
     }
 }
 

@@ -52,6 +52,9 @@ pub struct Guesses {
     pub packages: Option<CpuSet>,
     /// They are taken to be on node 0.
     pub nodes: Option<CpuSet>,
+    /// The first file of the control groups that cannot be read or makes no sense: it is taken to
+    /// set no CPU quota.
+    pub quota: Option<PathBuf>,
 }
 
 impl Topology {
@@ -88,8 +91,13 @@ impl Topology {
     }
 
     /// Adds to what had to be guessed.
-    pub(super) fn note(&mut self, allowed: Option<CpuSet>, online: Option<CpuSet>) {
-        self.guesses = Guesses { allowed, online, ..std::mem::take(&mut self.guesses) };
+    pub(super) fn note(
+        &mut self,
+        allowed: Option<CpuSet>,
+        online: Option<CpuSet>,
+        quota: Option<PathBuf>,
+    ) {
+        self.guesses = Guesses { allowed, online, quota, ..std::mem::take(&mut self.guesses) };
     }
 
     /// Reads where `cpus` are from the files below `root`; three small files a CPU.
@@ -199,6 +207,14 @@ impl fmt::Display for Guesses {
             let Some(cpus) = cpus else { continue };
             write!(f, "{separator}{cpus} {guess}")?;
             separator = ", ";
+        }
+        if let Some(path) = &self.quota {
+            let separator = if separator == ", " { "; " } else { "" };
+            let path = path.display();
+            write!(
+                f,
+                "{separator}{path} cannot be read or makes no sense: no CPU quota of it counts"
+            )?;
         }
         Ok(())
     }

@@ -128,6 +128,17 @@ fn a_plan_says_that_it_rests_on_guesses() {
 }
 
 #[test]
+fn a_plan_says_that_a_quota_makes_no_sense() {
+    let tree = with_quota(150);
+    tree.add("cg/cpu.max", "plenty\n");
+    let said = "/cg/cpu.max cannot be read or makes no sense: no CPU quota of it counts";
+    assert_eq!(warned(&tree, ""), [said]);
+    assert!(line(&tree, "").ends_with(" quota=none"));
+    tree.add("sys/devices/system/node/node1/cpulist", "4-6\n");
+    assert!(warned(&tree, "")[0].ends_with(&format!("CPUs 7 are on one NUMA node; {said}")));
+}
+
+#[test]
 fn idling_awake_is_refused_where_it_takes_time_from_others() {
     let idle = |tree: &Tree, choices: &str| {
         let plan = plan(tree, choices);
