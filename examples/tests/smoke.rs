@@ -212,6 +212,22 @@ fn placement_prints_json_that_says_the_same() {
         assert_eq!(plan["cores"][1]["why"], "confined to NUMA node 0");
         assert!(plan["warnings"][0].as_str().is_some_and(|said| said.contains("quota of 1.50")));
     }
+    let text = planned("server", &["--json", "--cores", "3", "--pin", "each"], &[]);
+    let plan: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    let core = serde_json::json!({
+        "core": 2,
+        "cpus": "4",
+        "nodes": "1",
+        "packages": "1",
+        "siblings": "12",
+        "why": "alone on its physical core",
+    });
+    assert_eq!(plan["cores"][2], core);
+    assert_eq!(plan["cores"].as_array().map(Vec::len), Some(3));
+    assert_eq!(
+        (&plan["cores"][0]["nodes"], &plan["cores"][0]["packages"]),
+        (&"0".into(), &"0".into())
+    );
 }
 
 #[test]
@@ -272,6 +288,11 @@ fn placement_refuses_what_cannot_be() {
     assert!(said.contains("did you mean `node1`?"), "{said}");
     let said = refused("vm", &[], &[("SLUICEGATE_CORE", "1")]);
     assert!(said.contains("did you mean SLUICEGATE_CORES?"), "{said}");
+    let variables = [("SLUICEGATE_CPUS", "0;1"), ("SLUICEGATE_PIN", "each")];
+    let said = refused("vm", &[], &variables);
+    let named =
+        "cannot place the cores: SLUICEGATE_PIN and SLUICEGATE_CPUS: `pin each` contradicts";
+    assert!(said.starts_with(named), "{said}");
     assert!(refused("nowhere", &[], &[]).contains("nowhere is no folder"));
 }
 

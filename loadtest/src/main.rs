@@ -62,7 +62,11 @@ fn note_variables(command: Option<&Command>) {
         | None => true,
     };
     let variables = match Placement::from_env() {
-        Ok(asked) => asked.to_string(),
+        Ok(asked) => {
+            let known = Some(asked.to_string()).filter(|known| !known.is_empty());
+            let unknown = asked.unknown_variables().map(str::to_owned);
+            known.into_iter().chain(unknown).collect::<Vec<_>>().join(" ")
+        }
         Err(error) => error.to_string(),
     };
     if has_server && !variables.is_empty() {

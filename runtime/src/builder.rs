@@ -135,7 +135,8 @@ impl RuntimeBuilder {
     /// made: see [`Placement::from_env`].
     ///
     /// # Errors
-    /// A variable does not parse, or its name is nearly one of those that are known.
+    /// A variable does not parse, or its name is nearly one of those that are known; any other of
+    /// the same prefix is a warning of the plan.
     pub fn env(mut self) -> Result<Self, PlacementError> {
         self.environment = Placement::from_env()?;
         Ok(self)

@@ -34,6 +34,8 @@ fn variables_are_not_heeded_and_that_is_said() {
     assert!(said.contains("not heeded: SLUICEGATE_CORES=4\n"), "{said}");
     let said = noted(&refused, ("SLUICEGATE_PIN", "eahc"));
     assert!(said.contains("not heeded: SLUICEGATE_PIN: \"eahc\" is no way to pin"), "{said}");
+    let said = noted(&refused, ("SLUICEGATE_THREADS", "4"));
+    assert!(said.contains("not heeded: SLUICEGATE_THREADS\n"), "{said}");
     let said = noted(&refused, ("SLUICEGATE_SEED", "4"));
     assert!(!said.contains("note:"), "{said}");
     let said = noted(&["ratelimit", "--list"], ("SLUICEGATE_CORES", "4"));

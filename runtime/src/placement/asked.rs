@@ -18,6 +18,7 @@ use super::plan::{CorePlan, MAX_CORES, Plan, Reason, Why};
 use super::ranking::choose;
 use super::snapshot::Snapshot;
 use super::topology::Topology;
+use super::variable::Origin;
 use super::warning::{Warning, crowded, idle, warnings, without_effect};
 
 /// What is asked for of the cores of a runtime; what is not given has a default.
@@ -58,6 +59,8 @@ pub struct Placement {
     /// Whether a core that cannot be pinned keeps the runtime from starting. Default: it does not;
     /// it is a warning, and [`CoreInfo::pinned`](super::CoreInfo::pinned) tells.
     pub strict: Option<bool>,
+    /// Which of it the environment says: two that ask for the same thing differ in this.
+    pub(super) origin: Origin,
 }
 
 impl Placement {
@@ -65,6 +68,7 @@ impl Placement {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         Self {
+            origin: self.origin_or(&other),
             cores: self.cores.or(other.cores),
             cpus: self.cpus.or(other.cpus),
             pin: self.pin.or(other.pin),
@@ -87,8 +91,13 @@ impl Placement {
     ///
     /// [`PlacementError`] for a CPU or place that is not there or not allowed, for choices that
     /// contradict each other, for more cores than CPUs to pin each to one, for no core and for
-    /// more than [`MAX_CORES`]. Each message lists what would be accepted.
+    /// more than [`MAX_CORES`]. Each message lists what would be accepted; where variables of the
+    /// environment had a part in it, it is a [`PlacementError::Variable`] that names them.
     pub fn plan(&self, snapshot: &Snapshot) -> Result<Plan, PlacementError> {
+        self.place(snapshot).map_err(|error| self.name_variables(error))
+    }
+
+    fn place(&self, snapshot: &Snapshot) -> Result<Plan, PlacementError> {
         let topology = snapshot.topology();
         let (order, smt) = (self.order.unwrap_or_default(), self.smt.unwrap_or_default());
         let idle_asked = self.idle.unwrap_or_default().check()?;
@@ -133,6 +142,8 @@ impl Placement {
         let found = warnings(&plan, snapshot);
         let vain = without_effect(self, pin, own_sets);
         plan.warnings.extend(shared.into_iter().chain(found).chain(refused).chain(vain));
+        let unknown = self.unknown_variables().map(str::to_owned);
+        plan.warnings.extend(unknown.map(|name| Warning::UnknownVariable { name }));
         Ok(plan)
     }
 

@@ -113,12 +113,13 @@ pub enum PlacementError {
         /// The way to pin.
         pin: Pin,
     },
-    /// A variable of the environment has a text that its flag would not take either.
+    /// A variable of the environment has a text that its flag would not take either, or does not
+    /// go with the machine or with what else is asked for.
     #[error("{name}: {source}")]
     Variable {
-        /// The name of the variable.
+        /// The name of the variable; of all of them if several had a part in it.
         name: String,
-        /// What is wrong with its text.
+        /// What is wrong.
         source: Box<Self>,
     },
     /// A variable is nearly one of those that are known: write it so, or unset it.

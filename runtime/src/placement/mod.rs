@@ -24,7 +24,8 @@
 //! A flag goes before the builder, the builder before the environment, whichever is asked first:
 //! [`RuntimeBuilder::placement`](crate::RuntimeBuilder::placement) takes what flags say, and
 //! [`RuntimeBuilder::env`](crate::RuntimeBuilder::env) the variables, which count only where a
-//! program asks for them.
+//! program asks for them. One that is nearly one of them is an error, another of the same prefix a
+//! warning, and an error of what variables ask for names them.
 //!
 //! Invariants: the snapshot is taken before anything is pinned, because a pinned thread sees only
 //! its own CPUs; a plan never names a CPU outside the allowed mask; equal inputs give equal plans:

@@ -1,11 +1,13 @@
 //! What the environment says of cores: the same choices as flags, under the same names.
 //!
-//! Owns the names of the variables and which text is for which choice. Reads the environment once,
-//! when it is asked to, and never sets it.
+//! Owns the names of the variables, which text is for which choice, and which choices come of them.
+//! Reads the environment once, when it is asked to, and never sets it.
 //!
-//! Invariants: a variable that is nearly one of these is refused rather than ignored; one that is
-//! not like any of them is somebody else's.
+//! Invariants: no variable of the prefix is ignored without a word: one that is nearly one of these
+//! is refused, any other that nobody knows is a warning of the plan. An error of a plan names the
+//! variables that had a part in it.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsString;
 use std::fmt;
@@ -19,30 +21,45 @@ use super::word::Words;
 /// What the names of all variables of this project begin with.
 const PREFIX: &str = "SLUICEGATE_";
 
+/// Takes a text for a choice.
 type Setter = fn(&mut Placement, &str) -> Result<(), PlacementError>;
 
-/// The rest of each name, and which choice it is for.
-const VARIABLES: [(&str, Setter); 7] = [
-    ("CORES", |asked, text| set(&mut asked.cores, text)),
-    ("CPUS", |asked, text| set(&mut asked.cpus, text)),
-    ("PIN", |asked, text| set(&mut asked.pin, text)),
-    ("ORDER", |asked, text| set(&mut asked.order, text)),
-    ("SMT", |asked, text| set(&mut asked.smt, text)),
-    ("IDLE", |asked, text| set(&mut asked.idle, text)),
-    ("STRICT", |asked, text| {
-        asked.strict = Some(TRUTH.parse(text)?);
-        Ok(())
-    }),
+/// The text of a choice, if it was made.
+type Getter = fn(&Placement) -> Option<String>;
+
+/// The rest of each name, and the choice it is for.
+const VARIABLES: [(&str, Setter, Getter); 7] = [
+    ("CORES", |asked, text| set(&mut asked.cores, text), |asked| written(&asked.cores)),
+    ("CPUS", |asked, text| set(&mut asked.cpus, text), |asked| written(&asked.cpus)),
+    ("PIN", |asked, text| set(&mut asked.pin, text), |asked| written(&asked.pin)),
+    ("ORDER", |asked, text| set(&mut asked.order, text), |asked| written(&asked.order)),
+    ("SMT", |asked, text| set(&mut asked.smt, text), |asked| written(&asked.smt)),
+    ("IDLE", |asked, text| set(&mut asked.idle, text), |asked| written(&asked.idle)),
+    ("STRICT", set_strict, |asked| written(&asked.strict)),
 ];
+
+/// Names by which this project's tests tell their own programs something else.
+const OTHERS: [&str; 6] =
+    ["CASE", "REQUIRE_BROWSER", "SEED", "SEEDS", "STAND_IN_CHILD", "TEST_CHILD"];
 
 const TRUTH: Words<bool> = Words {
     what: "yes or no",
     table: &[("true", true), ("false", false), ("1", true), ("0", false)],
 };
 
+/// What the environment has to do with a placement.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The variables, without their prefix, whose choices count.
+    used: BTreeSet<&'static str>,
+    /// The whole names of those that nobody knows.
+    unknown: BTreeSet<String>,
+}
+
 impl Placement {
     /// What the variables `SLUICEGATE_CORES`, `_CPUS`, `_PIN`, `_ORDER`, `_SMT`, `_IDLE` and
-    /// `_STRICT` say; an empty one says nothing.
+    /// `_STRICT` say; an empty one says nothing. Others that begin so ask for nothing, and
+    /// [`plan`](Self::plan) warns of them.
     ///
     /// # Errors
     ///
@@ -73,11 +90,13 @@ impl Placement {
         let mut asked = Self::default();
         for (name, text) in variables {
             let (name, text) = (name.into(), text.into());
-            let Some(name) = name.to_str().and_then(|name| name.strip_prefix(PREFIX)) else {
+            let name = name.to_string_lossy();
+            let Some(name) = name.strip_prefix(PREFIX).filter(|name| !OTHERS.contains(name)) else {
                 continue;
             };
-            let Some((known, set)) = VARIABLES.iter().find(|(known, _)| *known == name) else {
+            let Some((known, set, _)) = VARIABLES.iter().find(|(known, ..)| *known == name) else {
                 refuse_similar(name)?;
+                asked.origin.unknown.insert(format!("{PREFIX}{name}"));
                 continue;
             };
             let name = || format!("{PREFIX}{known}");
@@ -87,15 +106,51 @@ impl Placement {
                     name: name(),
                     source: Box::new(source),
                 })?;
+                asked.origin.used.insert(known);
             }
         }
         Ok(asked)
+    }
+
+    /// The variables of this project's prefix that were set and that nobody knows, by name.
+    pub fn unknown_variables(&self) -> impl Iterator<Item = &str> {
+        self.origin.unknown.iter().map(String::as_str)
+    }
+
+    /// Where this comes from if it leaves to `other` what it leaves open.
+    pub(super) fn origin_or(&self, other: &Self) -> Origin {
+        let mut origin = self.origin.clone();
+        origin.unknown.extend(other.origin.unknown.iter().cloned());
+        let left = VARIABLES.iter().filter(|(_, _, get)| get(self).is_none());
+        let names = left.map(|(name, ..)| *name);
+        origin.used.extend(names.filter(|name| other.origin.used.contains(name)));
+        origin
+    }
+
+    /// An error of the plan, under the names of the variables that had a part in it.
+    pub(super) fn name_variables(&self, error: PlacementError) -> PlacementError {
+        let choices: &[&str] = match &error {
+            PlacementError::CpuNotAllowed { .. }
+            | PlacementError::NoSuchPlace { .. }
+            | PlacementError::NothingLeft { .. } => &["CPUS"],
+            PlacementError::CoreCount { .. } => &["CORES"],
+            PlacementError::CoresBesideSets { .. } => &["CORES", "CPUS"],
+            PlacementError::PinBesideSets { .. } => &["PIN", "CPUS"],
+            PlacementError::TooFewCpus { .. } => &["CORES", "CPUS", "PIN", "SMT"],
+            _ => &[],
+        };
+        let names = choices.iter().filter(|name| self.origin.used.contains(*name));
+        let names: Vec<String> = names.map(|name| format!("{PREFIX}{name}")).collect();
+        if names.is_empty() {
+            return error;
+        }
+        PlacementError::Variable { name: names.join(" and "), source: Box::new(error) }
     }
 }
 
 /// Refuses a name whose whole or first word is nearly one of ours.
 fn refuse_similar(name: &str) -> Result<(), PlacementError> {
-    let known = || VARIABLES.iter().map(|(known, _)| *known);
+    let known = || VARIABLES.iter().map(|(known, ..)| *known);
     let first_word = name.split('_').next().unwrap_or_default();
     match nearest(name, known()).or_else(|| nearest(first_word, known())) {
         Some(meant) => Err(PlacementError::UnknownVariable {
@@ -106,6 +161,13 @@ fn refuse_similar(name: &str) -> Result<(), PlacementError> {
     }
 }
 
+/// The names there are, as a sentence lists them.
+pub(super) fn names() -> String {
+    let [(first, ..), rest @ ..] = &VARIABLES;
+    let rest: Vec<String> = rest.iter().map(|(name, ..)| format!("_{name}")).collect();
+    format!("{PREFIX}{first}, {}", rest.join(", "))
+}
+
 fn set<T: FromStr>(choice: &mut Option<T>, text: &str) -> Result<(), PlacementError>
 where
     PlacementError: From<T::Err>,
@@ -114,22 +176,21 @@ where
     Ok(())
 }
 
+fn set_strict(asked: &mut Placement, text: &str) -> Result<(), PlacementError> {
+    asked.strict = Some(TRUTH.parse(text)?);
+    Ok(())
+}
+
+fn written<T: ToString>(choice: &Option<T>) -> Option<String> {
+    choice.as_ref().map(T::to_string)
+}
+
 impl fmt::Display for Placement {
     /// Writes what is given as variables would give it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |choice: Option<&dyn fmt::Display>| choice.map(ToString::to_string);
-        let texts = [
-            text(self.cores.as_ref().map(|choice| choice as _)),
-            text(self.cpus.as_ref().map(|choice| choice as _)),
-            text(self.pin.as_ref().map(|choice| choice as _)),
-            text(self.order.as_ref().map(|choice| choice as _)),
-            text(self.smt.as_ref().map(|choice| choice as _)),
-            text(self.idle.as_ref().map(|choice| choice as _)),
-            text(self.strict.as_ref().map(|choice| choice as _)),
-        ];
         let mut separator = "";
-        for ((name, _), text) in VARIABLES.iter().zip(texts) {
-            let Some(text) = text else { continue };
+        for (name, _, get) in VARIABLES {
+            let Some(text) = get(self) else { continue };
             write!(f, "{separator}{PREFIX}{name}={text}")?;
             separator = " ";
         }
@@ -213,11 +274,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_or_of_somebody_else_says_nothing() {
-        let variables = ["SEED", "SEEDS", "CASE", "TEST_CHILD", "METRICS", "LOG", "TRACE"];
-        let variables = variables.map(|name| (format!("{PREFIX}{name}"), "7"));
+    fn what_is_empty_or_for_something_else_says_nothing() {
+        let others = OTHERS.map(|name| (format!("{PREFIX}{name}"), "7"));
         let nothing = [("SLUICEGATE_PIN".to_owned(), " "), ("CORES".to_owned(), "x")];
-        let asked = Placement::from_vars(variables.into_iter().chain(nothing));
+        let asked = Placement::from_vars(others.into_iter().chain(nothing));
         assert_eq!(asked.expect("nothing to object to"), Placement::default());
+    }
+
+    #[test]
+    fn a_name_that_nobody_knows_is_remembered_whoever_is_asked_first() {
+        let names =
+            ["NUM_CORES", "THREADS", "LOG", "", "SEED_"].map(|name| format!("{PREFIX}{name}"));
+        let odd = OsString::from_vec([b"SLUICEGATE_X" as &[u8], &[0xff]].concat());
+        let variables = names.iter().map(OsString::from).chain([odd]).map(|name| (name, ""));
+        let asked = Placement::from_vars(variables).expect("nothing that is refused");
+        assert_eq!(asked.to_string(), "");
+        let unknown =
+            |asked: &Placement| Vec::from_iter(asked.unknown_variables().map(str::to_owned));
+        let expected = ["", "LOG", "NUM_CORES", "SEED_", "THREADS", "X\u{fffd}"];
+        assert_eq!(unknown(&asked), expected.map(|name| format!("{PREFIX}{name}")));
+        assert_eq!(unknown(&Placement::default().or(asked.clone())), unknown(&asked));
+        assert_eq!(unknown(&asked.clone().or(Placement::default())), unknown(&asked));
     }
 }

@@ -15,6 +15,7 @@ use super::plan::Plan;
 use super::quota::CpuQuota;
 use super::snapshot::Snapshot;
 use super::topology::Guesses;
+use super::variable::names;
 
 /// A consequence of a plan that its asker may not have meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +76,11 @@ pub enum Warning {
         asked: String,
         /// Why it changes nothing.
         why: NoEffect,
+    },
+    /// A variable of this project's prefix is set that nobody knows.
+    UnknownVariable {
+        /// Its name.
+        name: String,
     },
     /// The plan rests on guesses.
     Guessed(Guesses),
@@ -220,6 +226,9 @@ impl fmt::Display for Warning {
             }
             Self::WithoutEffect { asked, why } => {
                 write!(f, "`{asked}` has no effect: {why}")
+            }
+            Self::UnknownVariable { name } => {
+                write!(f, "there is no variable {name}, and it says nothing: there are {}", names())
             }
             Self::Guessed(guesses) => guesses.fmt(f),
         }

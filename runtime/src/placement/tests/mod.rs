@@ -271,6 +271,40 @@ fn what_is_left_open_comes_from_whoever_is_asked_next() {
 }
 
 #[test]
+fn an_error_names_the_variables_that_had_a_part_in_it() {
+    let snapshot = Snapshot::read(machine().root());
+    for (variables, flags, named) in [
+        (&[("CPUS", "2;3"), ("PIN", "each")][..], "", "SLUICEGATE_PIN and SLUICEGATE_CPUS: "),
+        (&[("CPUS", "2;3"), ("PIN", "none")], "pin each", "SLUICEGATE_CPUS: "),
+        (&[("PIN", "node")], "cpus 2;3", "SLUICEGATE_PIN: "),
+        (&[("PIN", "node"), ("CPUS", "2")], "cpus 2;3 --pin each", ""),
+        (&[("CORES", "3"), ("CPUS", "2;3")], "", "SLUICEGATE_CORES and SLUICEGATE_CPUS: "),
+        (&[("CORES", "1025"), ("PIN", "each")], "", "SLUICEGATE_CORES: "),
+        (&[("CPUS", "0")], "cores 1", "SLUICEGATE_CPUS: "),
+        (&[("CPUS", "2,!2")], "", "SLUICEGATE_CPUS: "),
+        (&[("CPUS", "node9")], "", "SLUICEGATE_CPUS: "),
+        (&[("SMT", "one"), ("PIN", "each")], "cores 4", "SLUICEGATE_PIN and SLUICEGATE_SMT: "),
+        (&[("ORDER", "pack")], "cores 7 --pin each", ""),
+    ] {
+        let variables = variables.iter().map(|(name, text)| (format!("SLUICEGATE_{name}"), text));
+        let environment = Placement::from_vars(variables).expect("each is valid");
+        let merged = asked(flags).or(environment);
+        let refused = merged.plan(&snapshot).expect_err("refused");
+        let source = match refused {
+            PlacementError::Variable { ref name, ref source } => {
+                assert_eq!(format!("{name}: "), named, "{merged}");
+                source
+            }
+            ref refused => {
+                assert_eq!(named, "", "{merged}");
+                refused
+            }
+        };
+        assert_eq!(refused.to_string(), format!("{named}{source}"));
+    }
+}
+
+#[test]
 fn a_time_to_spin_is_checked_wherever_it_comes_from() {
     let spin = |time| Placement { idle: Some(Idle::Spin(time)), ..Placement::default() };
     let snapshot = Snapshot::read(machine().root());

@@ -118,6 +118,20 @@ fn what_is_asked_for_in_vain_is_named_with_the_reason() {
 }
 
 #[test]
+fn a_variable_that_nobody_knows_is_named_with_those_there_are() {
+    let asked = Placement::from_vars([("SLUICEGATE_THREADS", "4"), ("SLUICEGATE_SEED", "1")]);
+    let plan =
+        asked.expect("not refused").plan(&Snapshot::read(machine().root())).expect("it fits");
+    assert_eq!(
+        plan.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "there is no variable SLUICEGATE_THREADS, and it says nothing: there are SLUICEGATE_CORES, \
+          _CPUS, _PIN, _ORDER, _SMT, _IDLE, _STRICT"
+        ]
+    );
+}
+
+#[test]
 fn a_plan_says_that_it_rests_on_guesses() {
     let tree = Tree::new(&[("sys/devices/system/cpu/online", "0-1\n")]);
     let warned = warned(&tree, "");
