@@ -5,7 +5,7 @@
 //! listen by itself.
 
 use std::fmt;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Sender};
@@ -24,12 +24,12 @@ use crate::ends::Patience;
 use crate::error::{BuildError, Error, Result};
 use crate::handle::{Handle, Message, Shared, Shutdown, Stopped};
 use crate::handler::Handler;
-use crate::listen::{self, ListenOptions, Listener, Part};
+use crate::listen::{self, ListenError, ListenOptions, Listener, Part};
 use crate::panic::{CorePanic, PanicPolicy, drop_quietly, message};
 use crate::placement::{CoreInfo, CorePlan, CpuSet, Idle, PlacementError, apply};
 use crate::reactor::{Core, new_factory};
 use crate::report::{DrainReport, StartReport, Unfinished};
-use crate::socket::UnixAddress;
+use crate::socket::{UnixAddress, UnixError};
 use crate::watchdog::{self, Watch, WatchdogOptions};
 
 /// Cores with their drivers, not yet running.
@@ -115,6 +115,49 @@ impl Runtime {
         Ok(Listener::new(addr, part.common, self.handle()))
     }
 
+    /// As [`listen_with`](Self::listen_with), on a socket that somebody else has bound and that
+    /// listens, as systemd or an older process of the same server hands it over.
+    ///
+    /// One core accepts from it: by default core 0, which gives each connection to the core that
+    /// has the fewest. To accept on every core give each a socket of its own, which shares the
+    /// address by `SO_REUSEPORT`, by [`Core::listen_on`].
+    ///
+    /// Who waits in the backlog already is served. What the options say is set on the socket, also
+    /// the backlog, and it no longer blocks: whoever else holds it sees that, and goes on listening
+    /// when the [`Listener`] is closed.
+    ///
+    /// # Errors
+    /// [`ListenError`]: the socket does not listen or is none of TCP, or the options ask for
+    /// [`only_v6`](ListenOptions::only_v6), or for an accept mode that wants a socket for each
+    /// core. Else as for [`listen_with`](Self::listen_with).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::TcpListener;
+    ///
+    /// use sluicegate::{ListenOptions, Runtime};
+    ///
+    /// let socket = TcpListener::bind("127.0.0.1:0")?;      // or `TcpListener::from(OwnedFd)`
+    /// let addr = socket.local_addr()?;
+    /// let mut runtime = Runtime::builder().cores(2).build()?;
+    /// let listener = runtime.listen_on(socket, ListenOptions::new(), |_conn| ())?;
+    /// assert_eq!(listener.local_addr(), addr);
+    /// # Ok::<(), sluicegate::Error>(())
+    /// ```
+    pub fn listen_on<H: Handler>(
+        &mut self,
+        socket: TcpListener,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<Listener> {
+        let refuse = |mode| Error::Listen(ListenError::OneSocket { mode });
+        let cores = self.shared.core_count();
+        let part = Part::of_one_socket(cores, &options, new_factory(factory), refuse)?;
+        let addr = listen::take_over(&socket, &options)?;
+        self.hand_out(&part, std::iter::once(Listening::Socket(socket)))?;
+        Ok(Listener::new(addr, part.common, self.handle()))
+    }
+
     /// As [`listen_with`](Self::listen_with), on a Unix-domain socket: a path, or a name after `@`.
     ///
     /// There is one socket, from which one core accepts: by default core 0, which gives each
@@ -122,8 +165,8 @@ impl Runtime {
     /// the listener is closed or the core that accepts ends.
     ///
     /// # Errors
-    /// [`UnixError`](crate::UnixError): the address is none, something is there already, or the
-    /// accept mode wants a socket for each core. Else as for [`listen_with`](Self::listen_with).
+    /// [`UnixError`]: the address is none, something is there already, or the accept mode wants a
+    /// socket for each core. Else as for [`listen_with`](Self::listen_with).
     pub fn listen_unix<H: Handler>(
         &mut self,
         addr: impl Into<UnixAddress>,
@@ -131,8 +174,9 @@ impl Runtime {
         factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
     ) -> Result<Listener<UnixAddress>> {
         let addr = addr.into();
-        let part =
-            Part::of_one_socket(&addr, self.shared.core_count(), &options, new_factory(factory))?;
+        let refuse = |mode| Error::Unix(UnixError::OneSocket { address: addr.clone(), mode });
+        let cores = self.shared.core_count();
+        let part = Part::of_one_socket(cores, &options, new_factory(factory), refuse)?;
         let socket = listen::bind_unix(&addr, &options)?;
         self.hand_out(&part, std::iter::once(Listening::Unix(socket)))?;
         Ok(Listener::new(addr, part.common, self.handle()))

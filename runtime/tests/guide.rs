@@ -82,10 +82,11 @@ const NAMES: &[(&str, &str)] = &[
     ),
     (
         "Listening",
-        "evconnlistener_new_bind evconnlistener_free evconnlistener_get_base \
+        "evconnlistener_new evconnlistener_new_bind evconnlistener_free evconnlistener_get_base \
          evconnlistener_enable evconnlistener_disable evconnlistener_set_error_cb \
-         evconnlistener_get_fd LEV_OPT_CLOSE_ON_FREE LEV_OPT_CLOSE_ON_EXEC LEV_OPT_REUSEABLE \
-         LEV_OPT_REUSEABLE_PORT LEV_OPT_DISABLED LEV_OPT_BIND_IPV6ONLY",
+         evconnlistener_set_cb evconnlistener_get_fd LEV_OPT_CLOSE_ON_FREE LEV_OPT_CLOSE_ON_EXEC \
+         LEV_OPT_REUSEABLE LEV_OPT_REUSEABLE_PORT LEV_OPT_THREADSAFE LEV_OPT_DISABLED \
+         LEV_OPT_BIND_IPV6ONLY",
     ),
     (
         "TLS",

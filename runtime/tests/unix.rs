@@ -213,10 +213,12 @@ fn an_address_that_is_none_is_an_error_that_shows_it() {
     let nowhere = folder.path().join("no/such/folder");
     let error = refused(nowhere.as_path(), ListenOptions::new());
     assert!(error.to_string().ends_with("check the folder and its permissions"), "{error}");
-    let reuseport = ListenOptions::new().accept(AcceptMode::ReusePort);
-    let error = refused(folder.path().join("socket"), reuseport);
-    let is_said = matches!(error, UnixError::OneSocket { mode: AcceptMode::ReusePort, .. });
-    assert!(is_said && error.to_string().contains("use `single:least`"), "{error:?}");
+    for asked in [AcceptMode::ReusePort, AcceptMode::Balanced { slack: Some(3) }] {
+        let options = ListenOptions::new().accept(asked);
+        let error = refused(folder.path().join("socket"), options);
+        let is_said = matches!(error, UnixError::OneSocket { mode, .. } if mode == asked);
+        assert!(is_said && error.to_string().contains("use `single:least`"), "{error:?}");
+    }
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0, "nothing was left");
 }
 

@@ -50,6 +50,13 @@ fn bind(addr: SocketAddr, options: &ListenOptions, share: bool) -> io::Result<So
     if let Some(only) = options.only_v6.filter(|_| addr.is_ipv6()) {
         socket.set_only_v6(only)?;
     }
+    set_up(&socket, options)?;
+    socket.bind(&addr.into())?;
+    Ok(socket)
+}
+
+/// Sets what connections inherit from the socket that accepts them.
+pub(super) fn set_up(socket: &Socket, options: &ListenOptions) -> io::Result<()> {
     if options.no_delay {
         socket.set_tcp_nodelay(true)?;
     }
@@ -62,8 +69,7 @@ fn bind(addr: SocketAddr, options: &ListenOptions, share: bool) -> io::Result<So
     if let Some(bytes) = options.receive_buffer {
         socket.set_recv_buffer_size(bytes)?;
     }
-    socket.bind(&addr.into())?;
-    Ok(socket)
+    Ok(())
 }
 
 fn listen(socket: Socket, options: &ListenOptions) -> io::Result<TcpListener> {

@@ -3,6 +3,8 @@
 //! Owns what is wrong with the request itself; what the system says about an address is in
 //! [`Error::Bind`](crate::Error::Bind).
 
+use std::net::SocketAddr;
+
 use crate::balance::AcceptMode;
 
 /// A listener was asked for that cannot be.
@@ -30,6 +32,30 @@ pub enum ListenError {
     OneCore {
         /// The mode as asked for.
         mode: AcceptMode,
+    },
+    /// One socket was given, and the mode wants one for each core: let one core accept.
+    #[error(
+        "accept mode `{mode}` wants a socket for each core, and there is one: use `single:least` \
+         or `fixed:CORE`, leave the mode out, or give each core a socket by `Core::listen_on`"
+    )]
+    OneSocket {
+        /// The mode as asked for.
+        mode: AcceptMode,
+    },
+    /// A socket was given that is bound, or connected, and does not listen: have it listen first.
+    #[error("the socket of {addr} does not listen: call listen(2) first, or let the runtime bind")]
+    NotListening {
+        /// Its own address.
+        addr: SocketAddr,
+    },
+    /// A socket was given that is none of TCP: for a Unix-domain address use `listen_unix`.
+    #[error("the socket is none of TCP: give one, or use `listen_unix` for a Unix-domain address")]
+    NotTcp,
+    /// Whether a socket takes IPv6 only is settled when it is bound, and this one is: leave it out.
+    #[error("the socket of {addr} is bound, which settles whether it is `only_v6`: leave that out")]
+    BoundAlready {
+        /// Its own address.
+        addr: SocketAddr,
     },
     /// A backlog of 0 would hold nobody: ask for 1 or more.
     #[error("a backlog of 0 would refuse whoever is not accepted at once: ask for 1 or more")]

@@ -6,6 +6,7 @@
 
 mod bind;
 mod error;
+mod given;
 mod options;
 mod shared;
 mod unix;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub(crate) use self::bind::{bind_all, bind_alone, bind_shared};
 pub use self::error::ListenError;
+pub(crate) use self::given::take_over;
 pub use self::options::ListenOptions;
 pub(crate) use self::shared::{Common, Part};
 pub(crate) use self::unix::{SocketFile, UnixSocket, bind_unix};
@@ -25,8 +27,9 @@ use crate::error::Error;
 use crate::handle::Handle;
 use crate::reactor::Core;
 
-/// A listener, as [`Runtime::listen_with`](crate::Runtime::listen_with) and [`Core::listen`] give
-/// it, or, with a [`UnixAddress`](crate::UnixAddress), their Unix-domain kin.
+/// A listener, as [`Runtime::listen_with`](crate::Runtime::listen_with), [`Core::listen`] and
+/// their `listen_on` give it, or, with a [`UnixAddress`](crate::UnixAddress), their Unix-domain
+/// kin.
 ///
 /// # Shape
 /// `Clone + Send + Sync`. Dropping it leaves the listener open. All it does may be done at any
@@ -55,7 +58,7 @@ impl<A> Listener<A> {
     ///
     /// No other connection is accepted once this returns, but for one that a core on another thread
     /// may be accepting; the sockets are closed soon after. Those the kernel has connected and
-    /// nobody has accepted see a reset.
+    /// nobody has accepted see a reset, unless another process holds the socket too.
     pub fn close(&self) {
         self.common.close();
         self.tell(Core::close_listener);

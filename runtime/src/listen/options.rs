@@ -169,17 +169,17 @@ impl ListenOptions {
     }
 
     /// The mode where there is one socket for all of `cores` cores: one of them accepts for those
-    /// that would otherwise share the work. `None` if each was to have its own.
+    /// that would otherwise share the work. `Err` with a mode that wants a socket for each core.
     pub(super) fn mode_of_one_socket(
         &self,
         cores: usize,
-    ) -> Result<Option<AcceptMode>, ListenError> {
+    ) -> Result<Result<AcceptMode, AcceptMode>, ListenError> {
         Ok(match self.mode(cores)? {
-            AcceptMode::ReusePort => None,
-            AcceptMode::Balanced { .. } => {
-                Some(AcceptMode::Single { acceptor: 0, by: Dispatch::LeastLoaded })
+            AcceptMode::Balanced { slack: None } => {
+                Ok(AcceptMode::Single { acceptor: 0, by: Dispatch::LeastLoaded })
             }
-            mode => Some(mode),
+            mode @ (AcceptMode::ReusePort | AcceptMode::Balanced { slack: Some(_) }) => Err(mode),
+            mode @ (AcceptMode::Single { .. } | AcceptMode::Fixed(_)) => Ok(mode),
         })
     }
 

@@ -18,9 +18,7 @@ use parking_lot::Mutex;
 use super::error::ListenError;
 use super::options::ListenOptions;
 use crate::balance::{AcceptMode, Tally};
-use crate::error::Error;
 use crate::reactor::{Core, Factory};
-use crate::socket::{UnixAddress, UnixError};
 
 const ENABLED: u8 = 0;
 const DISABLED: u8 = 1;
@@ -94,17 +92,15 @@ impl Part {
         Ok(Self::new(options.mode(cores)?, cores, options, factory))
     }
 
-    /// The parts of a listener of a whole runtime that has one socket, at a Unix-domain address.
-    pub(crate) fn of_one_socket(
-        address: &UnixAddress,
+    /// The parts of a listener of a whole runtime that has one socket; `refuse` says what is wrong
+    /// with a mode that wants more.
+    pub(crate) fn of_one_socket<E: From<ListenError>>(
         cores: usize,
         options: &ListenOptions,
         factory: Factory,
-    ) -> Result<Self, Error> {
-        let mode = options.mode_of_one_socket(cores)?.ok_or_else(|| UnixError::OneSocket {
-            address: address.clone(),
-            mode: AcceptMode::ReusePort,
-        })?;
+        refuse: impl FnOnce(AcceptMode) -> E,
+    ) -> Result<Self, E> {
+        let mode = options.mode_of_one_socket(cores)?.map_err(refuse)?;
         Ok(Self::new(mode, cores, options, factory))
     }
 

@@ -10,7 +10,7 @@
 //! message, and a mean of busy time would lag behind every burst.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,6 +78,28 @@ impl Core {
                 Err(error)
             }
         }
+    }
+
+    /// As [`listen`](Self::listen), on a socket that somebody else has bound and that listens: see
+    /// [`Runtime::listen_on`](crate::Runtime::listen_on).
+    ///
+    /// # Errors
+    /// [`ListenError`](crate::ListenError): the socket does not listen or is none of TCP, the
+    /// options ask for an accept mode or [`only_v6`](ListenOptions::only_v6), or a number among
+    /// them is 0. [`Error::Bind`](crate::Error::Bind): the core cannot wait for it, as a simulated
+    /// one never can.
+    pub fn listen_on<H: Handler>(
+        &mut self,
+        socket: TcpListener,
+        options: ListenOptions,
+        factory: impl Fn(&mut BevMut<'_>) -> H + Send + Sync + 'static,
+    ) -> Result<listen::Listener> {
+        let part = Part::of_core(self.index(), &options, new_factory(factory))?;
+        let common = part.common.clone();
+        let addr = listen::take_over(&socket, &options)?;
+        self.add_listener(part, Listening::Socket(socket))
+            .map_err(|source| listen::bind_error(addr, source))?;
+        Ok(listen::Listener::new(addr, common, self.handle()))
     }
 
     /// As [`listen`](Self::listen), on a Unix-domain socket: a path, or a name after `@`.
