@@ -38,7 +38,7 @@ use clap::Parser;
 use sluicegate::Placement;
 
 use crate::arguments::{Arguments, Command};
-use crate::exit::Outcome;
+use crate::exit::{Failure, Outcome};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -52,11 +52,11 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says which variables a server does not heed: what is measured is what the flags say, or it could
+/// Says which variables place no server here: what is measured is what the flags say, or it could
 /// not be measured again.
 fn note_variables(command: Option<&Command>) {
     let has_server = match command {
-        Some(Command::Serve(serve)) => !serve.controlled,
+        Some(Command::Serve(serve)) => !serve.controlled && !serve.heeds_variables(),
         Some(Command::Simulate(_) | Command::Doctor(_)) => false,
         Some(Command::Run(_) | Command::Ratelimit(_) | Command::Tune(_) | Command::Ab(_))
         | None => true,
@@ -78,6 +78,10 @@ fn dispatch(arguments: Arguments) -> Outcome {
     match arguments.command {
         Some(Command::Serve(mut serve)) => {
             serve.break_limiter = arguments.break_limiter;
+            if serve.heeds_variables() {
+                let said = Placement::from_env();
+                serve.variables = said.map_err(|refused| Failure::Usage(refused.to_string()))?;
+            }
             serve::run(&serve)
         }
         Some(Command::Run(run)) => run::run(&run, arguments.break_limiter),

@@ -4,6 +4,7 @@
 //! what they ask of the runtime, whose own words they take. Never acts.
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use sluicegate::{AcceptMode, Cores, CpuSet, Idle, Order, Pin, Placement, PlacementError, Smt};
 
 /// Where the cores of a server run, what they do when idle and how connections come to them; what
@@ -30,8 +31,17 @@ pub(crate) struct PlacementArguments {
     #[arg(long, value_name = "MODE", help_heading = CORES)]
     pub(crate) accept: Option<AcceptMode>,
     /// Does not start if a core cannot be tied to its CPUs
-    #[arg(long, help_heading = CORES)]
-    pub(crate) strict: bool,
+    #[arg(
+        long, num_args = 0..=1, require_equals = true, default_missing_value = "true",
+        value_parser = yes_or_no(), help_heading = CORES
+    )]
+    pub(crate) strict: Option<bool>,
+}
+
+/// Takes the words that the variable takes.
+fn yes_or_no() -> impl TypedValueParser<Value = bool> {
+    let words = PossibleValuesParser::new(["true", "false", "1", "0"]);
+    words.map(|word| matches!(word.as_str(), "true" | "1"))
 }
 
 impl PlacementArguments {
@@ -49,7 +59,7 @@ impl PlacementArguments {
             ("--accept", text(self.accept)),
         ];
         let mut flags: Vec<_> = valued.into_iter().filter(|(_, value)| value.is_some()).collect();
-        flags.extend(self.strict.then_some(("--strict", None)));
+        flags.extend(self.strict.map(|is| (if is { "--strict" } else { "--strict=false" }, None)));
         flags
     }
 
@@ -68,27 +78,67 @@ impl PlacementArguments {
         (!cpus.is_empty()).then_some(Pin::Each)
     }
 
-    /// What this asks of the runtime, for a server that is given some CPUs, or none to be confined
-    /// to.
+    /// What a server asks of the runtime that is given some CPUs, or none to be confined to: what
+    /// the flags say, then what `variables` say, then the defaults of a server.
     ///
     /// # Errors
     /// A CPU that no set can name.
-    pub(crate) fn asked(&self, cpus: &[usize]) -> Result<Placement, PlacementError> {
-        let mut asked = Placement::default();
-        asked.cores = self.cores;
-        asked.pin = self.pin.or_else(|| Self::default_pin(cpus));
-        if cpus.is_empty() {
-            asked.cores = asked.cores.or(Some(Cores::Count(1)));
-        } else {
-            asked.cpus = Some(CpuSet::from_cpus(cpus.iter().copied())?.into());
+    pub(crate) fn asked(
+        &self,
+        cpus: &[usize],
+        variables: Placement,
+    ) -> Result<Placement, PlacementError> {
+        let mut flags = Placement::default();
+        flags.cores = self.cores;
+        flags.pin = self.pin;
+        flags.order = self.order;
+        flags.smt = self.smt;
+        flags.idle = self.idle;
+        flags.strict = self.strict;
+        if !cpus.is_empty() {
+            flags.cpus = Some(CpuSet::from_cpus(cpus.iter().copied())?.into());
         }
-        asked.order = self.order;
-        asked.smt = self.smt;
-        asked.idle = self.idle;
-        asked.strict = self.strict.then_some(true);
+        let mut asked = flags.or(variables);
+        match &asked.cpus {
+            None => asked.cores = asked.cores.or(Some(Cores::Count(1))),
+            // A set for each core says both by itself.
+            Some(sets) if sets.core_count().is_some() => {}
+            Some(_) => asked.pin = asked.pin.or(Some(Pin::Each)),
+        }
         Ok(asked)
     }
 }
 
 /// Where they stand in the help.
 const CORES: &str = "Cores of the server";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_go_before_variables_and_those_before_the_defaults_of_a_server() {
+        let flags = PlacementArguments {
+            cores: Some(Cores::Count(2)),
+            strict: Some(false),
+            ..PlacementArguments::default()
+        };
+        let none = PlacementArguments::default();
+        let given = [0, 1].as_slice();
+        for (flags, cpus, variables, expected) in [
+            (&none, &[][..], "", "CORES=1"),
+            (&none, &[], "CORES=3 IDLE=busy STRICT=1", "CORES=3 IDLE=busy STRICT=true"),
+            (&none, &[], "CPUS=2-3", "CPUS=2-3 PIN=each"),
+            (&none, &[], "CPUS=2-3 PIN=set", "CPUS=2-3 PIN=set"),
+            (&none, &[], "CPUS=[2-3]*2", "CPUS=[2-3]*2"),
+            (&none, given, "", "CPUS=0-1 PIN=each"),
+            (&none, given, "CPUS=2-3 CORES=3", "CORES=3 CPUS=0-1 PIN=each"),
+            (&flags, &[], "CORES=3 STRICT=true", "CORES=2 STRICT=false"),
+        ] {
+            let said = variables.split_whitespace().map(|one| one.split_once('=').unwrap());
+            let said = said.map(|(name, text)| (format!("SLUICEGATE_{name}"), text));
+            let asked = flags.asked(cpus, Placement::from_vars(said).unwrap()).unwrap();
+            assert_eq!(asked.to_string().replace("SLUICEGATE_", ""), expected, "{variables:?}");
+        }
+    }
+}

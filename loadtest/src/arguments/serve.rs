@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use sluicegate::Rate;
+use sluicegate::{Placement, PlacementError, Rate};
 
 use super::{PlacementArguments, WatchArguments};
 use crate::cpus::CpuChoice;
@@ -80,8 +80,9 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
     pub(crate) listen: String,
     /// CPUs to run on, one core each: a list as in 0-3,8, auto (all), or none (wherever)
-    #[arg(long, value_name = "LIST", default_value = "none")]
-    pub(crate) cpus: CpuChoice,
+    /// [default: none]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) cpus: Option<CpuChoice>,
     #[command(flatten)]
     pub(crate) placement: PlacementArguments,
     #[command(flatten)]
@@ -115,9 +116,32 @@ pub(crate) struct ServeArguments {
     /// Set by the flag of the same name
     #[arg(skip)]
     pub(crate) break_limiter: bool,
+    /// What the environment says of its cores, where it heeds that.
+    #[arg(skip)]
+    pub(crate) variables: Placement,
 }
 
 impl ServeArguments {
+    /// Whether variables place its cores where flags do not: those of a server of the runtime that
+    /// a person starts. What a run starts follows from the flags of the run, and the bare loop is a
+    /// ruler.
+    pub(crate) fn heeds_variables(&self) -> bool {
+        !self.controlled && self.service != Service::Bare
+    }
+
+    /// What it asks of the runtime on the CPUs that its flag has come to.
+    ///
+    /// # Errors
+    /// A CPU that no set can name.
+    pub(crate) fn asked(&self, cpus: &[usize]) -> Result<Placement, PlacementError> {
+        let mut variables = self.variables.clone();
+        if self.cpus.is_some() {
+            // `none` is an answer too.
+            variables.cpus = None;
+        }
+        self.placement.asked(cpus, variables)
+    }
+
     /// A server on a free local port, one core per CPU given.
     pub(crate) fn local(service: Service, cpus: &[usize]) -> Self {
         let choice = match cpus {
@@ -127,7 +151,7 @@ impl ServeArguments {
         Self {
             service,
             listen: "127.0.0.1:0".to_owned(),
-            cpus: choice,
+            cpus: Some(choice),
             placement: PlacementArguments::default(),
             limits: LimitArguments::default(),
             port_per_core: false,
@@ -140,6 +164,7 @@ impl ServeArguments {
             controlled: true,
             hold: false,
             break_limiter: false,
+            variables: Placement::default(),
         }
     }
 
@@ -155,7 +180,7 @@ impl ServeArguments {
         let bytes = |size: Option<Size>| size.map(|size| size.0.to_string());
         let limits = &self.limits;
         flag("--listen", Some(self.listen.clone()));
-        flag("--cpus", Some(self.cpus.to_string()));
+        flag("--cpus", self.cpus.as_ref().map(ToString::to_string));
         flag("--group-limit", limits.group_limit.map(|rate| rate.to_string()));
         flag("--conn-limit", limits.conn_limit.map(|rate| rate.to_string()));
         flag("--burst", bytes(limits.burst));
@@ -220,7 +245,7 @@ mod tests {
             smt: Some(Smt::One),
             idle: Some(Idle::Spin(Duration::from_micros(50))),
             accept: Some(AcceptMode::Fixed(1)),
-            strict: true,
+            strict: Some(false),
         };
         server.port_per_core = true;
         server.weights = [3, 1].map(|weight| NonZeroU32::new(weight).unwrap()).to_vec();

@@ -10,6 +10,7 @@ mod places;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
+use sluicegate::placement::Snapshot;
 
 use self::bare::Bare;
 use self::ours::Ours;
@@ -103,15 +104,19 @@ impl CoreCounts {
 /// # Errors
 /// The address cannot be bound, a CPU is not allowed, or the limits contradict each other.
 pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
-    let cpus = cpus::resolve("--cpus", &arguments.cpus, &cpus::allowed()?)?;
+    let cpus = match &arguments.cpus {
+        Some(choice) => cpus::resolve("--cpus", choice, &cpus::allowed()?)?,
+        None => Vec::new(),
+    };
     Terms::check(&arguments.limits)?;
     if arguments.write_size.is_some() && arguments.service != Service::Source {
         return Err(Failure::Usage("--write-size is of serve source; drop it".to_owned()));
     }
-    if arguments.pace.is_some()
-        && arguments.placement.cores.unwrap_or_else(|| cpus.len().max(1).into()) != 1.into()
-    {
-        return Err(Failure::Usage("--pace runs on one core; give --cores 1".to_owned()));
+    if arguments.pace.is_some() {
+        let plan = arguments.asked(&cpus).and_then(|asked| asked.plan(&Snapshot::take()));
+        if plan.map_err(|refused| Failure::Usage(refused.to_string()))?.cores.len() != 1 {
+            return Err(Failure::Usage("--pace runs on one core; give --cores 1".to_owned()));
+        }
     }
     if arguments.port_per_core && arguments.placement.accept.is_some() {
         return Err(Failure::Usage(

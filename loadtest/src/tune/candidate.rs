@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sluicegate::placement::Snapshot;
-use sluicegate::{AcceptMode, Cores, CpuSet, Dispatch, Idle, Order, Pin, Smt};
+use sluicegate::{AcceptMode, Cores, CpuSet, Dispatch, Idle, Order, Pin, Placement, Smt};
 
 use crate::arguments::PlacementArguments;
 
@@ -149,7 +149,7 @@ impl Field {
 
 /// What a candidate comes to, or why it cannot be done.
 fn place(ground: &Ground<'_>, candidate: &PlacementArguments) -> Result<Place, String> {
-    let asked = candidate.asked(ground.server_cpus);
+    let asked = candidate.asked(ground.server_cpus, Placement::default());
     let plan = asked.and_then(|asked| asked.plan(ground.snapshot));
     let plan = plan.map_err(|refused| refused.to_string())?;
     if plan.idle != candidate.idle.unwrap_or_default() {

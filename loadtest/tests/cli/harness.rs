@@ -11,14 +11,25 @@ use serde_json::Value;
 
 /// Runs `loadtest` with these arguments to its end.
 pub(crate) fn loadtest(arguments: &[&str]) -> Output {
-    let child = command(arguments).spawn().expect("the program starts");
-    finish(child)
+    loadtest_with(arguments, &[])
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn loadtest_with(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let child = command(arguments).envs(variables.iter().copied()).spawn();
+    finish(child.expect("the program starts"))
 }
 
 /// Expects a command to end with this exit code and a message that has these parts.
 #[track_caller]
 pub(crate) fn says(arguments: &[&str], code: i32, parts: &[&str]) {
-    let output = loadtest(arguments);
+    says_with(arguments, &[], code, parts);
+}
+
+/// The same with these variables in its environment.
+#[track_caller]
+pub(crate) fn says_with(arguments: &[&str], variables: &[(&str, &str)], code: i32, parts: &[&str]) {
+    let output = loadtest_with(arguments, variables);
     let message = String::from_utf8(output.stderr).expect("messages are UTF-8");
     for part in parts {
         assert!(message.contains(part), "{part:?} in: {message}");
@@ -83,7 +94,12 @@ pub(crate) struct Served {
 impl Served {
     /// Starts a server on a free port and waits for its READY line.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut child = command(&[&["serve"], arguments].concat()).spawn().expect("it starts");
+        Self::start_with(arguments, &[])
+    }
+
+    pub(crate) fn start_with(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = command(&[&["serve"], arguments].concat());
+        let mut child = command.envs(variables.iter().copied()).spawn().expect("it starts");
         let mut line = String::new();
         let output = child.stdout.as_mut().expect("its output is a pipe");
         BufReader::new(output).read_line(&mut line).expect("it says something");
@@ -117,14 +133,14 @@ impl Drop for Served {
 }
 
 /// The program with these arguments, not started yet.
-pub(crate) fn command(arguments: &[&str]) -> Command {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Waits for the end, but not for ever. What the program writes fits into its pipes.
-pub(crate) fn finish(mut child: Child) -> Output {
+fn finish(mut child: Child) -> Output {
     let deadline = Instant::now() + PATIENCE;
     while child.try_wait().expect("it can be waited for").is_none() {
         if Instant::now() > deadline {

@@ -1,6 +1,6 @@
 //! The flags that place a server's cores, on `serve` and on `run`.
 
-use crate::harness::{Served, command, finish, loadtest, number, says};
+use crate::harness::{Served, loadtest, loadtest_with, number, says, says_with};
 
 #[test]
 fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
@@ -23,25 +23,76 @@ fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
 }
 
 #[test]
-fn variables_are_not_heeded_and_that_is_said() {
-    let noted = |arguments: &[&str], variable: (&str, &str)| {
-        let child = command(arguments).env(variable.0, variable.1).spawn();
-        let output = finish(child.expect("the program starts"));
+fn a_server_that_a_person_starts_heeds_variables_and_flags_before_them() {
+    let sets = ("SLUICEGATE_CPUS", "[allowed]*3");
+    for (flags, variables, cores) in [
+        (&[][..], &[("SLUICEGATE_CORES", "3")][..], 3),
+        (&["--cores", "2"], &[("SLUICEGATE_CORES", "3")], 2),
+        (&[], &[sets], 3),
+        (&["--cpus", "none"], &[sets], 1),
+        // Somebody else's, and one that says nothing.
+        (&[], &[("SLUICEGATE_SEED", "4"), ("SLUICEGATE_CORES", "")], 1),
+    ] {
+        // With a port for each core they can be counted from outside.
+        let serve = [&["echo", "--port-per-core"], flags].concat();
+        let server = Served::start_with(&serve, variables);
+        assert_eq!(server.addresses.len(), cores, "{flags:?} {variables:?}");
+        let output = server.terminate();
+        assert_eq!(output.status.code(), Some(0));
+        let said = String::from_utf8(output.stderr).expect("messages are UTF-8");
+        assert!(!said.contains("not heeded"), "{said}");
+    }
+}
+
+#[test]
+fn a_server_refuses_what_variables_cannot_mean() {
+    for (name, text, flags, parts) in [
+        ("SLUICEGATE_PIN", "eahc", &[][..], &["SLUICEGATE_PIN", "`each`"][..]),
+        ("SLUICEGATE_PIN", "eahc", &["--pin", "none"], &["SLUICEGATE_PIN", "`each`"]),
+        ("SLUICEGATE_CORE", "1", &[], &["SLUICEGATE_CORE:", "SLUICEGATE_CORES"]),
+        ("SLUICEGATE_CORES", "1025", &[], &["1025", "1024"]),
+        ("SLUICEGATE_CPUS", "0;0", &["--pin", "each"], &["pin each", "set of CPUs for each core"]),
+        ("SLUICEGATE_CPUS", "[allowed]*2", &["--cores", "3"], &["3 cores", "2 sets"]),
+    ] {
+        says_with(&[&["serve", "echo"], flags].concat(), &[(name, text)], 2, parts);
+    }
+    let paced = ["serve", "source", "--pace", "1MB/s", "--write-size", "1000"];
+    says_with(&paced, &[("SLUICEGATE_CORES", "2")], 2, &["--pace", "--cores 1"]);
+}
+
+#[test]
+fn what_measures_heeds_no_variable_and_says_so() {
+    let said = |arguments: &[&str], variable: (&str, &str)| {
+        let output = loadtest_with(arguments, &[variable]);
         String::from_utf8(output.stderr).expect("messages are UTF-8")
     };
     let refused = ["serve", "bare", "--pin", "each"];
-    let said = noted(&refused, ("SLUICEGATE_CORES", "4"));
-    assert!(said.contains("not heeded: SLUICEGATE_CORES=4\n"), "{said}");
-    let said = noted(&refused, ("SLUICEGATE_PIN", "eahc"));
-    assert!(said.contains("not heeded: SLUICEGATE_PIN: \"eahc\" is no way to pin"), "{said}");
-    let said = noted(&refused, ("SLUICEGATE_THREADS", "4"));
-    assert!(said.contains("not heeded: SLUICEGATE_THREADS\n"), "{said}");
-    let said = noted(&refused, ("SLUICEGATE_SEED", "4"));
-    assert!(!said.contains("note:"), "{said}");
-    let said = noted(&["ratelimit", "--list"], ("SLUICEGATE_CORES", "4"));
-    assert!(said.contains("SLUICEGATE_CORES=4"), "{said}");
-    let said = noted(&["simulate", "--list"], ("SLUICEGATE_CORES", "4"));
-    assert_eq!(said, "");
+    let bare = said(&refused, ("SLUICEGATE_PIN", "eahc"));
+    assert!(bare.contains("not heeded: SLUICEGATE_PIN: \"eahc\" is no way to pin"), "{bare}");
+    let unknown = said(&refused, ("SLUICEGATE_THREADS", "4"));
+    assert!(unknown.contains("not heeded: SLUICEGATE_THREADS\n"), "{unknown}");
+    let other = said(&refused, ("SLUICEGATE_SEED", "4"));
+    assert!(!other.contains("note:"), "{other}");
+    for measures in [
+        &["run", "echo", "-c", "0"][..],
+        &["tune", "echo", "-c", "0"],
+        &["ab", "echo", "--a", "", "--b", "", "-c", "0"],
+        &["ratelimit", "--list"],
+    ] {
+        let note = said(measures, ("SLUICEGATE_CORES", "4"));
+        assert!(note.contains("not heeded: SLUICEGATE_CORES=4\n"), "{measures:?}: {note}");
+    }
+    assert_eq!(said(&["simulate", "--list"], ("SLUICEGATE_CORES", "4")), "");
+}
+
+#[test]
+fn the_server_of_a_run_is_what_the_flags_say_whatever_the_variables() {
+    let short = ["run", "echo", "-d", "200ms", "-w", "0s", "-c", "2", "--server-cpus", "none"];
+    for variable in [("SLUICEGATE_CORES", "3"), ("SLUICEGATE_PIN", "eahc")] {
+        let output = loadtest_with(&[&short[..], &["--json", "-"]].concat(), &[variable]);
+        let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+        assert_eq!(result["cores"].as_array().unwrap().len(), 1, "{variable:?}");
+    }
 }
 
 #[test]
@@ -50,6 +101,7 @@ fn a_server_runs_however_it_is_placed() {
         &["--cores", "2", "--pin", "none"][..],
         &["--cores", "auto", "--pin", "set", "--order", "pack"],
         &["--smt", "one", "--pin", "node", "--strict"],
+        &["--strict=false"],
         &["--cores", "1", "--idle", "spin:50us"],
         &["--cores", "1", "--idle", "busy"],
     ] {

@@ -153,7 +153,7 @@ fn build(
 ) -> Outcome<Runtime> {
     // A parent has its figures before it stops a server; nobody waits for the rest.
     let drain = if arguments.controlled { Duration::ZERO } else { DRAIN_TIMEOUT };
-    let asked = arguments.placement.asked(cpus).map_err(|e| Failure::Usage(e.to_string()))?;
+    let asked = arguments.asked(cpus).map_err(|refused| Failure::Usage(refused.to_string()))?;
     let mut builder = Runtime::builder().drain_timeout(drain).placement(asked);
     if let Some(recording) = recording {
         let recording = recording.clone();
