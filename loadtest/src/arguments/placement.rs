@@ -5,7 +5,10 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use sluicegate::{AcceptMode, Cores, CpuSet, Idle, Order, Pin, Placement, PlacementError, Smt};
+use sluicegate::placement::Snapshot;
+use sluicegate::{
+    AcceptMode, Cores, CpuSet, Idle, ListenError, Order, Pin, Placement, PlacementError, Plan, Smt,
+};
 
 /// Where the cores of a server run, what they do when idle and how connections come to them; what
 /// is absent has a default.
@@ -106,6 +109,25 @@ impl PlacementArguments {
             Some(_) => asked.pin = asked.pin.or(Some(Pin::Each)),
         }
         Ok(asked)
+    }
+
+    /// Where a server on these CPUs would have its cores, found out without one.
+    ///
+    /// # Errors
+    /// What the runtime would refuse: it says what would be accepted.
+    pub(crate) fn plan(&self, cpus: &[usize], snapshot: &Snapshot) -> Result<Plan, String> {
+        let asked = self.asked(cpus, Placement::default());
+        let plan = asked.and_then(|asked| asked.plan(snapshot));
+        let plan = plan.map_err(|refused| refused.to_string())?;
+        let cores = plan.cores.len();
+        match self.accept {
+            Some(mode @ (AcceptMode::Fixed(core) | AcceptMode::Single { acceptor: core, .. }))
+                if core >= cores =>
+            {
+                Err(ListenError::NoSuchCore { mode, core, cores }.to_string())
+            }
+            _ => Ok(plan),
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod churn;
 mod result;
 mod table;
 
+use sluicegate::placement::Snapshot;
+
 pub(crate) use self::result::{Environment, RunResult, SCHEMA};
 use crate::arguments::{self, LoadArguments, RunArguments, ServeArguments, Service, Workload};
 use crate::child::ServerProcess;
@@ -126,16 +128,26 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
             "--server bare only echoes; use run echo, idle or churn".to_owned(),
         ));
     }
-    if bare {
-        server::check_bare_placement(&arguments.load.placement)?;
-    }
     if bare && arguments.load.limits.any() {
         return Err(Failure::Usage("--server bare has no limits; drop them".to_owned()));
     }
     churn::check(arguments)?;
     Terms::check(&arguments.load.limits)?;
+    if arguments.address.is_none() {
+        check_server(arguments)?;
+    }
     let long = arguments.load.churn.long.unwrap_or_default();
     descriptors::check(arguments.load.connections.saturating_add(long), descriptors::raise())
+}
+
+/// Refuses a server that could not start on this machine: said by the child it would be a failure.
+fn check_server(arguments: &RunArguments) -> Outcome {
+    let load = &arguments.load;
+    let cpus = placement(load)?.server;
+    if arguments.server == arguments::Subject::Bare {
+        return server::bare_places(&load.placement, &cpus).map(drop);
+    }
+    load.placement.plan(&cpus, &Snapshot::take()).map(drop).map_err(Failure::Usage)
 }
 
 fn service(arguments: &RunArguments) -> Service {

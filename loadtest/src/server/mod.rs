@@ -14,7 +14,7 @@ use sluicegate::placement::Snapshot;
 
 use self::bare::Bare;
 use self::ours::Ours;
-pub(crate) use self::places::check_placement as check_bare_placement;
+pub(crate) use self::places::places as bare_places;
 use crate::arguments::{ServeArguments, Service, WatchArguments};
 use crate::cpus;
 use crate::exit::{Failure, Outcome};

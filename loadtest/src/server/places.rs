@@ -12,7 +12,7 @@ use crate::exit::{Failure, Outcome};
 ///
 /// # Errors
 /// The flag and what to do.
-pub(crate) fn check_placement(placement: &PlacementArguments) -> Outcome {
+fn check_placement(placement: &PlacementArguments) -> Outcome {
     let flags = placement.flags();
     if let Some((flag, _)) = flags.iter().find(|(name, _)| !matches!(*name, "--cores" | "--pin")) {
         return Err(Failure::Usage(format!(
@@ -37,7 +37,7 @@ pub(crate) fn check_placement(placement: &PlacementArguments) -> Outcome {
 ///
 /// # Errors
 /// A flag that the loop does not know, or a way to pin without CPUs to pin to.
-pub(super) fn places(placement: &PlacementArguments, list: &[usize]) -> Outcome<(usize, Pin)> {
+pub(crate) fn places(placement: &PlacementArguments, list: &[usize]) -> Outcome<(usize, Pin)> {
     check_placement(placement)?;
     let count = match placement.cores {
         Some(Cores::Count(count)) => count,
@@ -46,7 +46,8 @@ pub(super) fn places(placement: &PlacementArguments, list: &[usize]) -> Outcome<
     match placement.pin {
         None => Ok((count, if list.is_empty() { Pin::None } else { Pin::Each })),
         Some(pin) if pin != Pin::None && list.is_empty() => Err(Failure::Usage(format!(
-            "--pin {pin} needs CPUs to tie the bare loop to; give --cpus or --pin none"
+            "--pin {pin} needs CPUs to tie the bare loop to; list some (--cpus, of a run --server-cpus) \
+             or give --pin none"
         ))),
         Some(pin) => Ok((count, pin)),
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sluicegate::placement::Snapshot;
-use sluicegate::{AcceptMode, Cores, CpuSet, Dispatch, Idle, Order, Pin, Placement, Smt};
+use sluicegate::{AcceptMode, Cores, CpuSet, Dispatch, Idle, Order, Pin, Smt};
 
 use crate::arguments::PlacementArguments;
 
@@ -149,9 +149,7 @@ impl Field {
 
 /// What a candidate comes to, or why it cannot be done.
 fn place(ground: &Ground<'_>, candidate: &PlacementArguments) -> Result<Place, String> {
-    let asked = candidate.asked(ground.server_cpus, Placement::default());
-    let plan = asked.and_then(|asked| asked.plan(ground.snapshot));
-    let plan = plan.map_err(|refused| refused.to_string())?;
+    let plan = candidate.plan(ground.server_cpus, ground.snapshot)?;
     if plan.idle != candidate.idle.unwrap_or_default() {
         let refused = plan.warnings.iter().map(ToString::to_string);
         return Err(refused.collect::<Vec<_>>().join("; "));
@@ -277,6 +275,18 @@ mod tests {
         let fixed = PlacementArguments::default();
         let field = Field::new(&ground, &fixed).unwrap();
         assert!(left_out(&field, "--idle busy").contains("client"), "{field:?}");
+    }
+
+    #[test]
+    fn an_acceptor_that_is_given_leaves_out_those_who_do_not_have_it() {
+        let accept = Some(AcceptMode::Fixed(1));
+        let fixed = PlacementArguments { accept, ..PlacementArguments::default() };
+        let field = field(&machine(4, None), &[0, 1], &fixed);
+        assert_eq!(lines(&field)[0], "--accept fixed:1");
+        let why = left_out(&field, "--cores 1 --accept fixed:1");
+        assert!(why.contains("names core 1, and there are 1"), "{why}");
+        let ground = Ground { snapshot: &machine(4, None), server_cpus: &[0], is_shared: false };
+        assert!(Field::new(&ground, &fixed).unwrap_err().contains("fixed:1"));
     }
 
     #[test]

@@ -155,6 +155,31 @@ fn a_run_places_the_server_it_starts() {
     assert!(number(&result, "/totals/ops") > 0.0);
 }
 
+/// Said by the child each of them would be a failure, and in the middle of what was begun.
+#[test]
+fn what_cannot_be_placed_is_refused_before_any_server_starts() {
+    for (server, load, parts) in [
+        ("--cores 99999", &[][..], &["99999 cores", "1 to 1024"][..]),
+        ("--cores 1024 --pin each", &["--server-cpus", "allowed"], &["1024 cores", "`set`"]),
+        ("--cores 1024", &["--server-cpus", "allowed"], &["1024 cores", "`set`"]),
+        ("--cores 2 --pin none --accept fixed:9", &[], &["fixed:9", "core 9", "there are 2"]),
+        ("--cores 2 --pin none --accept single:hash@2", &[], &["single:hash@2", "there are 2"]),
+        ("--accept fixed:1", &["--server-cpus", "none"], &["fixed:1", "there are 1"]),
+    ] {
+        let flags: Vec<&str> = server.split(' ').collect();
+        says(&[&["run", "echo"], &flags[..], load].concat(), 2, parts);
+        says(&[&["tune", "echo", "--list"], &flags[..], load].concat(), 2, parts);
+        for (one, other) in [("--a", "--b"), ("--b", "--a")] {
+            says(&[&["ab", "echo", one, server, other, ""], load].concat(), 2, parts);
+        }
+    }
+    for (flags, part) in [(["--cores", "99999"], "1 to 1024"), (["--pin", "each"], "--server-cpus")]
+    {
+        let bare = ["run", "echo", "--server", "bare", "--server-cpus", "none"];
+        says(&[&bare[..], &flags].concat(), 2, &[flags[1], part]);
+    }
+}
+
 #[test]
 fn what_places_nothing_is_refused() {
     says(&["run", "echo", "127.0.0.1:9", "--pin", "each"], 2, &["--pin", "address"]);
