@@ -16,18 +16,14 @@ pub(crate) fn raise() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Fails if `connections` cannot all be open at once.
+/// Fails if `connections` cannot all be open at once, by the flag that asks for them.
 ///
 /// # Errors
-/// The flag, what it needs and what is allowed.
-pub(crate) fn check(connections: usize, allowed: u64) -> Outcome {
+/// The flag, what is needed and what is allowed.
+pub(crate) fn check(flag: &str, connections: usize, allowed: u64) -> Outcome {
     let needed = connections as u64 + RESERVED;
     if needed > allowed {
-        return Err(Failure::TooFewDescriptors {
-            flag: format!("-c {connections}"),
-            needed,
-            allowed,
-        });
+        return Err(Failure::TooFewDescriptors { flag: flag.to_owned(), needed, allowed });
     }
     Ok(())
 }
@@ -41,7 +37,9 @@ mod tests {
 
     #[test]
     fn one_past_the_limit_is_refused() {
-        assert!(check(960, 1024).is_ok());
-        assert!(check(961, 1024).is_err());
+        assert!(check("-c 960", 960, 1024).is_ok());
+        assert!(
+            check("-c 961", 961, 1024).unwrap_err().to_string().starts_with("-c 961 needs 1025")
+        );
     }
 }

@@ -67,7 +67,8 @@ pub(crate) fn run(arguments: &RatelimitArguments, break_limiter: bool) -> Outcom
     for name in &names {
         let cores = placement.server.len().max(Plan::least_cores(name));
         let plan = Plan::named(name, arguments, cores)?;
-        descriptors::check(plan.connections(), descriptors)?;
+        let connections = plan.connections();
+        descriptors::check(&format!("-c {connections}"), connections, descriptors)?;
         plans.push(plan);
     }
     if let Some(why) = &placement.shared {

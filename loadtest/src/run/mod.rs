@@ -136,8 +136,9 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
     if arguments.address.is_none() {
         check_server(arguments)?;
     }
-    let long = arguments.load.churn.long.unwrap_or_default();
-    descriptors::check(arguments.load.connections.saturating_add(long), descriptors::raise())
+    let (open, long) = (arguments.load.connections, arguments.load.churn.long.unwrap_or_default());
+    let most = if long > open { format!("--long {long}") } else { format!("-c {open}") };
+    descriptors::check(&most, open.saturating_add(long), descriptors::raise())
 }
 
 /// Refuses a server that could not start on this machine: said by the child it would be a failure.

@@ -126,7 +126,8 @@ fn flags_of_churn_are_refused_elsewhere_and_out_of_range() {
     says(&run(&["--sources", "0"]), 2, &["0", "1..=253"]);
     says(&run(&["--sources", "254"]), 2, &["254", "1..=253"]);
     says(&run(&["[::1]:9", "--sources", "2"]), 2, &["--sources", "IPv4 loopback"]);
-    says(&run(&["--long", "4000000000"]), 2, &["file descriptors"]);
+    says(&run(&["--long", "4000000000"]), 2, &["--long 4000000000 needs", "file descriptors"]);
+    says(&run(&["-c", "4000000000", "--long", "9"]), 2, &["-c 4000000000 needs"]);
     says(&run(&["-c", "0"]), 2, &["-c 0"]);
     says(&run(&["--sourcs", "2"]), 2, &["--sourcs", "--sources"]);
     says(&["run", "chrun"], 2, &["chrun", "churn"]);
