@@ -78,9 +78,9 @@ impl Failure {
     }
 
     /// An address that does not parse or resolve.
-    pub(crate) fn address(text: &str, why: &io::Error) -> Self {
+    pub(crate) fn address(flag: &str, text: &str, why: &io::Error) -> Self {
         Self::Usage(format!(
-            "cannot use address {text:?}: {why}; write it as host:port, like 127.0.0.1:7777"
+            "{flag}: cannot use address {text:?}: {why}; write it as host:port, like 127.0.0.1:7777"
         ))
     }
 

@@ -1,14 +1,17 @@
 //! The flags that say who watches a server.
 //!
-//! Owns their names and how they are written again for a child process. Never acts.
+//! Owns their names, how they are written again for a child process, and which address cannot be.
+//! Never acts.
 
 use std::fmt;
+use std::net::ToSocketAddrs;
 use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use sluicegate::MIN_STALL_THRESHOLD;
 
+use crate::exit::{Failure, Outcome};
 use crate::units::duration;
 
 /// What is looked at while a server runs; what is absent has a default.
@@ -27,6 +30,18 @@ pub(crate) struct WatchArguments {
 pub(crate) struct Watchdog(pub(crate) Option<Duration>);
 
 impl WatchArguments {
+    /// Fails if there is no such address to serve figures at.
+    ///
+    /// # Errors
+    /// The text neither is one nor resolves to one.
+    pub(crate) fn check(&self) -> Outcome {
+        let resolved = self.metrics.as_deref().map(|addr| (addr, addr.to_socket_addrs()));
+        match resolved {
+            Some((addr, Err(why))) => Err(Failure::address("--metrics", addr, &why)),
+            _ => Ok(()),
+        }
+    }
+
     /// The flags that are given, with their values.
     pub(crate) fn flags(&self) -> Vec<(&'static str, String)> {
         let metrics = self.metrics.clone().map(|addr| ("--metrics", addr));

@@ -133,6 +133,7 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
     }
     churn::check(arguments)?;
     Terms::check(&arguments.load.limits)?;
+    arguments.load.watch.check()?;
     if arguments.address.is_none() {
         check_server(arguments)?;
     }

@@ -347,8 +347,8 @@ fn add(counter: &AtomicU64, count: u64) {
 
 /// The first address a `host:port` stands for.
 fn resolve(text: &str) -> Outcome<SocketAddr> {
-    let mut addresses = text.to_socket_addrs().map_err(|source| Failure::address(text, &source))?;
-    addresses.next().ok_or_else(|| Failure::address(text, &ErrorKind::NotFound.into()))
+    let refuse = |source: io::Error| Failure::address("--listen", text, &source);
+    text.to_socket_addrs().map_err(refuse)?.next().ok_or_else(|| refuse(ErrorKind::NotFound.into()))
 }
 
 /// Binds a listener; a port shared between cores must be asked for by each of them.

@@ -109,6 +109,7 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
         None => Vec::new(),
     };
     Terms::check(&arguments.limits)?;
+    arguments.watch.check()?;
     if arguments.write_size.is_some() && arguments.service != Service::Source {
         return Err(Failure::Usage("--write-size is of serve source; drop it".to_owned()));
     }

@@ -25,8 +25,16 @@ fn usage_errors_exit_with_two_and_name_the_remedy() {
     let paced = ["serve", "source", "--pace", "1MB/s", "--write-size", "1000"];
     says(&[&paced[..], &["--cores", "2"]].concat(), 2, &["--pace", "--cores 1"]);
     says(&["serve", "echo", "--weights", "0", "--group-limit", "1MB/s"], 2, &["--weights", "zero"]);
-    says(&["serve", "echo", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
-    says(&["serve", "bare", "--listen", "nowhere"], 2, &["nowhere", "127.0.0.1:7777"]);
+    for service in ["echo", "bare"] {
+        let serve = ["serve", service, "--listen", "nowhere"];
+        says(&serve, 2, &["--listen", "nowhere", "127.0.0.1:7777"]);
+    }
+    let figures = ["--metrics", "nowhere"];
+    for command in [["serve", "echo"], ["run", "echo"]] {
+        let parts = ["--metrics", "nowhere", "127.0.0.1:7777"];
+        says(&[command, figures].concat(), 2, &parts);
+    }
+    says(&["ab", "echo", "--a", "", "--b", "--metrics nowhere"], 2, &["--metrics", "nowhere"]);
     says(&["serve", "bare", "--cores", "99999"], 2, &["99999", "1024"]);
     says(&["serve", "echo", "--cores", "2", "--cpus", "0"], 2, &["2 cores", "`set`"]);
 }
@@ -64,6 +72,13 @@ fn what_cannot_run_exits_with_one() {
             says(&serve, 1, &[&taken, "port 0"]);
         }
     }
+    says(&["serve", "echo", "--metrics", &taken], 1, &["figures", &taken, "port 0"]);
+    // Of the addresses that are for documentation.
+    let elsewhere = "192.0.2.1:7777";
+    let remedy = "no interface has this address";
+    says(&["serve", "echo", "--listen", elsewhere], 1, &[elsewhere, remedy]);
+    says(&["serve", "bare", "--listen", elsewhere], 1, &[elsewhere, "choose another address"]);
+    says(&["serve", "echo", "--metrics", elsewhere], 1, &["figures", elsewhere, remedy]);
     drop(listener);
     says(&["run", "echo", &taken], 1, &[&taken, "is a server listening there?"]);
     says(&["serve", "echo", "--audit", "/no/such/folder/x"], 1, &["/no/such/folder/x"]);

@@ -185,7 +185,7 @@ fn serve<H: Handler + Prepare>(
     };
     let listen = &arguments.listen;
     let refused = |error: Error| match error {
-        Error::Address { source, .. } => Failure::address(listen, &source),
+        Error::Address { source, .. } => Failure::address("--listen", listen, &source),
         Error::Listen(refused) => Failure::Usage(refused.to_string()),
         other => Failure::Server(other.to_string()),
     };
