@@ -58,11 +58,23 @@ fn long_connections_stay_and_are_seen_on_the_cores() {
         let cores = sample["cores"].as_array().unwrap();
         assert!(cores.iter().map(|core| core.as_u64().unwrap()).sum::<u64>() >= 3, "{sample}");
     }
-    assert!(number(&result, "/churn/live/spread") >= 0.0);
-    assert!(number(&result, "/churn/live/worst_spread") >= 0.0);
     assert!(number(&result, "/cores/0/connections") >= 3.0);
     // Of 200 a second no more can have been begun, however fast the machine.
     assert!(number(&result, "/latency/lateness/count") <= 141.0);
+}
+
+#[test]
+fn the_spread_tells_a_core_that_has_all_from_cores_that_share() {
+    let spread = |mode: &str| {
+        let placed = ["--cores", "2", "--pin", "none", "--accept", mode];
+        let result = churn(&[&["-c", "4", "--long", "40"], &placed[..]].concat());
+        ["/churn/live/spread", "/churn/live/worst_spread"].map(|path| number(&result, path))
+    };
+    // One core has twice the mean then, and the other nothing.
+    assert_eq!(spread("fixed:0"), [2.0, 2.0]);
+    let [mean, worst] = spread("balanced");
+    // A balanced core keeps two or three more than the other, of some twenty.
+    assert!(mean < 1.0 && mean <= worst, "{mean} {worst}");
 }
 
 #[test]
