@@ -71,8 +71,11 @@ impl FromStr for Side {
     fn from_str(text: &str) -> Result<Self, String> {
         let server = ServerArguments::try_parse_from(text.split_whitespace()).map_err(|error| {
             let error = error.to_string();
-            let first = error.lines().next().unwrap_or_default();
-            format!("{}: a side takes the server's flags", first.trim_start_matches("error: "))
+            // What follows is how to call the whole program.
+            let said = error.lines().map(str::trim).take_while(|line| !line.starts_with("Usage"));
+            let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
+            let said = said.join("; ");
+            format!("{}; a side takes the server's flags", said.trim_start_matches("error: "))
         })?;
         Ok(Self { text: text.trim().to_owned(), server })
     }

@@ -20,6 +20,7 @@ use crate::exit::{Failure, Outcome};
 use crate::limits::Terms;
 use crate::measurement::{self, Measurement, Subject};
 use crate::output::Output;
+use crate::procfs;
 use crate::progress::Progress;
 use crate::server;
 
@@ -134,8 +135,9 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
     churn::check(arguments)?;
     Terms::check(&arguments.load.limits)?;
     arguments.load.watch.check()?;
-    if arguments.address.is_none() {
-        check_server(arguments)?;
+    match arguments.address {
+        Some(_) => check_process(arguments.server_pid)?,
+        None => check_server(arguments)?,
     }
     let (open, long) = (arguments.load.connections, arguments.load.churn.long.unwrap_or_default());
     let most = if long > open { format!("--long {long}") } else { format!("-c {open}") };
@@ -150,6 +152,16 @@ fn check_server(arguments: &RunArguments) -> Outcome {
         return server::bare_places(&load.placement, &cpus).map(drop);
     }
     load.placement.plan(&cpus, &Snapshot::take()).map(drop).map_err(Failure::Usage)
+}
+
+/// Refuses a process whose CPU time cannot be read.
+fn check_process(pid: Option<u32>) -> Outcome {
+    let Some(pid) = pid else { return Ok(()) };
+    procfs::cpu_time(&pid.to_string()).map(drop).map_err(|why| {
+        Failure::Usage(format!(
+            "--server-pid {pid}: {why}; give the number of a process that runs here"
+        ))
+    })
 }
 
 fn service(arguments: &RunArguments) -> Service {

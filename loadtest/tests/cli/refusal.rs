@@ -40,6 +40,37 @@ fn usage_errors_exit_with_two_and_name_the_remedy() {
 }
 
 #[test]
+fn values_of_the_wrong_kind_or_out_of_range_are_named_with_their_flag() {
+    let address = "127.0.0.1:9";
+    let ab = ["ab", "echo", "--a", "", "--b"];
+    for (command, flags, parts) in [
+        (&["run", "echo"][..], &["-t", "x"][..], &["'x'", "--threads"][..]),
+        (&["run", "echo"], &["-t", "-1"], &["-1"]),
+        (&["run", "echo"], &["-w", "10"], &["\"10\"", "--warmup", "10s"]),
+        (&["run", "echo"], &["-s", "17MiB"], &["-s 17825792", "16777216"]),
+        (&["run", "echo"], &["-s", "1EB"], &["1EB", "--size", "GiB"]),
+        (&["run", "echo"], &["--server", "sluicegat"], &["sluicegat", "'sluicegate'", "bare"]),
+        (&["run", "echo"], &["--server-pid", "9"], &["ADDRESS"]),
+        (&["run", "echo", address], &["--server-pid", "nine"], &["'nine'", "--server-pid"]),
+        (&["run", "echo", address], &["--server-pid", "4294967295"], &["--server-pid 4294967295"]),
+        (&["run", "echo"], &["--connection", "9"], &["--connection'", "--connections"]),
+        (&["serve", "echo"], &["--send-buffer", "x"], &["\"x\"", "--send-buffer", "KiB"]),
+        (&["serve", "ehco"], &[], &["ehco", "'echo'"]),
+        (&ab, &["", "--by", "nonsense"], &["nonsense", "--by", "throughput"]),
+        (&ab, &["", "--by", "thoughput"], &["'throughput'"]),
+        (&ab, &["", "--noise", "x"], &["\"x\"", "--noise", "2%"]),
+        (&ab, &["", "--noise", "101%"], &["101%", "100%"]),
+        (&ab, &["", "--seed", "x"], &["'x'", "--seed"]),
+        (&ab, &["", "--pairs", "1001"], &["--pairs 1001", "6 to 1000"]),
+        (&ab, &["", "--pair", "9"], &["--pair'", "--pairs"]),
+        (&ab, &["--watchdgo off"], &["--watchdgo", "--b", "'--watchdog'"]),
+        (&ab, &["--pin eahc"], &["eahc", "--pin", "did you mean `each`?"]),
+    ] {
+        says(&[command, flags].concat(), 2, parts);
+    }
+}
+
+#[test]
 fn a_flag_that_would_change_nothing_is_refused() {
     says(&["run", "echo", "--burst", "1MB"], 2, &["--burst", "--group-limit"]);
     says(&["serve", "echo", "--tick", "10ms"], 2, &["--tick", "--group-limit"]);
