@@ -75,7 +75,7 @@ impl FromStr for Side {
             let said = error.lines().map(str::trim).take_while(|line| !line.starts_with("Usage"));
             let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
             let said = said.join("; ");
-            format!("{}; a side takes the server's flags", said.trim_start_matches("error: "))
+            format!("{} (a side takes the server's flags)", said.trim_start_matches("error: "))
         })?;
         Ok(Self { text: text.trim().to_owned(), server })
     }
