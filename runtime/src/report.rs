@@ -32,7 +32,7 @@ pub struct StartReport {
 
 impl fmt::Display for StartReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.plan, self.descriptors)?;
+        write!(f, "{}; open files: {}", self.plan, self.descriptors)?;
         #[cfg(feature = "tls")]
         write!(f, "; OpenSSL: {}", self.tls)?;
         self.metrics.map_or(Ok(()), |addr| write!(f, "; figures at http://{addr}/"))
