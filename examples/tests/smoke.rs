@@ -127,11 +127,14 @@ fn echo_sends_back_what_it_gets_and_drains() {
 #[test]
 fn every_example_reads_the_variables_and_refuses_what_they_cannot_mean() {
     let listen: &[&str] = &["--listen", "127.0.0.1:0"];
-    let programs: [(&str, &[&str]); 6] = [
+    let connect: &[&str] = &["--connect", "127.0.0.1:1"];
+    let programs: [(&str, &[&str]); 8] = [
         (env!("CARGO_BIN_EXE_echo"), listen),
         (env!("CARGO_BIN_EXE_rate_limited"), listen),
         (env!("CARGO_BIN_EXE_deflate"), listen),
+        (env!("CARGO_BIN_EXE_deflate"), connect),
         (env!("CARGO_BIN_EXE_framing"), listen),
+        (env!("CARGO_BIN_EXE_framing"), connect),
         (env!("CARGO_BIN_EXE_self_tunnel"), &[]),
         (env!("CARGO_BIN_EXE_placement"), &[]),
     ];
@@ -139,6 +142,7 @@ fn every_example_reads_the_variables_and_refuses_what_they_cannot_mean() {
         let mut child = Command::new(path)
             .args(arguments)
             .env("SLUICEGATE_CORE", "1")
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

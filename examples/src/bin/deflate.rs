@@ -79,7 +79,7 @@ fn main() -> sluicegate::Result<()> {
     if let Some(to) = arguments.connect {
         let mut text = Vec::new();
         std::io::stdin().read_to_end(&mut text)?;
-        let runtime = Runtime::builder().cores(1).build()?;
+        let runtime = Runtime::builder().env()?.cores(1).build()?;
         runtime.handle().submit_to(0, move |core| {
             if let Err(error) = send(core, to, &text) {
                 tracing::error!(%error, "nothing was sent");
@@ -88,7 +88,7 @@ fn main() -> sluicegate::Result<()> {
         })?;
         return runtime.run();
     }
-    // SLUICEGATE_CORES and so on place the cores of the server.
+    // SLUICEGATE_CORES and so on place its cores.
     let mut runtime = Runtime::builder().env()?.build()?;
     let addr = runtime.listen(&arguments.listen, |conn| {
         let top = conn.filter(Deflate::new(), FilterOptions::new());

@@ -90,7 +90,7 @@ fn main() -> sluicegate::Result<()> {
         if lines.last().is_some_and(|&byte| byte != b'\n') {
             lines.push(b'\n');
         }
-        let runtime = Runtime::builder().cores(1).build()?;
+        let runtime = Runtime::builder().env()?.cores(1).build()?;
         runtime.handle().submit_to(0, move |core| {
             if let Err(error) = send(core, to, &lines, longest) {
                 tracing::error!(%error, "nothing was sent");
@@ -99,7 +99,7 @@ fn main() -> sluicegate::Result<()> {
         })?;
         return runtime.run();
     }
-    // SLUICEGATE_CORES and so on place the cores of the server.
+    // SLUICEGATE_CORES and so on place its cores.
     let mut runtime = Runtime::builder().env()?.build()?;
     let addr = runtime.listen(&listen, move |conn| {
         let top = conn.filter(Frames::new(longest), FilterOptions::new());
