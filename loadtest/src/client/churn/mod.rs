@@ -82,7 +82,7 @@ impl Churner {
             slots: (0..slots).map(|_| None).collect(),
             free: (0..slots).rev().collect(),
             resting: Vec::new(),
-            pacer: churn.rate.map(|rate| Pacer::new(rate, index, threads, now)),
+            pacer: churn.rate.map(|rate| Pacer::new(rate, (index, threads), churn.slots, now)),
             sources: Sources::new(address, churn.sources, index, threads),
             ticker: Ticker::new(registry, TICKER)?,
             sweep_at: now,
@@ -268,16 +268,21 @@ mod tests {
     }
 
     #[test]
-    fn the_rate_is_that_of_the_threads_that_have_a_slot() {
-        let churn = Churn { rate: Some(100.0), slots: 2, sources: 1, reset: true };
-        let load = load("127.0.0.1:9".parse().unwrap(), &churn);
+    fn the_rate_is_that_of_the_threads_by_their_slots() {
         let poll = Poll::new().unwrap();
         let now = Instant::now();
-        let due = (0..4).filter_map(|index| {
-            let mut churner = Churner::new(&load, &churn, index, 4, poll.registry()).unwrap()?;
-            churner.begin(now);
-            Some(churner.finish(now + Duration::from_secs(1)).backlog)
-        });
-        assert_eq!(due.collect::<Vec<_>>(), [50, 50]);
+        let cases: [(usize, &[u64]); 3] =
+            [(2, &[50, 50]), (3, &[34, 33, 33]), (5, &[40, 20, 20, 20])];
+        for (slots, expected) in cases {
+            let churn = Churn { rate: Some(100.0), slots, sources: 1, reset: true };
+            let load = load("127.0.0.1:9".parse().unwrap(), &churn);
+            let due = (0..4).filter_map(|index| {
+                let mut churner =
+                    Churner::new(&load, &churn, index, 4, poll.registry()).unwrap()?;
+                churner.begin(now);
+                Some(churner.finish(now + Duration::from_secs(1)).backlog)
+            });
+            assert_eq!(due.collect::<Vec<_>>(), expected, "{slots} slots");
+        }
     }
 }
