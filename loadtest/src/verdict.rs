@@ -25,8 +25,23 @@ pub(crate) struct Evidence {
     pub(crate) shared: Option<String>,
     /// Connections that failed, told in words.
     pub(crate) errors: Option<String>,
-    /// What was to be done per second, and what was.
-    pub(crate) offered: Option<(f64, f64)>,
+    pub(crate) offered: Option<Offered>,
+}
+
+/// What was to be done at a fixed rate, and what was.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Offered {
+    pub(crate) per_sec: f64,
+    pub(crate) done: u64,
+    pub(crate) seconds: f64,
+}
+
+impl Offered {
+    /// Whether less was done than the bar allows. A time holds a fraction of an operation more or
+    /// less than it has moments at which one is due, so one is not missed.
+    fn is_missed(self) -> bool {
+        ((self.done + 1) as f64) < self.per_sec * self.seconds * ACHIEVED_BAR
+    }
 }
 
 /// What kept the two sides from running.
@@ -75,14 +90,14 @@ pub(crate) fn judge(evidence: &Evidence) -> Vec<Remark> {
     if let Some(errors) = &evidence.errors {
         remark("ERRORS", format!("Connections failed ({errors}); the totals are of the others."));
     }
-    if let Some((offered, achieved)) = evidence.offered.filter(|(o, a)| *a < o * ACHIEVED_BAR) {
+    if let Some(offered) = evidence.offered.filter(|offered| offered.is_missed()) {
         remark(
             "OVERLOADED",
             format!(
                 "Of {} per second {} were done, so what is late grows with the length of the run; \
                  lower --rate.",
-                count(offered),
-                count(achieved)
+                count(offered.per_sec),
+                count(offered.done as f64 / offered.seconds.max(1e-9))
             ),
         );
     }
@@ -145,10 +160,18 @@ mod tests {
         let evidence = Evidence {
             client_cpu: 0.5,
             server_cpu: Some(0.99),
-            offered: Some((1000.0, 990.0)),
+            offered: Some(Offered { per_sec: 1000.0, done: 9899, seconds: 10.0 }),
             ..Evidence::default()
         };
         assert_eq!(names(&evidence), "VALID");
+    }
+
+    #[test]
+    fn a_moment_that_falls_outside_of_a_short_time_is_not_missed() {
+        let missed = |per_sec, done, seconds| Offered { per_sec, done, seconds }.is_missed();
+        assert!(!missed(33.0, 49, 1.5), "49 moments in a time of 49.5");
+        assert!(missed(33.0, 48, 1.5));
+        assert!(!missed(1.0, 0, 0.5));
     }
 
     #[test]
@@ -180,7 +203,7 @@ mod tests {
             noise: Noise { steal: 0.06, waited: Some(("server", 0.06)), strangers: None },
             shared: Some("CPU 0".to_owned()),
             errors: Some("2 refused".to_owned()),
-            offered: Some((1000.0, 989.0)),
+            offered: Some(Offered { per_sec: 1000.0, done: 9898, seconds: 10.0 }),
             ..Evidence::default()
         };
         assert_eq!(names(&evidence), "ERRORS+OVERLOADED+SHARED-CORE+NOISY");

@@ -17,7 +17,7 @@ use crate::latency::{Latency, Percentiles};
 use crate::measurement::{Measurement, ServerFigures};
 use crate::procfs;
 use crate::server::CoreCounts;
-use crate::verdict::{self, Evidence, Remark};
+use crate::verdict::{self, Evidence, Offered, Remark};
 
 /// Version of the JSON schemas of all commands.
 pub(crate) const SCHEMA: u32 = 1;
@@ -198,7 +198,11 @@ impl RunResult {
             noise: measurement.noise(placement),
             shared: placement.shared.clone(),
             errors: (tally.errors.count() > 0).then(|| tally.errors.to_string()),
-            offered: arguments.load.churn.rate.map(|rate| (rate, ops as f64 / seconds.max(1e-9))),
+            offered: arguments.load.churn.rate.map(|per_sec| Offered {
+                per_sec,
+                done: ops,
+                seconds,
+            }),
         });
         Self {
             schema: SCHEMA,
