@@ -70,6 +70,23 @@ impl LimitArguments {
     pub(crate) fn any(&self) -> bool {
         self.group_limit.is_some() || self.conn_limit.is_some()
     }
+
+    /// The first flag that was given, by name.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let Self { group_limit, conn_limit, burst, conn_burst, tick, min_share, group_drain } =
+            self;
+        [
+            ("--group-limit", group_limit.is_some()),
+            ("--conn-limit", conn_limit.is_some()),
+            ("--burst", burst.is_some()),
+            ("--conn-burst", conn_burst.is_some()),
+            ("--tick", tick.is_some()),
+            ("--min-share", min_share.is_some()),
+            ("--group-drain", group_drain.is_some()),
+        ]
+        .into_iter()
+        .find_map(|(name, given)| given.then_some(name))
+    }
 }
 
 #[derive(Args, Clone, Debug)]

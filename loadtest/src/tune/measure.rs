@@ -21,11 +21,17 @@ impl Measure {
     /// At a fixed rate all do the same and what differs is its cost; else what differs is how much.
     ///
     /// # Errors
-    /// A figure of replies where nobody replies.
+    /// A workload in which nothing is done, or a figure of replies where nobody replies.
     pub(super) fn new(load: &LoadArguments, by: Option<By>) -> Outcome<Self> {
         let fixed = load.churn.rate.is_some();
         let by = by.unwrap_or(if fixed { By::Cost } else { By::Throughput });
         let workload = load.workload;
+        if workload == Workload::Idle {
+            return Err(Failure::Usage(
+                "idle does nothing that could be compared; give echo, source, sink or churn"
+                    .to_owned(),
+            ));
+        }
         let streams = matches!(workload, Workload::Source | Workload::Sink);
         if streams && matches!(by, By::P99 | By::User) {
             let name = if by == By::P99 { "p99" } else { "user" };

@@ -162,8 +162,7 @@ fn check(arguments: &AbArguments) -> Outcome<Plan> {
     let common = &arguments.load;
     let placed = common.placement.flags().first().map(|(flag, _)| *flag);
     let watched = common.watch.flags().first().map(|(flag, _)| *flag);
-    let limited = common.limits.any().then_some("a limit");
-    if let Some(flag) = placed.or(watched).or(limited) {
+    if let Some(flag) = placed.or(watched).or(common.limits.given()) {
         return Err(Failure::Usage(format!(
             "{flag} is of one server: give it within --a, --b or both"
         )));
