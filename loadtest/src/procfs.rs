@@ -197,7 +197,7 @@ pub(crate) fn parse_cpu_ticks(text: &str) -> CpuTicks {
 
 const TICK_NS: f64 = 1e7;
 /// Ticks below which their split into user and system says nothing.
-const LEAST_TICKS: u64 = 20;
+pub(crate) const LEAST_TICKS: u64 = 20;
 
 #[cfg(test)]
 mod tests {

@@ -8,14 +8,17 @@
 
 use crate::median::median;
 
-/// The ratios of two candidates in each round, sorted.
-pub(super) fn ratios(mine: &[f64], others: &[f64]) -> Vec<f64> {
-    let mut ratios: Vec<f64> = mine.iter().zip(others).map(|(mine, other)| mine / other).collect();
+/// The ratios of two candidates in each round that counts for both, sorted.
+pub(super) fn ratios(mine: &[Option<f64>], others: &[Option<f64>]) -> Vec<f64> {
+    let pairs = mine.iter().zip(others);
+    let mut ratios: Vec<f64> =
+        pairs.filter_map(|(mine, other)| Some((*mine)? / (*other)?)).collect();
     ratios.sort_by(f64::total_cmp);
     ratios
 }
 
-/// The median of ratios, by their logarithms: so that of the inverse is the inverse.
+/// The median of ratios, by their logarithms: so that of the inverse is the inverse. Of none it is
+/// not a number.
 pub(super) fn middle(ratios: &[f64]) -> f64 {
     median(ratios.iter().map(|ratio| ratio.ln()).collect()).exp()
 }
@@ -23,7 +26,13 @@ pub(super) fn middle(ratios: &[f64]) -> f64 {
 /// The rounds below which nothing can be told about so many candidates.
 pub(super) fn rounds_needed(candidates: usize) -> usize {
     // The widest interval there is, from the least to the most, must be wide enough.
-    (1..).find(|&rounds| chance_outside(rounds, 1) <= risk(candidates)).unwrap_or(usize::MAX)
+    rounds_for(candidates, 1)
+}
+
+/// The least number of rounds at which intervals are made of figures of this rank.
+fn rounds_for(candidates: usize, rank: usize) -> usize {
+    let risk = risk(candidates);
+    (2 * rank..).find(|&rounds| chance_outside(rounds, rank) <= risk).unwrap_or(usize::MAX)
 }
 
 /// The risk that one interval may take, so that all pairs together take [`RISK`].
@@ -80,8 +89,9 @@ mod tests {
 
     #[test]
     fn the_ratio_the_other_way_round_is_the_inverse() {
-        let (first, second) = ([1.0, 2.0, 4.0, 8.0], [3.0, 1.0, 5.0, 2.0]);
+        let (first, second) = ([1.0, 2.0, 4.0, 8.0].map(Some), [3.0, 1.0, 5.0, 2.0].map(Some));
         let both = middle(&ratios(&first, &second)) * middle(&ratios(&second, &first));
         assert!((both - 1.0).abs() < 1e-12, "{both}");
+        assert_eq!(ratios(&[Some(1.0), None, Some(3.0)], &[None, Some(2.0), Some(2.0)]), [1.5]);
     }
 }

@@ -3,10 +3,11 @@
 //! Owns which figure of a run counts. Where data streams, an operation is whatever the server
 //! happened to read or write at once, which its placement changes; there bytes count instead.
 
-use super::ranking::Aim;
+use super::ranking::{Aim, Terms};
 use crate::arguments::{By, LoadArguments, Workload};
 use crate::exit::{Failure, Outcome};
 use crate::figure::{bytes, count, microseconds};
+use crate::procfs::LEAST_TICKS;
 use crate::run::RunResult;
 
 /// A figure of a run, and which way is better.
@@ -43,8 +44,16 @@ impl Measure {
         Ok(Self { by, streams })
     }
 
-    pub(super) fn aim(self) -> Aim {
-        if self.by == By::Throughput { Aim::Most } else { Aim::Least }
+    /// As nobody gives it.
+    #[cfg(test)]
+    pub(super) fn by(by: By) -> Self {
+        Self { by, streams: false }
+    }
+
+    /// What is told apart; `noise` is the difference that does not matter.
+    pub(super) fn terms(self, noise: f64) -> Terms {
+        let aim = if self.by == By::Throughput { Aim::Most } else { Aim::Least };
+        Terms { aim, noise, client_hides: matches!(self.by, By::Throughput | By::P99) }
     }
 
     pub(super) fn name(self) -> &'static str {
@@ -68,11 +77,8 @@ impl Measure {
         }
     }
 
-    /// The figure of a run.
-    ///
-    /// # Errors
-    /// The run was too short for it.
-    pub(super) fn of(self, result: &RunResult) -> Outcome<f64> {
+    /// The figure of a run; none where it was too short for it.
+    pub(super) fn of(self, result: &RunResult) -> Option<f64> {
         let figure = match (self.by, self.streams) {
             (By::Throughput, false) => Some(result.ops_per_sec()),
             (By::Throughput, true) => Some(result.bytes_per_sec()),
@@ -81,10 +87,16 @@ impl Measure {
             (By::User, _) => result.user_us(),
             (By::P99, _) => result.p99_us(),
         };
-        figure.filter(|figure| *figure > 0.0).ok_or_else(|| {
-            let name = self.name().split(',').next().unwrap_or_default();
-            Failure::NothingMeasured(format!("no {name} was seen; give it more time with -d"))
-        })
+        figure.filter(|figure| *figure > 0.0)
+    }
+
+    /// What a run was too short for.
+    pub(super) fn missing(self) -> String {
+        match self.by {
+            By::User => format!("{LEAST_TICKS} ticks of CPU time, of which its user part is told"),
+            By::P99 => "the replies that a 99th percentile takes".to_owned(),
+            By::Cost | By::Throughput => "a single operation".to_owned(),
+        }
     }
 }
 
@@ -105,9 +117,11 @@ mod tests {
     #[test]
     fn a_fixed_rate_is_compared_by_its_cost_and_all_else_by_how_much() {
         let paced = measure("loadtest tune churn --rate 10").unwrap();
-        assert_eq!((paced.by, paced.aim()), (By::Cost, Aim::Least));
+        assert_eq!((paced.by, paced.terms(0.1).aim), (By::Cost, Aim::Least));
+        assert!(!paced.terms(0.1).client_hides);
         let closed = measure("loadtest tune churn").unwrap();
-        assert_eq!((closed.by, closed.aim()), (By::Throughput, Aim::Most));
+        assert_eq!((closed.by, closed.terms(0.1).aim), (By::Throughput, Aim::Most));
+        assert!(closed.terms(0.1).client_hides);
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! compares two servers.
 //!
 //! Owns what a trial is: one run with a server process of its own. What is tried is in `candidate`,
-//! in which order in `rounds`, what counts in `measure`, how far two are apart in `interval`, what
-//! it comes to in `ranking`, how it is told in `report`. Two servers need no ranking: see `pairs`.
+//! in which order and which trials count in `rounds`, by which figure in `measure`, how far two are
+//! apart in `interval`, what it comes to in `ranking`, how it is told in `report` and `sentence`.
+//! Two servers need no ranking: see `pairs`.
 
 mod candidate;
 mod interval;
@@ -12,6 +13,7 @@ mod pairs;
 mod ranking;
 mod report;
 mod rounds;
+mod sentence;
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -66,13 +68,13 @@ pub(crate) fn run(arguments: &TuneArguments) -> Outcome {
     output.text(&report::heading(&tuning, &plan))?;
     let trials = tuning.try_all(&plan);
     if trials.rounds() > 0 {
-        let ranking = rank(&trials.figures, &trials.kept_up, measure.aim(), arguments.noise);
+        let ranking = rank(&trials.samples, measure.terms(arguments.noise));
         let report = Report::new(&tuning, &plan, &trials, &ranking);
         output.text(&report.render())?;
         output.result(&report)?;
     }
     let line = |candidate: usize| tuning.field.candidates[candidate].line();
-    trials.failure.map_or(Ok(()), |failed| {
+    trials.into_failed().map_or(Ok(()), |failed| {
         let line = line(failed.candidate);
         Err(failed.of(&line))
     })
@@ -98,7 +100,7 @@ fn take(plan: &Plan, measure: Measure, arguments: impl Fn(usize) -> RunArguments
         |candidate, round| {
             let step = format!("round {round} of {}", plan.rounds);
             let result = run::once(&arguments(candidate), false, &step, &mut progress)?;
-            Ok(Trial::new(measure.of(&result)?, result.remarks()))
+            Ok(Trial::new(measure.of(&result), result.remarks()))
         },
     )
 }
@@ -121,14 +123,24 @@ fn trial(load: LoadArguments, (warmup, duration): (Duration, Duration)) -> RunAr
 /// # Errors
 /// Nothing to compare, or fewer rounds than so many candidates need.
 fn plan(arguments: &TuneArguments, candidates: usize) -> Outcome<Plan> {
-    let needed = rounds_needed(candidates);
-    let rounds = match arguments.rounds {
-        _ if candidates < 2 => Err(Failure::Usage(
+    if candidates < 2 {
+        return Err(Failure::Usage(
             "there is one way alone to try (--list says why), so there is nothing to compare; \
              drop a flag that fixes one"
                 .to_owned(),
-        )),
-        None => Ok(needed.max(DEFAULT_ROUNDS)),
+        ));
+    }
+    let (warmup, duration) = arguments.times();
+    let plan = Plan {
+        candidates,
+        rounds: arguments.rounds.unwrap_or_default(),
+        trial: warmup + duration,
+        budget: arguments.budget,
+        seed: arguments.seed.unwrap_or_else(drawn_seed),
+    };
+    let needed = rounds_needed(candidates);
+    match arguments.rounds {
+        None => Ok(Plan { rounds: needed.max(DEFAULT_ROUNDS), ..plan }),
         Some(rounds) if rounds > MOST_ROUNDS => {
             Err(Failure::Usage(format!("--rounds {rounds}: give at most {MOST_ROUNDS}")))
         }
@@ -136,12 +148,8 @@ fn plan(arguments: &TuneArguments, candidates: usize) -> Outcome<Plan> {
             "--rounds {rounds}: {candidates} candidates are told apart by {needed} or more; fix \
              some flags (--list shows what is tried) or give more"
         ))),
-        Some(rounds) => Ok(rounds),
-    };
-    let seed = arguments.seed.unwrap_or_else(drawn_seed);
-    let (warmup, duration) = arguments.times();
-    let trial = warmup + duration;
-    Ok(Plan { candidates, rounds: rounds?, trial, budget: arguments.budget, seed })
+        Some(_) => Ok(plan),
+    }
 }
 
 fn drawn_seed() -> u64 {

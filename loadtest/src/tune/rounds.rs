@@ -1,8 +1,10 @@
 //! The trials of a tuning, round by round.
 //!
 //! Owns their order: rounds of one trial of every candidate, in an order drawn anew for each round,
-//! until the rounds or the time are used up or a trial fails. Invariants: a round counts for all
-//! candidates or for none; one round at least is begun; what was taken before a failure is kept.
+//! until the rounds or the time are used up or a trial fails; and which of them count. One that did
+//! less than was asked of it while the host or the client was the limit does not: it says nothing
+//! about its server. Invariants: a round is taken of all candidates or of none; one round at least
+//! is begun; what was taken before a failure is kept.
 
 use std::time::Duration;
 
@@ -10,7 +12,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::SliceRandom;
 
-use super::report;
+use super::ranking::Sample;
+use super::sentence;
 use crate::exit::{Failure, Outcome};
 use crate::verdict::Remark;
 
@@ -30,7 +33,8 @@ pub(super) struct Plan {
 /// What one trial gave.
 #[derive(Clone, Debug)]
 pub(super) struct Trial {
-    pub(super) figure: f64,
+    /// None where it was too short for it.
+    pub(super) figure: Option<f64>,
     /// The names of its remarks.
     pub(super) remarks: Vec<&'static str>,
 }
@@ -38,17 +42,25 @@ pub(super) struct Trial {
 /// What all of them gave.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
-    /// Of each candidate, one for each round.
-    pub(super) figures: Vec<Vec<f64>>,
-    /// Whether each candidate did in every trial what was asked of it.
-    pub(super) kept_up: Vec<bool>,
+    /// Of each candidate.
+    pub(super) samples: Vec<Sample>,
     pub(super) count: usize,
     pub(super) noisy: usize,
     pub(super) client_bound: usize,
-    /// The time was up before all rounds were taken.
-    pub(super) budget_ended: bool,
+    /// Those that do not count.
+    pub(super) void: usize,
+    /// Those that were too short for the figure.
+    pub(super) unmeasured: usize,
     /// What ended them before all were taken.
-    pub(super) failure: Option<Failed>,
+    pub(super) end: Option<End>,
+}
+
+/// What ended them early.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The time was up.
+    Budget,
+    Failed(Failed),
 }
 
 /// A trial that could not be taken.
@@ -64,34 +76,80 @@ impl Plan {
     pub(super) fn length(&self) -> Duration {
         self.trial * u32::try_from(self.candidates * self.rounds).unwrap_or(u32::MAX)
     }
+
+    /// How many the budget leaves time for, but for the starts of servers.
+    pub(super) fn rounds_in_budget(&self) -> usize {
+        let round = self.trial.as_secs_f64() * self.candidates as f64;
+        (self.budget.as_secs_f64() / round.max(1e-9)) as usize
+    }
 }
 
 impl Trial {
-    pub(super) fn new(figure: f64, remarks: &[Remark]) -> Self {
+    pub(super) fn new(figure: Option<f64>, remarks: &[Remark]) -> Self {
         Self { figure, remarks: remarks.iter().map(|remark| remark.name).collect() }
+    }
+
+    fn said(&self, name: &str) -> bool {
+        self.remarks.contains(&name)
+    }
+
+    /// What it did not do may be the fault of the host or of the client. An error is neither's.
+    fn is_void(&self) -> bool {
+        let disturbed = self.said("NOISY") || self.said("CLIENT-BOUND");
+        self.said("OVERLOADED") && disturbed && !self.said("ERRORS")
+    }
+}
+
+impl End {
+    /// As it is written to JSON.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Budget => "budget",
+            Self::Failed(_) => "failed trial",
+        }
     }
 }
 
 impl Failed {
     /// What the command ends with; `flags` are those of the candidate.
     pub(super) fn of(self, flags: &str) -> Failure {
-        let (flags, source) = (report::named(flags).to_owned(), Box::new(self.failure));
+        let (flags, source) = (sentence::named(flags).to_owned(), Box::new(self.failure));
         Failure::Trial { flags, round: self.round, source }
     }
 }
 
 impl Trials {
-    /// The rounds that count.
-    pub(super) fn rounds(&self) -> usize {
-        self.figures.first().map_or(0, Vec::len)
+    fn new(plan: &Plan) -> Self {
+        Self { samples: vec![Sample::new(plan.rounds); plan.candidates], ..Self::default() }
     }
 
-    fn count(&mut self, candidate: usize, trial: &Trial) {
-        let said = |name| trial.remarks.contains(&name);
+    /// The rounds that were taken.
+    pub(super) fn rounds(&self) -> usize {
+        self.samples.first().map_or(0, |sample| sample.figures.len())
+    }
+
+    /// The trial that failed, if one did.
+    pub(super) fn into_failed(self) -> Option<Failed> {
+        match self.end? {
+            End::Failed(failed) => Some(failed),
+            End::Budget => None,
+        }
+    }
+
+    /// Counts a trial, and gives its figure if it counts.
+    fn count(&mut self, candidate: usize, trial: &Trial) -> Option<f64> {
         self.count += 1;
-        self.noisy += usize::from(said("NOISY"));
-        self.client_bound += usize::from(said("CLIENT-BOUND"));
-        self.kept_up[candidate] &= !said("OVERLOADED") && !said("ERRORS");
+        self.noisy += usize::from(trial.said("NOISY"));
+        self.client_bound += usize::from(trial.said("CLIENT-BOUND"));
+        if trial.is_void() {
+            self.void += 1;
+            return None;
+        }
+        let sample = &mut self.samples[candidate];
+        sample.kept_up &= !trial.said("OVERLOADED") && !trial.said("ERRORS");
+        sample.client_bound |= trial.said("CLIENT-BOUND");
+        self.unmeasured += usize::from(trial.figure.is_none());
+        trial.figure
     }
 }
 
@@ -102,34 +160,29 @@ pub(super) fn take(
     mut elapsed: impl FnMut() -> Duration,
     mut trial: impl FnMut(usize, usize) -> Outcome<Trial>,
 ) -> Trials {
-    let count = plan.candidates;
-    let figures = vec![Vec::with_capacity(plan.rounds); count];
-    let mut trials = Trials { figures, kept_up: vec![true; count], ..Trials::default() };
+    let mut trials = Trials::new(plan);
     let mut random = SmallRng::seed_from_u64(plan.seed);
     let mut longest = Duration::ZERO;
     for round in 1..=plan.rounds {
         let begun = elapsed();
         if round > 1 && begun + longest > plan.budget {
-            trials.budget_ended = true;
+            trials.end = Some(End::Budget);
             break;
         }
-        let mut order: Vec<usize> = (0..count).collect();
+        let mut order: Vec<usize> = (0..plan.candidates).collect();
         order.shuffle(&mut random);
-        let mut figures = vec![0.0; count];
+        let mut figures = vec![None; plan.candidates];
         for candidate in order {
             match trial(candidate, round) {
-                Ok(trial) => {
-                    trials.count(candidate, &trial);
-                    figures[candidate] = trial.figure;
-                }
+                Ok(trial) => figures[candidate] = trials.count(candidate, &trial),
                 Err(failure) => {
-                    trials.failure = Some(Failed { candidate, round, failure });
+                    trials.end = Some(End::Failed(Failed { candidate, round, failure }));
                     return trials;
                 }
             }
         }
-        for (candidate, figure) in trials.figures.iter_mut().zip(figures) {
-            candidate.push(figure);
+        for (sample, figure) in trials.samples.iter_mut().zip(figures) {
+            sample.figures.push(figure);
         }
         longest = longest.max(elapsed().saturating_sub(begun));
     }
@@ -149,7 +202,12 @@ mod tests {
     };
 
     fn quiet(figure: f64) -> Outcome<Trial> {
-        Ok(Trial { figure, remarks: Vec::new() })
+        Ok(Trial { figure: Some(figure), remarks: Vec::new() })
+    }
+
+    fn figures(trials: &Trials) -> Vec<Vec<f64>> {
+        let all = |sample: &Sample| sample.figures.iter().copied().flatten().collect();
+        trials.samples.iter().map(all).collect()
     }
 
     #[test]
@@ -163,8 +221,8 @@ mod tests {
                 quiet((10 * candidate + round) as f64)
             },
         );
-        assert_eq!(trials.figures, [[1.0, 2.0, 3.0, 4.0], [11.0, 12.0, 13.0, 14.0]]);
-        assert_eq!((trials.count, trials.rounds(), trials.budget_ended), (8, 4, false));
+        assert_eq!(figures(&trials), [[1.0, 2.0, 3.0, 4.0], [11.0, 12.0, 13.0, 14.0]]);
+        assert_eq!((trials.count, trials.rounds(), trials.end.is_none()), (8, 4, true));
         assert!(seen.is_sorted_by_key(|(round, _)| *round), "{seen:?}");
     }
 
@@ -178,10 +236,11 @@ mod tests {
             }
         };
         // Every look at the clock takes 20 s: rounds end at 40 s and at 80 s.
-        let trials = take(&PLAN, clock(20), |_, _| quiet(1.0));
-        assert_eq!((trials.rounds(), trials.budget_ended), (2, true));
-        let trials = take(&PLAN, clock(1000), |_, _| quiet(1.0));
-        assert_eq!((trials.rounds(), trials.budget_ended), (1, true));
+        for (step, rounds) in [(20, 2), (1000, 1)] {
+            let trials = take(&PLAN, clock(step), |_, _| quiet(1.0));
+            assert_eq!(trials.rounds(), rounds);
+            assert!(matches!(trials.end, Some(End::Budget)));
+        }
     }
 
     #[test]
@@ -194,27 +253,57 @@ mod tests {
                 _ => quiet(1.0),
             },
         );
-        assert_eq!(trials.figures, [[1.0, 1.0], [1.0, 1.0]]);
-        let failed = trials.failure.expect("it is named");
+        assert_eq!(figures(&trials), [[1.0, 1.0], [1.0, 1.0]]);
+        let failed = trials.into_failed().expect("it is named");
         assert_eq!((failed.candidate, failed.round), (1, 3));
         let told = failed.of("").to_string();
         assert!(told.contains("(defaults) in round 3") && told.contains("gone"), "{told}");
     }
 
+    /// Trials of which the second candidate's in the second round is this one.
+    fn with(figure: Option<f64>, remarks: &[&'static str]) -> Trials {
+        take(
+            &PLAN,
+            || Duration::ZERO,
+            |candidate, round| match (candidate, round) {
+                (1, 2) => Ok(Trial { figure, remarks: remarks.to_vec() }),
+                _ => quiet(1.0),
+            },
+        )
+    }
+
     #[test]
-    fn one_trial_that_did_not_keep_up_is_enough() {
-        for remark in ["OVERLOADED", "ERRORS"] {
-            let trials = take(
-                &PLAN,
-                || Duration::ZERO,
-                |candidate, round| {
-                    let hit = (candidate, round) == (1, 2);
-                    let remarks = if hit { vec![remark] } else { vec!["NOISY", "CLIENT-BOUND"] };
-                    Ok(Trial { figure: 1.0, remarks })
-                },
-            );
-            assert_eq!(trials.kept_up, [true, false], "{remark}");
-            assert_eq!((trials.noisy, trials.client_bound, trials.rounds()), (7, 7, 4));
+    fn a_trial_that_did_not_keep_up_is_its_servers_fault_if_nobody_disturbed_it() {
+        // Whether it kept up, whether its figure counts.
+        let cases: [(&[&str], (bool, bool)); 8] = [
+            (&[], (true, true)),
+            (&["NOISY"], (true, true)),
+            (&["CLIENT-BOUND"], (true, true)),
+            (&["OVERLOADED"], (false, true)),
+            (&["ERRORS"], (false, true)),
+            (&["OVERLOADED", "NOISY"], (true, false)),
+            (&["OVERLOADED", "CLIENT-BOUND"], (true, false)),
+            (&["ERRORS", "OVERLOADED", "NOISY"], (false, true)),
+        ];
+        for (remarks, (kept_up, counts)) in cases {
+            let trials = with(Some(1.0), remarks);
+            let [first, second] = [&trials.samples[0], &trials.samples[1]];
+            assert_eq!((first.kept_up, second.kept_up), (true, kept_up), "{remarks:?}");
+            assert_eq!(second.figures[1].is_some(), counts, "{remarks:?}");
+            assert_eq!((trials.void, trials.unmeasured), (usize::from(!counts), 0));
+            assert_eq!((first.counted(), trials.rounds()), (4, 4), "of the others it counts");
+            assert_eq!(trials.noisy, usize::from(remarks.contains(&"NOISY")));
+            assert_eq!(trials.client_bound, usize::from(remarks.contains(&"CLIENT-BOUND")));
+            let bound = counts && remarks.contains(&"CLIENT-BOUND");
+            assert_eq!((first.client_bound, second.client_bound), (false, bound), "{remarks:?}");
         }
+    }
+
+    #[test]
+    fn a_trial_that_was_too_short_for_its_figure_ends_nothing() {
+        let trials = with(None, &[]);
+        assert_eq!((trials.unmeasured, trials.void, trials.rounds()), (1, 0, 4));
+        assert_eq!(trials.samples[1].counted(), 3);
+        assert!(trials.end.is_none() && trials.samples[1].kept_up);
     }
 }

@@ -29,8 +29,10 @@ fn two_servers_are_compared_in_pairs() {
         "-",
     ]);
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(number(&result, "/planned_pairs"), 6.0);
+    assert!(result["ended_by"].is_null() && result.get("shared").is_some(), "{result}");
     assert_eq!((number(&result, "/pairs"), number(&result, "/seed")), (6.0, 3.0));
     assert_eq!(result["a"]["flags"], "");
     assert_eq!(result["b"]["flags"], "--watchdog off");
@@ -39,6 +41,22 @@ fn two_servers_are_compared_in_pairs() {
     }
     let (least, most) = (number(&result, "/interval/0"), number(&result, "/interval/1"));
     assert!((least..=most).contains(&number(&result, "/ratio")), "{result}");
+}
+
+#[test]
+fn sides_that_share_cpus_are_said_to_and_a_trial_that_fails_is_named() {
+    // The second server finds its port taken.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let flags = format!("--metrics {}", taken.local_addr().expect("it has an address"));
+    let sides = ["--a", "", "--b", &flags, "--server-cpus", "none"];
+    let short = ["-d", "50ms", "-w", "0s", "-c", "1", "--pairs", "6"];
+    let output = loadtest(&[&["ab", "echo"], &sides[..], &short].concat());
+    let (text, errors) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("SHARED-CORE: client and server"), "{text}");
+    assert!(text.contains("a side is not pinned"), "{text}");
+    assert!(errors.contains("in round 1 failed"), "{errors}");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]

@@ -27,7 +27,8 @@ fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
     assert!(output.status.success(), "{errors}");
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
     assert_eq!((&result["schema"], &result["seed"]), (&1.into(), &9.into()));
-    assert_eq!(number(&result, "/rounds"), 6.0);
+    assert_eq!((number(&result, "/rounds"), number(&result, "/planned_rounds")), (6.0, 6.0));
+    assert!(result["ended_by"].is_null() && result.get("shared").is_some(), "{result}");
     let candidates = result["candidates"].as_array().unwrap();
     assert!(candidates.len() >= 2, "{result}");
     assert_eq!(number(&result, "/trials"), 6.0 * candidates.len() as f64);
@@ -48,7 +49,7 @@ fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
 #[test]
 fn a_budget_that_ends_early_says_so() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
-    let short = ["-d", "500ms", "-w", "0s", "-c", "1", "--budget", "1ms"];
+    let short = ["-d", "500ms", "-w", "0s", "-c", "1", "--budget", "1ms", "--rounds", "6"];
     let arguments = [&["tune", "echo"], &fixed[..], &short, &["--json", "-"]].concat();
     let output = loadtest(&arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -56,8 +57,30 @@ fn a_budget_that_ends_early_says_so() {
     let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
     assert_eq!(number(&result, "/rounds"), 1.0, "the first round is begun whatever it takes");
     assert_eq!(result["verdict"], "TOO FEW ROUNDS");
+    assert_eq!((number(&result, "/planned_rounds"), &result["ended_by"]), (6.0, &"budget".into()));
     let sentence = result["sentence"].as_str().unwrap();
-    assert!(sentence.starts_with("the budget ended after 1 of"), "{sentence}");
+    let end = "It ended after 1 of 6 rounds, because the budget was used up.";
+    assert!(sentence.ends_with(end), "{sentence}");
+}
+
+#[test]
+fn trials_too_short_for_the_figure_are_said_and_end_nothing() {
+    let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
+    // Ten connections have no 99th percentile.
+    let short = ["--rate", "20", "-d", "500ms", "-w", "0s", "--by", "p99", "--budget", "1ms"];
+    let arguments = [&["tune", "churn"], &fixed[..], &short, &["--json", "-"]].concat();
+    let output = loadtest(&arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    assert!(result["candidates"][0]["median"].is_null(), "{result}");
+    // On a crowded machine even ten may be too many.
+    let (unmeasured, void) =
+        (number(&result, "/unmeasured_trials"), number(&result, "/void_trials"));
+    assert_eq!(unmeasured + void, number(&result, "/trials"), "{result}");
+    let sentence = result["sentence"].as_str().unwrap();
+    let said = sentence.contains("Trials too short for the replies");
+    assert_eq!(said, unmeasured > 0.0, "{sentence}");
 }
 
 #[test]

@@ -15,9 +15,19 @@ fn rounds(figure: f64, count: usize, own: u64) -> Vec<f64> {
     (0..count).map(disturbed).collect()
 }
 
+fn sample(figures: &[f64]) -> Sample {
+    let figures = figures.iter().copied().map(Some).collect();
+    Sample { figures, kept_up: true, client_bound: false }
+}
+
+fn terms(aim: Aim, noise: f64) -> Terms {
+    Terms { aim, noise, client_hides: false }
+}
+
 /// With all of them fit.
 fn ranked(figures: &[Vec<f64>], aim: Aim, noise: f64) -> Ranking {
-    rank(figures, &vec![true; figures.len()], aim, noise)
+    let samples: Vec<Sample> = figures.iter().map(|figures| sample(figures)).collect();
+    rank(&samples, terms(aim, noise))
 }
 
 fn standings(ranking: &Ranking) -> Vec<(usize, Standing)> {
@@ -94,7 +104,7 @@ fn the_best_is_best_in_the_rounds_and_not_in_the_middle_of_all() {
 
 #[test]
 fn the_same_is_within_the_noise_at_both_ends() {
-    let of = |least, most| standing(Loss::new(1.0, (least, most), Aim::Least), 0.02);
+    let of = |least, most| Loss::new(1.0, (least, most), Aim::Least).standing(0.02);
     assert_eq!(of(0.99, 1.01), Standing::Same);
     assert_eq!(of(0.99, 1.03), Standing::Open);
     assert_eq!(of(0.90, 1.01), Standing::Open, "it may be the better one");
@@ -116,7 +126,7 @@ fn one_that_is_open_is_no_sign_of_no_difference() {
 fn the_rounds_that_are_missing_follow_from_the_width() {
     let more = |ratio: f64, width: f64| {
         let loss = Loss { ratio, least: ratio / width, most: ratio * width };
-        more_rounds(loss, 0.02, 12)
+        loss.more_rounds(0.02, 12)
     };
     // To halve an interval takes four times the rounds.
     assert_eq!(more(1.0, 1.02f64.powi(2) - 1e-9), 36);
@@ -129,24 +139,95 @@ fn the_rounds_that_are_missing_follow_from_the_width() {
 fn of_two_the_second_is_worse_better_or_the_same() {
     let stands = |first: f64, second: f64, count: usize, aim| {
         let (first, second) = (rounds(first, count, 0), rounds(second, count, 1));
-        compare(&first, &second, aim, 0.02).standing
+        compare(&sample(&first), &sample(&second), terms(aim, 0.02)).standing
     };
-    assert_eq!(stands(10.0, 11.0, 12, Aim::Least), Some(Standing::Worse));
-    assert_eq!(stands(10.0, 11.0, 12, Aim::Most), Some(Standing::Best));
-    assert_eq!(stands(11.0, 10.0, 12, Aim::Least), Some(Standing::Best));
-    assert_eq!(stands(10.0, 10.0, 12, Aim::Least), Some(Standing::Same));
-    assert_eq!(stands(10.0, 11.0, 5, Aim::Least), None);
+    assert_eq!(stands(10.0, 11.0, 12, Aim::Least), Standing::Worse);
+    assert_eq!(stands(10.0, 11.0, 12, Aim::Most), Standing::Best);
+    assert_eq!(stands(11.0, 10.0, 12, Aim::Least), Standing::Best);
+    assert_eq!(stands(10.0, 10.0, 12, Aim::Least), Standing::Same);
+    assert_eq!(stands(10.0, 11.0, 5, Aim::Least), Standing::Open);
 }
 
 #[test]
 fn what_did_not_keep_up_is_neither_best_nor_chosen() {
-    let figures = [rounds(11.0, 12, 0), rounds(5.0, 12, 1), rounds(12.0, 12, 2)];
-    let ranking = rank(&figures, &[true, false, true], Aim::Least, 0.02);
+    let mut samples = [11.0, 5.0, 12.0].map(|figure| sample(&rounds(figure, 12, 0)));
+    let mut after = |unfit: usize| {
+        samples[unfit].kept_up = false;
+        rank(&samples, terms(Aim::Least, 0.02))
+    };
     use Standing::{Best, Unfit, Worse};
+    let ranking = after(1);
     assert_eq!(standings(&ranking), [(0, Best), (2, Worse), (1, Unfit)]);
     assert_eq!((ranking.verdict, ranking.choice), (Verdict::Winner, Some(0)));
-    let none = rank(&figures, &[false; 3], Aim::Least, 0.02);
+    // The last one left has won over nobody.
+    let alone = after(2);
+    assert_eq!((alone.verdict, alone.choice), (Verdict::Alone, Some(0)));
+    let none = after(0);
     assert_eq!((none.verdict, none.choice), (Verdict::NoneFit, None));
+}
+
+#[test]
+fn what_the_client_was_the_limit_of_is_not_the_same() {
+    let told = |figures: [f64; 2], bound: usize, client_hides| {
+        let mut samples = figures.map(|figure| sample(&rounds(figure, 12, 0)));
+        samples[bound].client_bound = true;
+        let terms = Terms { client_hides, ..terms(Aim::Most, 0.02) };
+        let compared = compare(&samples[0], &samples[1], terms);
+        let ranking = rank(&samples, terms);
+        (ranking.verdict, compared.standing, compared.doubt, ranking.more_rounds)
+    };
+    for bound in [0, 1] {
+        let open = (Verdict::Inconclusive, Standing::Open, Some(Doubt::Client), None);
+        assert_eq!(told([10.0, 10.0], bound, true), open);
+        let same = (Verdict::NoDifference, Standing::Same, None, None);
+        assert_eq!(told([10.0, 10.0], bound, false), same);
+        // What differs even then differs.
+        let worse = (Verdict::Winner, Standing::Worse, None, None);
+        assert_eq!(told([10.0, 9.0], bound, true), worse);
+    }
+}
+
+#[test]
+fn rounds_that_do_not_count_leave_one_candidate_open() {
+    let mut samples = [10.0, 9.0, 11.0].map(|figure| sample(&rounds(figure, 12, 0)));
+    let void = |sample: &mut Sample, count| sample.figures[..count].fill(None);
+    // Three of them are told apart by seven rounds or more.
+    void(&mut samples[1], 5);
+    let ranking = rank(&samples, terms(Aim::Least, 0.02));
+    assert_eq!((ranking.verdict, ranking.choice), (Verdict::Winner, Some(1)));
+    void(&mut samples[1], 6);
+    let ranking = rank(&samples, terms(Aim::Least, 0.02));
+    use Standing::{Best, Open, Worse};
+    assert_eq!(standings(&ranking), [(0, Best), (1, Open), (2, Worse)]);
+    assert_eq!((ranking.verdict, ranking.choice), (Verdict::Tied, Some(0)));
+    assert_eq!(ranking.rows[1].doubt, Some(Doubt::Few));
+    assert_eq!(ranking.more_rounds, None);
+    void(&mut samples[1], 12);
+    let ranking = rank(&samples, terms(Aim::Least, 0.02));
+    let last = ranking.rows.last().unwrap();
+    assert_eq!((last.candidate, last.median, last.interval), (1, None, None));
+    assert_eq!((ranking.choice, ranking.counted), (Some(0), 12));
+}
+
+#[test]
+fn a_choice_that_may_be_far_behind_is_said_to_be() {
+    // The first is behind by a tenth in seven rounds of twelve and ahead in five.
+    let apart = |n: usize| if n < 7 { 1.1 } else { 0.9 };
+    let behind = |ways: &[f64]| ranked(&[ways.to_vec(), vec![1.0; 12]], Aim::Least, 0.02).behind;
+    let ways: Vec<f64> = (0..12).map(apart).collect();
+    assert!((behind(&ways).unwrap() - 0.1).abs() < 1e-9);
+    assert_eq!(behind(&[1.01; 12]), None);
+}
+
+#[test]
+fn what_differs_by_little_is_another_doubt_than_what_may_not_differ() {
+    let doubt = |ratios: [f64; 2]| {
+        let second: Vec<f64> = (0..12).map(|n| ratios[n % 2]).collect();
+        compare(&sample(&[1.0; 12]), &sample(&second), terms(Aim::Least, 0.02)).doubt
+    };
+    assert!(matches!(doubt([1.01, 1.025]), Some(Doubt::Little { .. })));
+    assert!(matches!(doubt([0.99, 1.03]), Some(Doubt::Wide { .. })));
+    assert!(matches!(doubt([0.975, 0.99]), Some(Doubt::Little { .. })));
 }
 
 #[test]

@@ -1,0 +1,99 @@
+//! The `ab` command: two servers of ours, compared in interleaved pairs of runs.
+//!
+//! Owns what a side is and what cannot be compared. Each pair is one run of either in an order
+//! drawn anew, so what disturbs a pair disturbs both; statistics and words are those of `tune`.
+//! What can be said of two is in `verdict`, how it is told in `report`.
+
+mod report;
+mod verdict;
+
+use std::time::Duration;
+
+use self::report::Report;
+use super::interval::rounds_needed;
+use super::measure::Measure;
+use super::report::shared;
+use super::rounds::Plan;
+use super::{MOST_ROUNDS, drawn_seed, take, trial};
+use crate::arguments::{AbArguments, LoadArguments, Side};
+use crate::cpus;
+use crate::exit::{Failure, Outcome};
+use crate::output::Output;
+use crate::run;
+
+/// Runs the command.
+///
+/// # Errors
+/// Flags that contradict each other, or a trial that could not be run; the pairs before it are
+/// told.
+pub(crate) fn compare(arguments: &AbArguments) -> Outcome {
+    let measure = Measure::new(&arguments.load, arguments.by)?;
+    let plan = check(arguments)?;
+    let placement = run::placement(&arguments.load)?;
+    let output = Output::new(arguments.json.as_deref());
+    output.text(&format!(
+        "loadtest ab {}   {} pairs in random order (seed {}), by {}\n\
+         server on CPU {} | client on CPU {} | takes {:.0} s and the starts of {} servers\n{}\n",
+        arguments.load.workload.name(),
+        plan.rounds,
+        plan.seed,
+        measure.name(),
+        cpus::list(&placement.server),
+        cpus::list(&placement.client),
+        plan.length().as_secs_f64(),
+        2 * plan.rounds,
+        placement.shared.as_deref().map(shared).unwrap_or_default()
+    ))?;
+    let sides = [&arguments.a, &arguments.b];
+    let trials = take(&plan, measure, |side| {
+        trial(load(arguments, sides[side]), (arguments.warmup, arguments.duration))
+    });
+    if trials.rounds() > 0 {
+        let report = Report::new(arguments, &placement, (&plan, &trials), measure);
+        output.text(&report.render(measure))?;
+        output.result(&report)?;
+    }
+    trials.into_failed().map_or(Ok(()), |failed| {
+        let side = &sides[failed.candidate].text;
+        Err(failed.of(side))
+    })
+}
+
+/// Refuses what cannot be compared before anything is started.
+fn check(arguments: &AbArguments) -> Outcome<Plan> {
+    let needed = rounds_needed(2);
+    if !(needed..=MOST_ROUNDS).contains(&arguments.pairs) {
+        return Err(Failure::Usage(format!(
+            "--pairs {}: give {needed} to {MOST_ROUNDS}; fewer tell nothing",
+            arguments.pairs
+        )));
+    }
+    let common = &arguments.load;
+    let placed = common.placement.flags().first().map(|(flag, _)| *flag);
+    let watched = common.watch.flags().first().map(|(flag, _)| *flag);
+    if let Some(flag) = placed.or(watched).or_else(|| common.limits.given()) {
+        return Err(Failure::Usage(format!(
+            "{flag} is of one server: give it within --a, --b or both"
+        )));
+    }
+    let times = (arguments.warmup, arguments.duration);
+    for side in [&arguments.a, &arguments.b] {
+        run::check(&trial(load(arguments, side), times))?;
+    }
+    Ok(Plan {
+        candidates: 2,
+        rounds: arguments.pairs,
+        trial: times.0 + times.1,
+        budget: Duration::MAX,
+        seed: arguments.seed.unwrap_or_else(drawn_seed),
+    })
+}
+
+/// The load with the server of a side.
+fn load(arguments: &AbArguments, side: &Side) -> LoadArguments {
+    let mut load = arguments.load.clone();
+    load.placement = side.server.placement.clone();
+    load.limits = side.server.limits.clone();
+    load.watch = side.server.watch.clone();
+    load
+}

@@ -1,0 +1,137 @@
+//! A comparison as text and as JSON.
+//!
+//! Owns the layout: both sides, their ratio, the verdict and what the trials suffered.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::super::MOST_ROUNDS;
+use super::super::measure::Measure;
+use super::super::ranking::{Sample, compare};
+use super::super::rounds::{End, Plan, Trials};
+use super::super::sentence::{Subject, named};
+use super::verdict::{Verdict, judge};
+use crate::arguments::{AbArguments, Side};
+use crate::cpus::{self, Placement};
+use crate::figure::four_decimals;
+use crate::run::{Environment, SCHEMA};
+
+/// What is written as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    schema: u32,
+    verdict: Verdict,
+    /// What it means, in a sentence.
+    sentence: String,
+    environment: Environment,
+    server_cpus: String,
+    client_cpus: String,
+    /// Why both sides may have taken time from each other, if they may.
+    shared: Option<String>,
+    by: &'static str,
+    noise: f64,
+    seed: u64,
+    planned_pairs: usize,
+    pairs: usize,
+    /// What ended them before all were taken.
+    ended_by: Option<&'static str>,
+    noisy_trials: usize,
+    client_bound_trials: usize,
+    /// Those that do not count.
+    void_trials: usize,
+    /// Those that were too short for the figure.
+    unmeasured_trials: usize,
+    ratio: Option<f64>,
+    interval: Option<(f64, f64)>,
+    /// How many more pairs would tell what is open.
+    more_pairs: Option<usize>,
+    a: SideResult,
+    b: SideResult,
+}
+
+#[derive(Debug, Serialize)]
+struct SideResult {
+    flags: String,
+    median: Option<f64>,
+    kept_up: bool,
+    /// None where the trial of a pair does not count.
+    figures: Vec<Option<f64>>,
+}
+
+impl SideResult {
+    fn new(side: &Side, sample: &Sample) -> Self {
+        let Sample { kept_up, ref figures, .. } = *sample;
+        let (flags, figures) = (side.text.clone(), figures.clone());
+        Self { flags, median: sample.median(), kept_up, figures }
+    }
+}
+
+impl Report {
+    pub(super) fn new(
+        arguments: &AbArguments,
+        placement: &Placement,
+        (plan, trials): (&Plan, &Trials),
+        measure: Measure,
+    ) -> Self {
+        let noise = arguments.noise;
+        let [first, second] = [0, 1].map(|side: usize| &trials.samples[side]);
+        let comparison = compare(first, second, measure.terms(noise));
+        let subject = Subject { plan, trials, measure, noise, rounds: "pairs" };
+        let (verdict, sentence) = judge(&comparison, &subject);
+        Self {
+            schema: SCHEMA,
+            verdict,
+            sentence,
+            environment: Environment::read(),
+            server_cpus: cpus::list(&placement.server),
+            client_cpus: cpus::list(&placement.client),
+            shared: placement.shared.clone(),
+            by: measure.name(),
+            noise,
+            seed: plan.seed,
+            planned_pairs: plan.rounds,
+            pairs: trials.rounds(),
+            ended_by: trials.end.as_ref().map(End::name),
+            noisy_trials: trials.noisy,
+            client_bound_trials: trials.client_bound,
+            void_trials: trials.void,
+            unmeasured_trials: trials.unmeasured,
+            ratio: Some(comparison.ratio).filter(|ratio| ratio.is_finite()),
+            interval: comparison.interval,
+            more_pairs: comparison
+                .doubt
+                .and_then(|doubt| doubt.more())
+                .filter(|&more| more <= MOST_ROUNDS),
+            a: SideResult::new(&arguments.a, first),
+            b: SideResult::new(&arguments.b, second),
+        }
+    }
+
+    pub(super) fn render(&self, measure: Measure) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        for (name, side) in [("a", &self.a), ("b", &self.b)] {
+            let median = side.median.map_or_else(|| "n/a".to_owned(), |value| measure.text(value));
+            let flags = named(&side.flags);
+            let _ = writeln!(text, "{name}          {median} in the middle   {flags}");
+        }
+        let interval = self.interval.map(|(least, most)| format!(" ({least:.4}-{most:.4})"));
+        let _ = writeln!(
+            text,
+            "b / a      {}{} in {} of {} pairs, {} trials NOISY, {} CLIENT-BOUND",
+            four_decimals(self.ratio),
+            interval.unwrap_or_default(),
+            self.pairs,
+            self.planned_pairs,
+            self.noisy_trials,
+            self.client_bound_trials
+        );
+        let _ = writeln!(text, "verdict    {}: {}", self.verdict.name(), self.sentence);
+        if self.environment.debug_build {
+            let _ =
+                writeln!(text, "           debug build: use cargo run --release for real figures");
+        }
+        text
+    }
+}
