@@ -36,7 +36,8 @@ pub(crate) struct TuneArguments {
     /// Figure to compare by [default: cost at a --rate, else throughput]
     #[arg(long, value_enum)]
     pub(crate) by: Option<By>,
-    /// Rounds, each of one trial of every candidate [default: 12, or what so many candidates need]
+    /// Rounds, each of one trial of every candidate [default: 12, or so many that one that was
+    /// disturbed decides nothing, if --budget leaves time for them]
     #[arg(long, value_name = "N")]
     pub(crate) rounds: Option<usize>,
     /// Time after which no further round begins

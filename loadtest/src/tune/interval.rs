@@ -29,6 +29,12 @@ pub(super) fn rounds_needed(candidates: usize) -> usize {
     rounds_for(candidates, 1)
 }
 
+/// The rounds from which on one that was disturbed decides nothing: the intervals leave out the
+/// least and the most.
+pub(super) fn rounds_forgiving(candidates: usize) -> usize {
+    rounds_for(candidates, 2)
+}
+
 /// The least number of rounds at which intervals are made of figures of this rank.
 fn rounds_for(candidates: usize, rank: usize) -> usize {
     let risk = risk(candidates);
@@ -85,6 +91,17 @@ mod tests {
     #[test]
     fn more_candidates_need_more_rounds() {
         assert_eq!([2, 3, 5, 8, 12].map(rounds_needed), [6, 7, 9, 11, 12]);
+    }
+
+    #[test]
+    fn with_a_few_more_one_disturbed_round_is_forgiven() {
+        for (candidates, rounds) in [(2, 9), (5, 13), (13, 16)] {
+            assert_eq!(rounds_forgiving(candidates), rounds);
+            let mut ratios = vec![1.0; rounds];
+            ratios[rounds - 1] = 9.0;
+            assert_eq!(interval(&ratios, candidates), Some((1.0, 1.0)));
+            assert_eq!(interval(&ratios[1..], candidates), Some((1.0, 9.0)), "{candidates}");
+        }
     }
 
     #[test]

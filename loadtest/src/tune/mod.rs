@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use sluicegate::placement::Snapshot;
 
 use self::candidate::{Field, Ground};
-use self::interval::rounds_needed;
+use self::interval::{rounds_forgiving, rounds_needed};
 use self::measure::Measure;
 pub(crate) use self::pairs::compare;
 use self::ranking::rank;
@@ -140,7 +140,7 @@ fn plan(arguments: &TuneArguments, candidates: usize) -> Outcome<Plan> {
     };
     let needed = rounds_needed(candidates);
     match arguments.rounds {
-        None => Ok(Plan { rounds: needed.max(DEFAULT_ROUNDS), ..plan }),
+        None => Ok(Plan { rounds: default_rounds(&plan), ..plan }),
         Some(rounds) if rounds > MOST_ROUNDS => {
             Err(Failure::Usage(format!("--rounds {rounds}: give at most {MOST_ROUNDS}")))
         }
@@ -152,6 +152,13 @@ fn plan(arguments: &TuneArguments, candidates: usize) -> Outcome<Plan> {
     }
 }
 
+/// As many as forgive a disturbed one, if the budget leaves time for them; as few as tell anything
+/// at least.
+fn default_rounds(plan: &Plan) -> usize {
+    let wanted = rounds_forgiving(plan.candidates).max(DEFAULT_ROUNDS);
+    wanted.min(plan.rounds_in_budget()).max(rounds_needed(plan.candidates))
+}
+
 fn drawn_seed() -> u64 {
     // Any number will do: it is printed.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |since| u64::from(since.subsec_nanos()))
@@ -159,3 +166,25 @@ fn drawn_seed() -> u64 {
 
 const DEFAULT_ROUNDS: usize = 12;
 const MOST_ROUNDS: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rounds_forgive_a_disturbed_one_where_the_budget_leaves_time() {
+        // The candidates, the budget in minutes, the rounds.
+        for (candidates, minutes, rounds) in
+            [(2, 15, 12), (4, 15, 12), (5, 15, 13), (13, 15, 16), (13, 8, 14), (13, 1, 12)]
+        {
+            let plan = Plan {
+                candidates,
+                rounds: 0,
+                trial: Duration::from_millis(2500),
+                budget: Duration::from_secs(60 * minutes),
+                seed: 1,
+            };
+            assert_eq!(default_rounds(&plan), rounds, "{candidates} in {minutes} min");
+        }
+    }
+}
