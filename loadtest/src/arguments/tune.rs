@@ -15,7 +15,7 @@ use crate::units::{duration, percent};
 pub(crate) enum By {
     /// CPU time of the server per operation.
     Cost,
-    /// The part of it in user space, which needs runs of ten seconds or more.
+    /// The part of it in user space, which the kernel samples: it takes long runs, and many.
     User,
     /// Operations per second.
     Throughput,
@@ -27,9 +27,9 @@ pub(crate) enum By {
 pub(crate) struct TuneArguments {
     #[command(flatten)]
     pub(crate) load: LoadArguments,
-    /// Measured part of each trial
-    #[arg(short, long, value_name = "T", default_value = "2s", value_parser = duration)]
-    pub(crate) duration: Duration,
+    /// Measured part of each trial [default: 2s; 10s --by user]
+    #[arg(short, long, value_name = "T", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
     /// Part before it that is discarded
     #[arg(short, long, value_name = "T", default_value = "500ms", value_parser = duration)]
     pub(crate) warmup: Duration,
@@ -60,6 +60,11 @@ pub(crate) struct TuneArguments {
 impl TuneArguments {
     /// The warm-up and the measured part of a trial.
     pub(crate) fn times(&self) -> (Duration, Duration) {
-        (self.warmup, self.duration)
+        let default = if self.by == Some(By::User) { LONG } else { SHORT };
+        (self.warmup, self.duration.unwrap_or(default))
     }
 }
+
+const SHORT: Duration = Duration::from_secs(2);
+/// Where the figure is a sample.
+const LONG: Duration = Duration::from_secs(10);

@@ -3,6 +3,8 @@
 //! Owns which figure of a run counts. Where data streams, an operation is whatever the server
 //! happened to read or write at once, which its placement changes; there bytes count instead.
 
+use std::time::Duration;
+
 use super::ranking::{Aim, Terms};
 use crate::arguments::{By, LoadArguments, Workload};
 use crate::exit::{Failure, Outcome};
@@ -22,8 +24,9 @@ impl Measure {
     /// At a fixed rate all do the same and what differs is its cost; else what differs is how much.
     ///
     /// # Errors
-    /// A workload in which nothing is done, or a figure of replies where nobody replies.
-    pub(super) fn new(load: &LoadArguments, by: Option<By>) -> Outcome<Self> {
+    /// A workload in which nothing is done, a figure of replies where nobody replies, or a time too
+    /// short for one that is sampled.
+    pub(super) fn new(load: &LoadArguments, by: Option<By>, duration: Duration) -> Outcome<Self> {
         let fixed = load.churn.rate.is_some();
         let by = by.unwrap_or(if fixed { By::Cost } else { By::Throughput });
         let workload = load.workload;
@@ -39,6 +42,12 @@ impl Measure {
             return Err(Failure::Usage(format!(
                 "--by {name}: nobody replies in {}; give --by cost or throughput",
                 workload.name()
+            )));
+        }
+        if by == By::User && duration < LEAST_USER_TIME {
+            return Err(Failure::Usage(format!(
+                "-d {duration:?} --by user: the kernel samples that figure, and coarsely; give -d \
+                 {LEAST_USER_TIME:?} or more, or compare --by cost, which is exact"
             )));
         }
         Ok(Self { by, streams })
@@ -100,6 +109,9 @@ impl Measure {
     }
 }
 
+/// What a server that works for a tenth of the time needs to be sampled at all.
+const LEAST_USER_TIME: Duration = Duration::from_secs(2);
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -111,7 +123,7 @@ mod tests {
         let Some(Command::Tune(arguments)) = Arguments::parse_from(line.split(' ')).command else {
             panic!("the line says tune")
         };
-        Measure::new(&arguments.load, arguments.by)
+        Measure::new(&arguments.load, arguments.by, arguments.times().1)
     }
 
     #[test]
@@ -122,6 +134,15 @@ mod tests {
         let closed = measure("loadtest tune churn").unwrap();
         assert_eq!((closed.by, closed.terms(0.1).aim), (By::Throughput, Aim::Most));
         assert!(closed.terms(0.1).client_hides);
+    }
+
+    #[test]
+    fn what_is_sampled_takes_its_time() {
+        assert!(measure("loadtest tune echo --by user").is_ok(), "by default it has it");
+        assert!(measure("loadtest tune echo --by user -d 2s").is_ok());
+        let refused = measure("loadtest tune echo --by user -d 1999ms").unwrap_err().to_string();
+        assert!(refused.contains("1.999s") && refused.contains("--by cost"), "{refused}");
+        assert!(measure("loadtest tune echo --by cost -d 100ms").is_ok());
     }
 
     #[test]

@@ -47,7 +47,7 @@ struct Tuning<'a> {
 /// Flags that contradict each other or leave nothing to compare, or a trial that could not be run;
 /// the rounds before it are told.
 pub(crate) fn run(arguments: &TuneArguments) -> Outcome {
-    let measure = Measure::new(&arguments.load, arguments.by)?;
+    let measure = Measure::new(&arguments.load, arguments.by, arguments.times().1)?;
     run::check(&trial(arguments.load.clone(), arguments.times()))?;
     let placement = run::placement(&arguments.load)?;
     let ground = Ground {

@@ -66,6 +66,7 @@ fn bad_flags_are_refused_with_what_is_right() {
     says(&ab(&["--a", "", "--b", "--connections 2"]), 2, &["--connections", "server"]);
     says(&ab(&["--a", "", "--b", "--watchdog 10"]), 2, &["10s", "off"]);
     says(&ab(&["--a", "", "--b", "", "--watchdog", "off"]), 2, &["--watchdog", "--a, --b"]);
+    says(&ab(&["--a", "", "--b", "", "--by", "user", "-d", "1s"]), 2, &["-d 1s", "--by cost"]);
     says(&ab(&["--a", "", "--b", "", "--pairs", "5"]), 2, &["--pairs 5", "6"]);
     says(&ab(&["--a", "", "--b", "", "-c", "0"]), 2, &["-c 0"]);
     says(&["ab", "idle", "--a", "", "--b", ""], 2, &["idle", "echo, source, sink or churn"]);

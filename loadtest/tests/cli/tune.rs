@@ -105,6 +105,7 @@ fn bad_flags_are_refused_with_what_is_right() {
     says(&tune(&["--rounds", "many"]), 2, &["many", "--rounds"]);
     says(&tune(&["--by", "luck"]), 2, &["luck", "throughput"]);
     says(&tune(&["--by", "trhoughput"]), 2, &["throughput"]);
+    says(&tune(&["--by", "user", "-d", "1s"]), 2, &["-d 1s", "--by user", "2s", "--by cost"]);
     says(&tune(&["--noise", "2"]), 2, &["\"2\"", "2%"]);
     says(&tune(&["--budget", "10"]), 2, &["\"10\"", "10s"]);
     says(&tune(&["--budget", "0s"]), 2, &["--budget 0s"]);

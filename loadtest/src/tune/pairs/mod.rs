@@ -27,7 +27,7 @@ use crate::run;
 /// Flags that contradict each other, or a trial that could not be run; the pairs before it are
 /// told.
 pub(crate) fn compare(arguments: &AbArguments) -> Outcome {
-    let measure = Measure::new(&arguments.load, arguments.by)?;
+    let measure = Measure::new(&arguments.load, arguments.by, arguments.duration)?;
     let plan = check(arguments)?;
     let placement = run::placement(&arguments.load)?;
     let output = Output::new(arguments.json.as_deref());
