@@ -51,7 +51,12 @@ fn a_server_refuses_what_variables_cannot_mean() {
         ("SLUICEGATE_PIN", "eahc", &["--pin", "none"], &["SLUICEGATE_PIN", "`each`"]),
         ("SLUICEGATE_CORE", "1", &[], &["SLUICEGATE_CORE:", "SLUICEGATE_CORES"]),
         ("SLUICEGATE_CORES", "1025", &[], &["1025", "1024"]),
-        ("SLUICEGATE_CPUS", "0;0", &["--pin", "each"], &["pin each", "set of CPUs for each core"]),
+        (
+            "SLUICEGATE_CPUS",
+            "allowed;allowed",
+            &["--pin", "each"],
+            &["pin each", "set of CPUs for each core"],
+        ),
         ("SLUICEGATE_CPUS", "[allowed]*2", &["--cores", "3"], &["3 cores", "2 sets"]),
     ] {
         says_with(&[&["serve", "echo"], flags].concat(), &[(name, text)], 2, parts);
