@@ -59,7 +59,9 @@ impl ListenOptions {
     /// How connections come to the cores. Default [`AcceptMode::Balanced`].
     ///
     /// For listeners of a runtime; one that a core makes by itself keeps what it accepts, and
-    /// asking it for a mode is an error.
+    /// asking it for a mode is an error. So it is where there is one socket only, at a path or by
+    /// [`listen_on`](crate::Runtime::listen_on), to ask for one on each core; the default there is
+    /// a [`Single`](AcceptMode::Single) acceptor for the least loaded core.
     #[must_use]
     pub fn accept(mut self, mode: AcceptMode) -> Self {
         self.accept = Some(mode);
