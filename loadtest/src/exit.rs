@@ -1,7 +1,8 @@
 //! What can go wrong, and the exit code that says so.
 //!
 //! Owns the list of failures a command can end with. Never prints: `main` does, once, on standard
-//! error. Exit codes: 0 fine, 1 could not run, 2 usage, 3 a check failed.
+//! error. Exit codes: 0 fine, 1 could not run, 2 usage, 3 a check failed, 5 the second of two
+//! servers is worse, 6 that could not be told.
 
 use std::io;
 use std::net::SocketAddr;
@@ -60,6 +61,12 @@ pub(crate) enum Failure {
     #[error("{0}")]
     CheckFailed(String),
 
+    #[error("the second server is not as good: {0}")]
+    Worse(String),
+
+    #[error("not told: {0}")]
+    Inconclusive(String),
+
     #[error("this machine is not ready to measure: {0}; what to do stands beside it")]
     NotReady(String),
 }
@@ -92,6 +99,8 @@ impl Failure {
             | Self::Usage(_)
             | Self::TooFewDescriptors { .. } => 2,
             Self::CheckFailed(_) => 3,
+            Self::Worse(_) => 5,
+            Self::Inconclusive(_) => 6,
             _ => 1,
         }
     }
@@ -120,6 +129,8 @@ mod tests {
         assert_eq!(Failure::NoConnections.code(), 2);
         assert_eq!(Failure::ServerSilent(Duration::from_secs(1)).code(), 1);
         assert_eq!(Failure::CheckFailed("too fast".into()).code(), 3);
+        assert_eq!(Failure::Worse("slower".into()).code(), 5);
+        assert_eq!(Failure::Inconclusive("who knows".into()).code(), 6);
     }
 
     #[test]

@@ -24,8 +24,8 @@ use crate::run;
 /// Runs the command.
 ///
 /// # Errors
-/// Flags that contradict each other, or a trial that could not be run; the pairs before it are
-/// told.
+/// Flags that contradict each other, a trial that could not be run (the pairs before it are told),
+/// or, so that a script can tell, a second server that is worse or pairs that do not tell.
 pub(crate) fn compare(arguments: &AbArguments) -> Outcome {
     let measure = Measure::new(&arguments.load, arguments.by, arguments.duration)?;
     let plan = check(arguments)?;
@@ -48,12 +48,14 @@ pub(crate) fn compare(arguments: &AbArguments) -> Outcome {
     let trials = take(&plan, measure, |side| {
         trial(load(arguments, sides[side]), (arguments.warmup, arguments.duration))
     });
+    let mut told = Ok(());
     if trials.rounds() > 0 {
         let report = Report::new(arguments, &placement, (&plan, &trials), measure);
         output.text(&report.render(measure))?;
         output.result(&report)?;
+        told = report.outcome();
     }
-    trials.into_failed().map_or(Ok(()), |failed| {
+    trials.into_failed().map_or(told, |failed| {
         let side = &sides[failed.candidate].text;
         Err(failed.of(side))
     })

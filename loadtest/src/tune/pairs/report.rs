@@ -14,6 +14,7 @@ use super::super::sentence::{Subject, named};
 use super::verdict::{Verdict, judge};
 use crate::arguments::{AbArguments, Side};
 use crate::cpus::{self, Placement};
+use crate::exit::Outcome;
 use crate::figure::four_decimals;
 use crate::run::{Environment, SCHEMA};
 
@@ -133,5 +134,10 @@ impl Report {
                 writeln!(text, "           debug build: use cargo run --release for real figures");
         }
         text
+    }
+
+    /// What the command ends with.
+    pub(super) fn outcome(&self) -> Outcome {
+        self.verdict.outcome(self.a.kept_up, &self.sentence)
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::super::interval::rounds_needed;
 use super::super::ranking::{Comparison, Doubt, Standing};
 use super::super::sentence::{CLIENT, Subject, percent, width};
+use crate::exit::{Failure, Outcome};
 
 /// How the second compares to the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +33,21 @@ impl Verdict {
             Self::Same => "SAME",
             Self::Inconclusive => "INCONCLUSIVE",
             Self::DidNotKeepUp => "DID NOT KEEP UP",
+        }
+    }
+
+    /// What the command ends with, so that a script can tell.
+    ///
+    /// # Errors
+    /// The second server is worse, or that could not be told.
+    pub(super) fn outcome(self, first_kept_up: bool, sentence: &str) -> Outcome {
+        let told = format!("{}: {sentence}", self.name());
+        match self {
+            Self::Same | Self::Better => Ok(()),
+            Self::Worse => Err(Failure::Worse(told)),
+            // A second server that fails where the first does not is worse, whatever else it is.
+            Self::DidNotKeepUp if first_kept_up => Err(Failure::Worse(told)),
+            Self::DidNotKeepUp | Self::Inconclusive => Err(Failure::Inconclusive(told)),
         }
     }
 }
@@ -177,6 +193,23 @@ mod tests {
         let (verdict, sentence) = told(&trials);
         assert_eq!(verdict, Verdict::DidNotKeepUp);
         assert!(sentence.contains("a trial of b was OVERLOADED"), "{sentence}");
+    }
+
+    #[test]
+    fn a_script_can_tell_the_verdicts_apart() {
+        let code = |verdict: Verdict, first_kept_up| {
+            verdict.outcome(first_kept_up, "").map_or_else(|failure| failure.code(), |()| 0)
+        };
+        for (verdict, first_kept_up, expected) in [
+            (Verdict::Same, true, 0),
+            (Verdict::Better, true, 0),
+            (Verdict::Worse, true, 5),
+            (Verdict::DidNotKeepUp, true, 5),
+            (Verdict::DidNotKeepUp, false, 6),
+            (Verdict::Inconclusive, true, 6),
+        ] {
+            assert_eq!(code(verdict, first_kept_up), expected, "{verdict:?}");
+        }
     }
 
     #[test]
