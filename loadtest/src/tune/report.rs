@@ -174,7 +174,6 @@ impl Report {
 pub(super) fn heading(tuning: &Tuning<'_>, plan: &Plan) -> String {
     let Tuning { arguments, placement, field, measure } = tuning;
     let &Plan { candidates, rounds, seed, .. } = plan;
-    let needed = rounds_needed(candidates);
     let mut text = format!(
         "loadtest tune {}   {candidates} candidates, {rounds} rounds in random order (seed {seed}), \
          by {}\nserver on CPU {} | client on CPU {} | takes {:.0} s and the starts of {} servers\n",
@@ -188,12 +187,20 @@ pub(super) fn heading(tuning: &Tuning<'_>, plan: &Plan) -> String {
     if let Some(why) = &placement.shared {
         text += &shared(why);
     }
-    let taken = plan.rounds_in_budget();
-    if taken < rounds {
-        let _ = writeln!(text, "--budget leaves time for {taken} rounds; {needed} tell anything.");
-    }
+    text += &budget(plan);
     let _ = writeln!(text, "{}", left_out_lines(field));
     text
+}
+
+/// That the budget is less than the rounds take, if it is.
+fn budget(plan: &Plan) -> String {
+    let (taken, needed) = (plan.rounds_in_budget().max(1), rounds_needed(plan.candidates));
+    let little = match taken {
+        taken if taken >= plan.rounds => return String::new(),
+        taken if taken >= needed => String::new(),
+        _ => format!("; fewer than {needed} tell nothing"),
+    };
+    format!("--budget leaves time for {taken} of the rounds{little}.\n")
 }
 
 /// That both sides share CPUs, for a heading.
@@ -216,7 +223,28 @@ fn left_out_lines(field: &Field) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn a_budget_that_is_too_small_is_said_beforehand() {
+        for (seconds, said) in [
+            (1, "--budget leaves time for 1 of the rounds; fewer than 6 tell nothing.\n"),
+            (119, "--budget leaves time for 5 of the rounds; fewer than 6 tell nothing.\n"),
+            (120, "--budget leaves time for 6 of the rounds.\n"),
+            (240, ""),
+        ] {
+            let plan = Plan {
+                candidates: 2,
+                rounds: 12,
+                trial: Duration::from_secs(10),
+                budget: Duration::from_secs(seconds),
+                seed: 1,
+            };
+            assert_eq!(budget(&plan), said, "{seconds} s");
+        }
+    }
 
     #[test]
     fn the_list_names_the_defaults_and_the_reasons() {
