@@ -1,8 +1,8 @@
 //! `loadtest`: measures servers and proves rate limits.
 //!
 //! Without a command it shows both. This file only dispatches: it reads the command line, runs the
-//! command and turns the outcome into an exit code (0 fine, 1 could not run, 2 usage, 3 a check
-//! failed). Results go to standard output, everything else to standard error.
+//! command and turns the outcome into an exit code, which `exit` lists. Results go to standard
+//! output, everything else to standard error.
 #![forbid(unsafe_code)]
 
 mod arguments;
