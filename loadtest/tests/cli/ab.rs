@@ -25,6 +25,8 @@ fn two_servers_are_compared_in_pairs() {
         "2",
         "--seed",
         "3",
+        "--server-cpus",
+        "none",
         "--json",
         "-",
     ]);
@@ -37,7 +39,8 @@ fn two_servers_are_compared_in_pairs() {
     };
     assert_eq!(output.status.code(), Some(code), "{errors}");
     assert_eq!(number(&result, "/planned_pairs"), 6.0);
-    assert!(result["ended_by"].is_null() && result.get("shared").is_some(), "{result}");
+    assert!(result["ended_by"].is_null(), "{result}");
+    assert_eq!(result["shared"], "a side is not pinned");
     assert_eq!((number(&result, "/pairs"), number(&result, "/seed")), (6.0, 3.0));
     assert_eq!(result["a"]["flags"], "");
     assert_eq!(result["b"]["flags"], "--watchdog off");

@@ -207,6 +207,9 @@ fn rounds_that_do_not_count_leave_one_candidate_open() {
     let last = ranking.rows.last().unwrap();
     assert_eq!((last.candidate, last.median, last.interval), (1, None, None));
     assert_eq!((ranking.choice, ranking.counted), (Some(0), 12));
+    // Nearest to the defaults, but nothing is known of it.
+    samples.swap(0, 1);
+    assert_eq!(rank(&samples, terms(Aim::Least, 0.02)).choice, Some(1));
 }
 
 #[test]
