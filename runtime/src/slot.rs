@@ -401,6 +401,12 @@ impl Slots {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_connection_takes_this_much() {
+        // Beside its handler, its place in the driver's table and what is in its buffers.
+        assert_eq!((size_of::<Slot>(), size_of::<Stream>()), (32, 424));
+    }
+
     fn stream() -> Occupant {
         Occupant::Stream(Box::new(Stream {
             bev: Bufferevent::connected(Time::ZERO),
