@@ -3,9 +3,9 @@
 //! Owns the last reading that was accounted for. Takes no reading of its own: every span lies
 //! between two that the turn makes anyway, the one after a poll and the one at its end.
 //!
-//! Figures are published before the core sleeps, so that they are exact once it is quiet, and while
-//! it is busy at the end of a turn, once in 10 µs: copying them costs some 20 ns, which a turn of a
-//! microsecond would feel.
+//! Figures are published before the core sleeps, so that they are exact once it is quiet, and where
+//! it finds something to do instead, once in 10 µs: copying them costs some 20 ns, which a turn of
+//! a microsecond would feel.
 //!
 //! Invariant: `busy_ns`, `idle_ns` and `spin_ns` sum up to the time since the core was made.
 
@@ -72,10 +72,10 @@ impl Core {
         self.shared.published(self.index()).wake(self.stats.idle_ns);
     }
 
-    /// A turn has ended, or a look for events.
-    pub(super) fn publish_in_time(&mut self, now: Time) {
-        if now.saturating_since(self.meter.published_at) >= PUBLISH_EVERY {
-            self.meter.published_at = now;
+    /// The core has looked for events without sleeping.
+    pub(super) fn publish_in_time(&mut self) {
+        if self.now.saturating_since(self.meter.published_at) >= PUBLISH_EVERY {
+            self.meter.published_at = self.now;
             self.publish();
         }
     }

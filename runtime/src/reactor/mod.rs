@@ -433,7 +433,6 @@ impl Core {
         self.stats.longest_turn_ns = self.stats.longest_turn_ns.max(nanos(took));
         // An event ends a sleep early, and hides as much of the turn before it.
         self.note_gap(took);
-        self.publish_in_time(ended);
     }
 
     pub(crate) fn id(&self, key: Key) -> BevId {

@@ -79,7 +79,6 @@ impl Core {
             if spun >= spell {
                 return Some(rest);
             }
-            self.publish_in_time(self.now);
             std::hint::spin_loop();
         }
     }
@@ -109,7 +108,10 @@ impl Core {
         self.now = self.driver.now();
         match sleeps {
             true => self.wake_up(),
-            false => self.spend(self.now, on),
+            false => {
+                self.spend(self.now, on);
+                self.publish_in_time();
+            }
         }
         self.note_gap(self.now.saturating_since(since).saturating_sub(timeout));
     }
