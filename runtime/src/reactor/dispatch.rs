@@ -65,17 +65,17 @@ impl Core {
             if stream.handler.is_some() || !stream.keeps_handler() {
                 return;
             }
-            let (callback, label) = (stream.bev.poll_callback(), stream.label);
+            let mut label = stream.label;
+            let callback = stream.bev.poll_callback();
             if callback.is_none() {
                 if !stream.tells_drain() {
                     return;
                 }
                 self.note_drain_told(key);
             }
-            let label = match label {
-                Label::UNKNOWN => self.learn_label(key, handler),
-                label => label,
-            };
+            if label == Label::UNKNOWN {
+                label = self.learn_label(key, handler);
+            }
             self.pulse.beat(label);
             self.stats.callbacks += 1;
             let cx = &mut Context::new(self, key);
