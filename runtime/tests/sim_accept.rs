@@ -346,8 +346,12 @@ fn a_listener_may_begin_disabled() {
         listener.enable();
         answered(&mut sim, &peers, 4);
         sim.run_for(ms(100));
-        let failed = sum(&mut sim, |core| core.accept_errors + core.accept_backoffs);
-        assert_eq!(failed, 0, "{mode}: cores without a socket do not try");
+        let failed =
+            |sim: &mut Simulation| sum(sim, |core| core.accept_errors + core.accept_backoffs);
+        assert_eq!(failed(&mut sim), 0, "{mode}: cores without a socket do not try");
+        sim.core().handle().shutdown(Shutdown::Drain);
+        sim.run_for(ms(100));
+        assert_eq!(failed(&mut sim), 0, "{mode}: not for the last time either");
     }
 }
 

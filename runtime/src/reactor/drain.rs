@@ -140,8 +140,10 @@ impl Core {
 
     /// Accepts those the kernel holds, and no more than it can have held.
     fn accept_backlog(&mut self, listener: Key) {
+        let own = self.index();
         let Some(entry) = self.slots.listener(listener) else { return };
-        entry.ready = true;
+        // Where other cores accept there is no socket to look at.
+        entry.ready = entry.mode.accepts(own);
         // Whoever comes meanwhile is not among them. The kernel holds one more than it is told to.
         let most = entry.backlog.saturating_add(1).min(BACKLOG_MAX);
         self.accept_some(listener, most);
