@@ -102,7 +102,7 @@ impl GroupShard {
         self.publish_members();
     }
 
-    /// Returns what this seat has done and holds: exact, as its writer asks. Ten loads.
+    /// Returns what this seat has done and holds: exact, as its writer asks. Takes no lock.
     #[must_use]
     pub fn stats(&self) -> SeatStats {
         SeatStats::read(self.seat, self.shared.pool.tally(self.seat))

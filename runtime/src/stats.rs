@@ -94,7 +94,7 @@ figures! {
     reads,
     /// Writes to streams, also those that moved nothing.
     writes,
-    /// Those of them that moved nothing because the socket was not ready.
+    /// Reads and writes of streams that moved nothing, as the socket was not ready.
     would_block,
     /// Accepts, also those that found nobody.
     accepts,

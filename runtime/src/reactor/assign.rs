@@ -469,6 +469,23 @@ mod tests {
     }
 
     #[test]
+    fn a_core_that_has_panicked_tells_nobody_of_what_it_loses() {
+        let faults = Faults { register_errors: 1.0, ..Faults::none() };
+        let mut sim = Simulation::with_faults(1, faults);
+        let listener = sim.listen_with("10.0.0.1:80", ListenOptions::new(), |_| ());
+        let listener = listener.expect("it is free");
+        listener.on_error(|_, _| unreachable!("the core is not what it was"));
+        let (socket, _peer) = sim.socket(listener.local_addr());
+        let core = sim.core();
+        let key = core.listeners[0];
+        let held = Accepted { socket, peer: Some(listener.local_addr()) };
+        core.slots.listener(key).expect("it listens").waiting = Some(held);
+        core.abandon();
+        let stats = core.stats();
+        assert_eq!((stats.accept_errors, stats.accept_backoffs, stats.handler_panics), (1, 0, 0));
+    }
+
+    #[test]
     fn a_place_that_is_not_taken_is_given_back() {
         let (mut sim, _peer) = bounced(1);
         let core = sim.core();
