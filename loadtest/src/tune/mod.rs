@@ -3,10 +3,11 @@
 //!
 //! Owns what a trial is: one run with a server process of its own. What is tried is in `candidate`,
 //! in which order and which trials count in `rounds`, by which figure in `measure`, how far two are
-//! apart in `interval`, what it comes to in `ranking`, how it is told in `report` and `sentence`.
-//! Two servers need no ranking: see `pairs`.
+//! apart in `interval`, what it comes to in `ranking`, how it is told in `report`, `frame` and
+//! `sentence`. Two servers need no ranking: see `pairs`.
 
 mod candidate;
+mod frame;
 mod interval;
 mod measure;
 mod pairs;

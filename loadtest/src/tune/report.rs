@@ -9,6 +9,7 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use super::candidate::{Field, LeftOut};
+use super::frame::{Frame, sides};
 use super::interval::rounds_needed;
 use super::measure::Measure;
 use super::ranking::{Ranking, Row, Standing};
@@ -16,38 +17,21 @@ use super::rounds::{End, Plan, Trials};
 use super::sentence::{Subject, named};
 use super::{MOST_ROUNDS, Tuning};
 use crate::arguments::PlacementArguments;
-use crate::cpus;
-use crate::run::{Environment, SCHEMA};
 
 /// What is written as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    schema: u32,
     verdict: &'static str,
     /// What it means, in a sentence.
     sentence: String,
     /// What to give `run` or `serve`, with the defaults that depend on them; absent where none
     /// kept up.
     flags: Option<String>,
-    environment: Environment,
-    server_cpus: String,
-    client_cpus: String,
-    /// Why both sides may have taken time from each other, if they may.
-    shared: Option<String>,
-    by: &'static str,
-    noise: f64,
-    seed: u64,
+    #[serde(flatten)]
+    frame: Frame,
     planned_rounds: usize,
     rounds: usize,
-    /// What ended them before all were taken.
-    ended_by: Option<&'static str>,
     trials: usize,
-    noisy_trials: usize,
-    client_bound_trials: usize,
-    /// Those that do not count.
-    void_trials: usize,
-    /// Those that were too short for the figure.
-    unmeasured_trials: usize,
     /// How many more rounds would tell what is open.
     more_rounds: Option<usize>,
     /// The trial that failed and ended them, if one did.
@@ -92,33 +76,21 @@ impl Report {
             }
             Some(End::Budget) | None => None,
         };
-        let noise = arguments.noise;
-        let subject = Subject { plan, trials, measure: *measure, noise, rounds: "rounds" };
+        let (measure, noise) = (*measure, arguments.noise);
+        let subject = Subject { plan, trials, measure, noise, rounds: "rounds" };
         Self {
-            schema: SCHEMA,
             verdict: ranking.verdict.name(),
             sentence: subject.tell(ranking),
             flags: ranking.choice.map(|choice| field.in_full(choice).line()),
-            environment: Environment::read(),
-            server_cpus: cpus::list(&placement.server),
-            client_cpus: cpus::list(&placement.client),
-            shared: placement.shared.clone(),
-            by: measure.name(),
-            noise,
-            seed: plan.seed,
+            frame: Frame::new(placement, &subject),
             planned_rounds: plan.rounds,
             rounds: trials.rounds(),
-            ended_by: trials.end.as_ref().map(End::name),
             trials: trials.count,
-            noisy_trials: trials.noisy,
-            client_bound_trials: trials.client_bound,
-            void_trials: trials.void,
-            unmeasured_trials: trials.unmeasured,
             more_rounds: ranking.more_rounds.filter(|&more| more <= MOST_ROUNDS),
             failure,
             candidates: ranking.rows.iter().map(result).collect(),
             left_out: field.left_out.clone(),
-            measure: *measure,
+            measure,
         }
     }
 
@@ -144,29 +116,25 @@ impl Report {
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "\n{} trials in {} of {} rounds, {} of them NOISY, {} CLIENT-BOUND",
+            "\n{} trials in {} of {} rounds, of them {}",
             self.trials,
             self.rounds,
             self.planned_rounds,
-            self.noisy_trials,
-            self.client_bound_trials
+            self.frame.disturbed()
         );
         if let Some(failure) = &self.failure {
             let _ = writeln!(text, "failed     {failure}");
         }
         let _ = writeln!(text, "verdict    {}: {}", self.verdict, self.sentence);
         if let Some(flags) = &self.flags {
-            let cpus = if self.server_cpus == "any" { "none" } else { &self.server_cpus };
+            let cpus = &self.frame.server_cpus;
+            let cpus = if cpus == "any" { "none" } else { cpus };
             let _ = writeln!(
                 text,
                 "use        --server-cpus {cpus} {flags}   (serve: --cpus {cpus} {flags})"
             );
         }
-        if self.environment.debug_build {
-            let _ =
-                writeln!(text, "           debug build: use cargo run --release for real figures");
-        }
-        text
+        text + self.frame.last_line()
     }
 }
 
@@ -176,17 +144,11 @@ pub(super) fn heading(tuning: &Tuning<'_>, plan: &Plan) -> String {
     let &Plan { candidates, rounds, seed, .. } = plan;
     let mut text = format!(
         "loadtest tune {}   {candidates} candidates, {rounds} rounds in random order (seed {seed}), \
-         by {}\nserver on CPU {} | client on CPU {} | takes {:.0} s and the starts of {} servers\n",
+         by {}\n{}",
         arguments.load.workload.name(),
         measure.name(),
-        cpus::list(&placement.server),
-        cpus::list(&placement.client),
-        plan.length().as_secs_f64(),
-        candidates * rounds
+        sides(placement, plan)
     );
-    if let Some(why) = &placement.shared {
-        text += &shared(why);
-    }
     text += &budget(plan);
     let _ = writeln!(text, "{}", left_out_lines(field));
     text
@@ -201,11 +163,6 @@ fn budget(plan: &Plan) -> String {
         _ => format!("; fewer than {needed} tell nothing"),
     };
     format!("--budget leaves time for {taken} of the rounds{little}.\n")
-}
-
-/// That both sides share CPUs, for a heading.
-pub(super) fn shared(why: &str) -> String {
-    format!("SHARED-CORE: client and server take time from each other ({why}).\n")
 }
 
 /// The candidates and what was left out.

@@ -10,13 +10,12 @@ mod verdict;
 use std::time::Duration;
 
 use self::report::Report;
+use super::frame::sides;
 use super::interval::rounds_needed;
 use super::measure::Measure;
-use super::report::shared;
 use super::rounds::Plan;
 use super::{MOST_ROUNDS, drawn_seed, take, trial};
 use crate::arguments::{AbArguments, LoadArguments, Side};
-use crate::cpus;
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::run;
@@ -33,16 +32,12 @@ pub(crate) fn compare(arguments: &AbArguments) -> Outcome {
     let output = Output::new(arguments.json.as_deref());
     output.text(&format!(
         "loadtest ab {}   {} pairs in random order (seed {}), by {}\n\
-         server on CPU {} | client on CPU {} | takes {:.0} s and the starts of {} servers\n{}\n",
+         {}\n",
         arguments.load.workload.name(),
         plan.rounds,
         plan.seed,
         measure.name(),
-        cpus::list(&placement.server),
-        cpus::list(&placement.client),
-        plan.length().as_secs_f64(),
-        2 * plan.rounds,
-        placement.shared.as_deref().map(shared).unwrap_or_default()
+        sides(&placement, &plan)
     ))?;
     let sides = [&arguments.a, &arguments.b];
     let trials = take(&plan, measure, |side| {

@@ -7,42 +7,27 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::super::MOST_ROUNDS;
+use super::super::frame::Frame;
 use super::super::measure::Measure;
 use super::super::ranking::{Sample, compare};
-use super::super::rounds::{End, Plan, Trials};
+use super::super::rounds::{Plan, Trials};
 use super::super::sentence::{Subject, named};
 use super::verdict::{Verdict, judge};
 use crate::arguments::{AbArguments, Side};
-use crate::cpus::{self, Placement};
+use crate::cpus::Placement;
 use crate::exit::Outcome;
 use crate::figure::four_decimals;
-use crate::run::{Environment, SCHEMA};
 
 /// What is written as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    schema: u32,
     verdict: Verdict,
     /// What it means, in a sentence.
     sentence: String,
-    environment: Environment,
-    server_cpus: String,
-    client_cpus: String,
-    /// Why both sides may have taken time from each other, if they may.
-    shared: Option<String>,
-    by: &'static str,
-    noise: f64,
-    seed: u64,
+    #[serde(flatten)]
+    frame: Frame,
     planned_pairs: usize,
     pairs: usize,
-    /// What ended them before all were taken.
-    ended_by: Option<&'static str>,
-    noisy_trials: usize,
-    client_bound_trials: usize,
-    /// Those that do not count.
-    void_trials: usize,
-    /// Those that were too short for the figure.
-    unmeasured_trials: usize,
     ratio: Option<f64>,
     interval: Option<(f64, f64)>,
     /// How many more pairs would tell what is open.
@@ -81,23 +66,11 @@ impl Report {
         let subject = Subject { plan, trials, measure, noise, rounds: "pairs" };
         let (verdict, sentence) = judge(&comparison, &subject);
         Self {
-            schema: SCHEMA,
             verdict,
             sentence,
-            environment: Environment::read(),
-            server_cpus: cpus::list(&placement.server),
-            client_cpus: cpus::list(&placement.client),
-            shared: placement.shared.clone(),
-            by: measure.name(),
-            noise,
-            seed: plan.seed,
+            frame: Frame::new(placement, &subject),
             planned_pairs: plan.rounds,
             pairs: trials.rounds(),
-            ended_by: trials.end.as_ref().map(End::name),
-            noisy_trials: trials.noisy,
-            client_bound_trials: trials.client_bound,
-            void_trials: trials.void,
-            unmeasured_trials: trials.unmeasured,
             ratio: Some(comparison.ratio).filter(|ratio| ratio.is_finite()),
             interval: comparison.interval,
             more_pairs: comparison
@@ -120,20 +93,15 @@ impl Report {
         let interval = self.interval.map(|(least, most)| format!(" ({least:.4}-{most:.4})"));
         let _ = writeln!(
             text,
-            "b / a      {}{} in {} of {} pairs, {} trials NOISY, {} CLIENT-BOUND",
+            "b / a      {}{} in {} of {} pairs, of the trials {}",
             four_decimals(self.ratio),
             interval.unwrap_or_default(),
             self.pairs,
             self.planned_pairs,
-            self.noisy_trials,
-            self.client_bound_trials
+            self.frame.disturbed()
         );
         let _ = writeln!(text, "verdict    {}: {}", self.verdict.name(), self.sentence);
-        if self.environment.debug_build {
-            let _ =
-                writeln!(text, "           debug build: use cargo run --release for real figures");
-        }
-        text
+        text + self.frame.last_line()
     }
 
     /// What the command ends with.
