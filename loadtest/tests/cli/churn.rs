@@ -8,16 +8,13 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::harness::{loadtest, number, says};
+use crate::harness::{number, says, told};
 
 /// Runs a short `run churn` with JSON on standard output.
 fn churn(arguments: &[&str]) -> Value {
-    let short = ["run", "churn", "-d", "600ms", "--json", "-"];
+    let short = ["run", "churn", "-d", "600ms"];
     let warm_up: &[_] = if arguments.contains(&"-w") { &[] } else { &["-w", "100ms"] };
-    let output = loadtest(&[&short[..], warm_up, arguments].concat());
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON alone")
+    told(&[&short[..], warm_up, arguments].concat())
 }
 
 #[test]

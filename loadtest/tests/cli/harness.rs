@@ -20,6 +20,15 @@ pub(crate) fn loadtest_with(arguments: &[&str], variables: &[(&str, &str)]) -> O
     finish(child.expect("the program starts"))
 }
 
+/// Runs `loadtest` with these arguments to its good end, and returns the JSON that it writes.
+#[track_caller]
+pub(crate) fn told(arguments: &[&str]) -> Value {
+    let output = loadtest(&[arguments, &["--json", "-"]].concat());
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    serde_json::from_slice(&output.stdout).expect("standard output is JSON alone")
+}
+
 /// Expects a command to end with this exit code and a message that has these parts.
 #[track_caller]
 pub(crate) fn says(arguments: &[&str], code: i32, parts: &[&str]) {

@@ -1,6 +1,6 @@
 //! The flags that place a server's cores, on `serve` and on `run`.
 
-use crate::harness::{Served, loadtest, loadtest_with, number, says, says_with};
+use crate::harness::{Served, loadtest_with, number, says, says_with, told};
 
 #[test]
 fn every_word_is_the_runtimes_and_a_wrong_one_is_answered_with_the_nearest() {
@@ -125,11 +125,10 @@ fn connections_come_to_the_cores_as_asked() {
         ("single:hash", false),
         ("fixed:1", true),
     ] {
-        let output = loadtest(&[
+        let result = told(&[
             "run", "churn", "-d", "300ms", "-w", "0s", "-c", "4", "--cores", "2", "--pin", "none",
-            "--accept", mode, "--json", "-",
+            "--accept", mode,
         ]);
-        let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
         let kept = number(&result, "/churn/accepts_kept");
         let handed = number(&result, "/churn/accepts_handed_over");
         assert!(kept + handed > 0.0, "{mode}");
@@ -151,11 +150,9 @@ fn connections_come_to_the_cores_as_asked() {
 
 #[test]
 fn a_run_places_the_server_it_starts() {
-    let output = loadtest(&[
+    let result = told(&[
         "run", "echo", "-d", "200ms", "-w", "0s", "-c", "2", "--cores", "2", "--pin", "none",
-        "--json", "-",
     ]);
-    let result: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
     assert_eq!(result["cores"].as_array().unwrap().len(), 2);
     assert!(number(&result, "/totals/ops") > 0.0);
 }

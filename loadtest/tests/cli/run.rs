@@ -10,16 +10,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Served, Started, loadtest, number};
+use crate::harness::{Served, Started, loadtest, number, told};
 
 const SHORT: [&str; 6] = ["-d", "300ms", "-w", "100ms", "-c", "5"];
 
 /// Runs `run` with short times and JSON on standard output.
 fn result(arguments: &[&str]) -> Value {
-    let output = loadtest(&[&["run"], arguments, &SHORT, &["--json", "-"]].concat());
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON alone")
+    told(&[&["run"], arguments, &SHORT].concat())
 }
 
 #[test]

@@ -2,9 +2,7 @@
 //!
 //! Never asserts which candidate wins: that is the machine's business.
 
-use serde_json::Value;
-
-use crate::harness::{loadtest, number, says};
+use crate::harness::{loadtest, number, says, told};
 
 #[test]
 fn the_list_names_what_is_tried_and_why_the_rest_is_not() {
@@ -21,11 +19,7 @@ fn the_list_names_what_is_tried_and_why_the_rest_is_not() {
 fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
     let short = ["-d", "500ms", "-w", "0s", "-c", "4", "--rounds", "6", "--seed", "9"];
-    let arguments = [&["tune", "echo"], &fixed[..], &short, &["--json", "-"]].concat();
-    let output = loadtest(&arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let result = told(&[&["tune", "echo"], &fixed[..], &short].concat());
     assert_eq!((&result["schema"], &result["seed"]), (&1.into(), &9.into()));
     assert_eq!((number(&result, "/rounds"), number(&result, "/planned_rounds")), (6.0, 6.0));
     assert!(result["ended_by"].is_null(), "{result}");
@@ -50,11 +44,7 @@ fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
 fn a_budget_that_ends_early_says_so() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
     let short = ["-d", "500ms", "-w", "0s", "-c", "1", "--budget", "1ms", "--rounds", "6"];
-    let arguments = [&["tune", "echo"], &fixed[..], &short, &["--json", "-"]].concat();
-    let output = loadtest(&arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let result = told(&[&["tune", "echo"], &fixed[..], &short].concat());
     assert_eq!(number(&result, "/rounds"), 1.0, "the first round is begun whatever it takes");
     assert_eq!(result["verdict"], "TOO FEW ROUNDS");
     assert_eq!((number(&result, "/planned_rounds"), &result["ended_by"]), (6.0, &"budget".into()));
@@ -68,11 +58,7 @@ fn trials_too_short_for_the_figure_are_said_and_end_nothing() {
     let fixed = ["--cores", "2", "--pin", "none", "--smt", "all", "--server-cpus", "none"];
     // Ten connections have no 99th percentile.
     let short = ["--rate", "20", "-d", "500ms", "-w", "0s", "--by", "p99", "--budget", "1ms"];
-    let arguments = [&["tune", "churn"], &fixed[..], &short, &["--json", "-"]].concat();
-    let output = loadtest(&arguments);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let result = told(&[&["tune", "churn"], &fixed[..], &short].concat());
     assert!(result["candidates"][0]["median"].is_null(), "{result}");
     assert_eq!(result["shared"], "a side is not pinned");
     // On a crowded machine even ten may be too many.
@@ -88,9 +74,7 @@ fn trials_too_short_for_the_figure_are_said_and_end_nothing() {
 fn a_source_is_compared_by_bytes() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
     let short = ["-d", "500ms", "-w", "0s", "-c", "1", "--budget", "1ms"];
-    let arguments = [&["tune", "source"], &fixed[..], &short, &["--json", "-"]].concat();
-    let output = loadtest(&arguments);
-    let result: Value = serde_json::from_slice(&output.stdout).expect("JSON alone");
+    let result = told(&[&["tune", "source"], &fixed[..], &short].concat());
     assert!(result["by"].as_str().unwrap().starts_with("bytes per second"), "{result}");
     for candidate in result["candidates"].as_array().unwrap() {
         // A source moves megabytes in a second, in some thousand writes.
