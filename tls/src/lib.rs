@@ -5,7 +5,7 @@
 //! threads or entropy; [`thread_stop`] frees what OpenSSL keeps for one thread. TLS sessions
 //! between two buffers will stand here too; none exists yet.
 //!
-//! It opens no socket, starts no thread and reads no clock. `unsafe` stands in `ffi.rs` alone.
+//! It opens no socket, starts no thread and reads no clock. `unsafe` stands in `ffi/` alone.
 //!
 //! | file | what it owns |
 //! |---|---|
@@ -13,7 +13,7 @@
 //! | `threading.rs` | [`Threading`] and the decision, a pure function of what was found |
 //! | `error.rs` | [`InitError`], each variant with its remedy |
 //! | `lock_table.rs` | the locks lent to a library that has none |
-//! | `ffi.rs` | the C edge: symbols, calls, callbacks |
+//! | `ffi/` | the C edge: symbols, calls, callbacks |
 //!
 //! # Features
 //!

@@ -1,6 +1,6 @@
-//! The C edge: finds OpenSSL's functions in the process, calls them, and is called back.
+//! The library as a whole: finds OpenSSL's functions in the process, calls them, is called back.
 //!
-//! Owns every `unsafe` block of the crate. Decides nothing. What OpenSSL has in all versions is
+//! Decides nothing. What OpenSSL has in all versions is
 //! called through `openssl` and `openssl-sys`; what only some versions have is looked up by name
 //! with `dlsym`, since naming it in a declaration would stop the program from linking with others.
 //!
