@@ -43,5 +43,6 @@ pub use bufferevent::{
 };
 pub use flush::FlushMode;
 pub use stage::{
-    Filter, FilterError, FilterResult, FilterStage, Pass, Progress, Stage, Step, Wait,
+    Filter, FilterError, FilterResult, FilterStage, InputEnd, Outlook, Pass, Progress, Stage, Step,
+    Wait,
 };

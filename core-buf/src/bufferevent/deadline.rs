@@ -122,6 +122,7 @@ impl Bufferevent {
             self.close_now();
             return;
         }
+        self.handle_stage_deadline(now);
         for direction in Direction::ALL {
             // Looked at before the tokens come: a late timer finds both due at once.
             let waited = self.suspended.of(direction).intersects(Suspend::LIMITS);
@@ -152,9 +153,13 @@ impl Bufferevent {
         if self.life == Life::Closed {
             return None;
         }
-        match (self.deadlines.next(), self.limits.next_deadline()) {
+        let own = match (self.deadlines.next(), self.limits.next_deadline()) {
             (Some(own), Some(limit)) => Some(own.min(limit)),
             (own, limit) => own.or(limit),
+        };
+        match self.stage_deadline() {
+            Some(stage) => Some(own.map_or(stage, |own| own.min(stage))),
+            None => own,
         }
     }
 
@@ -195,8 +200,11 @@ impl Bufferevent {
     fn awaits_peer(&self, direction: Direction) -> bool {
         let reasons = self.suspended.of(direction) - Suspend::LIMITS;
         let awaits = match direction {
+            Direction::Write if self.is_connecting() && self.staged.is_none() => {
+                reasons == Suspend::CONNECTING
+            }
+            _ if self.is_connecting() => reasons == Suspend::CONNECTING && self.awaits_handshake(),
             Direction::Read => reasons.is_empty(),
-            Direction::Write if self.is_connecting() => reasons == Suspend::CONNECTING,
             Direction::Write => reasons.is_empty() && self.has_output(),
         };
         awaits && !self.is_closing()

@@ -11,12 +11,14 @@
 //! what waits below is used as soon as there is room for it, an end never overtakes bytes, and a
 //! write timeout runs only while something waits.
 
+mod own;
 mod step;
 
 use std::io;
 
 use groups::{Direction, Time};
 
+use self::own::Own;
 use super::close::Life;
 use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
 use crate::flush::FlushMode;
@@ -41,6 +43,8 @@ pub(super) struct Staged {
     tells_flushed: bool,
     linger_until: Option<Time>,
     drained: bool,
+    /// What the stage wants on its own account, if it is of those that do.
+    own: Option<Own>,
 }
 
 /// The end of what comes from below.
@@ -121,6 +125,10 @@ impl Bufferevent {
         let is_write = flags.contains(write) && (!read_failed || over(Direction::Write));
         let write_failed = failed && (is_whole || is_write);
         let mut told = flags & (EventFlags::CONNECTED | EventFlags::TIMEOUT);
+        if staged.own.is_some() {
+            // What stands on it is connected when the stage says so.
+            told -= EventFlags::CONNECTED;
+        }
         if told.contains(EventFlags::TIMEOUT) {
             told |= flags & (read | write);
         }
@@ -175,6 +183,7 @@ impl Bufferevent {
     /// To be called after either was touched. The lower one reads while this one wants bytes and
     /// has none waiting there; this one writes while there is room below.
     pub fn sync_below(&mut self, now: Time, lower: &mut Self) -> (bool, bool) {
+        self.sync_link(now, lower);
         let ends = self.poll_shutdown();
         if ends {
             lower.shutdown_write(now);
@@ -220,15 +229,21 @@ impl Bufferevent {
         };
         let flushes = staged.flushes[direction.index()].is_some();
         let passes = if flushes { PASSED_BY_FLUSH } else { Suspend::empty() };
+        let most = self.marks.max_single(direction);
+        if self.calls_stage(staged, direction) {
+            return Some(if self.is_metered() { 1 } else { most });
+        }
         let stands = !(self.suspended.of(direction) - passes).is_empty();
         if stands || !self.ready.contains(ready) {
             return None;
         }
-        let most = self.marks.max_single(direction);
         match direction {
             Direction::Read if flushes => Some(most),
             Direction::Read => Some(self.marks.room_to_read(self.input.len())).filter(|&n| n > 0),
             Direction::Write => {
+                if staged.rests() {
+                    return None;
+                }
                 let waiting = staged.waiting(self.output.len());
                 let finishes = self.finishes() && !staged.finished;
                 // Under a limit only what is known to wait; what it grows by follows.
@@ -332,9 +347,10 @@ impl Bufferevent {
 
     /// Whether bytes are wanted from below that are not there yet.
     fn wants_input(&self) -> bool {
-        self.suspended.of(Direction::Read).is_empty()
-            && !self.ready.contains(Readiness::READABLE)
-            && self.marks.room_to_read(self.input.len()) > 0
+        let runs = self.suspended.of(Direction::Read).is_empty()
+            && self.marks.room_to_read(self.input.len()) > 0;
+        let needs = self.staged.as_ref().is_some_and(|staged| staged.needs_input());
+        (runs || needs) && !self.ready.contains(Readiness::READABLE)
     }
 
     // ---- private ----

@@ -50,8 +50,30 @@ pub struct Step<'a> {
     /// From the user: how many of the user's bytes, converted, may enter `lower_output`; `None` if
     /// none may now. What a stage has to say on its own account needs no leave.
     pub write: Option<Pass>,
-    /// Nothing will be added to `lower_input` any more.
-    pub ended: bool,
+    /// How `lower_input` ended, if nothing will be added to it any more.
+    pub ended: Option<InputEnd>,
+    /// What the user will still do.
+    pub outlook: Outlook,
+}
+
+/// How what comes from below ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InputEnd {
+    /// The peer has ended the stream.
+    Eof,
+    /// The stream below has failed, and told how.
+    Failed,
+}
+
+/// What the user of a stage will still do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// Reads and writes on.
+    Open,
+    /// Writes nothing after what is in `upper_output`; reads on.
+    Ending,
+    /// Has closed: writes nothing after that and reads nothing.
+    Closed,
 }
 
 /// What a direction of a stage waits for.
@@ -62,6 +84,8 @@ pub enum Wait {
     Source,
     /// For leave or room: it has, or may have, more to give than it was allowed to.
     Room,
+    /// For bytes from below, though it writes: a protocol has to hear the peer first.
+    Input,
     /// For nothing: it has failed, or was asked to finish and has.
     Over,
 }
@@ -69,9 +93,10 @@ pub enum Wait {
 /// What came of a step.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// What the user is to be told. An ERROR ends the directions it names.
+    /// What the user is to be told. An ERROR ends the directions it names, one that names none ends
+    /// both; EOF with READING ends reading.
     pub events: EventFlags,
-    /// The error of an ERROR event.
+    /// The error of an ERROR event; where the stream below has failed its own stands in.
     pub error: Option<io::Error>,
     /// How reading stands.
     pub read: Wait,
@@ -79,6 +104,11 @@ pub struct Progress {
     pub write: Wait,
     /// Bytes taken from `upper_output` that are still to enter `lower_output`, as far as is known.
     pub backlog: usize,
+    /// How many bytes of its leave the step has used, where that is not what arrived.
+    pub used: Option<usize>,
+    /// It needs bytes from below on its own account. Only while it could take them: what it must
+    /// hand to the user first, and may not, is none of its needs.
+    pub needs_input: bool,
 }
 
 /// What stands between a lower and an upper bufferevent.
@@ -92,7 +122,8 @@ pub trait Stage: Send {
     /// as there is room.
     fn step(&mut self, step: Step<'_>) -> Progress;
 
-    /// When it wants to be called although nothing has happened.
+    /// When it wants to be called although nothing has happened; asked after each step of a
+    /// [protocol](crate::Bufferevent::over_protocol).
     fn deadline(&self) -> Option<Time> {
         None
     }

@@ -11,11 +11,18 @@ use std::{io, mem};
 
 use groups::{Direction, Time};
 
-use super::End;
+use super::{End, PASSED_BY_FLUSH};
 use crate::buffer::{Buffer, SourceError};
-use crate::bufferevent::{Bufferevent, Event, EventFlags, Readiness, WriteOutcome};
+use crate::bufferevent::{Bufferevent, Event, EventFlags, Readiness, Suspend, WriteOutcome};
 use crate::flush::FlushMode;
-use crate::stage::{Pass, Progress, Stage, Step, Wait};
+use crate::stage::{InputEnd, Pass, Progress, Stage, Step, Wait};
+
+impl End {
+    fn how(&self) -> InputEnd {
+        let failed = self.told.flags.contains(EventFlags::ERROR);
+        if failed { InputEnd::Failed } else { InputEnd::Eof }
+    }
+}
 
 impl Bufferevent {
     /// Moves up to `limit` bytes in one direction through `stage`; returns how many arrived.
@@ -79,7 +86,10 @@ impl Bufferevent {
         unread: Option<&mut Buffer>,
     ) -> usize {
         let finishes = self.finishes();
+        let outlook = self.outlook();
         let hidden = unread.as_ref().map_or(0, |unread| unread.len());
+        let leave = self.leave(direction, limit);
+        self.note_call();
         let Some(staged) = &mut self.staged else { return 0 };
         let flush = staged.flushes[direction.index()].take();
         let due = match direction {
@@ -93,8 +103,7 @@ impl Bufferevent {
             Direction::Write if flush.is_none() => lower.room_to_write(),
             _ => usize::MAX,
         };
-        let limit = if limit > Buffer::MAX_LEN { usize::MAX } else { limit };
-        let pass = Pass { limit: limit.min(room), mode };
+        let pass = leave.map(|limit| Pass { limit: limit.min(room), mode });
         let before = (self.input.len(), self.output.len() + hidden, lower.output.len());
         let progress = stage.step(Step {
             now,
@@ -102,10 +111,12 @@ impl Bufferevent {
             lower_output: &mut lower.output,
             upper_input: &mut self.input,
             upper_output: &mut self.output,
-            read: (direction == Direction::Read).then_some(pass),
-            write: (direction == Direction::Write).then_some(pass),
-            ended: staged.ended.as_ref().is_some_and(|end| end.is_final),
+            read: pass.filter(|_| direction == Direction::Read),
+            write: pass.filter(|_| direction == Direction::Write),
+            ended: staged.ended.as_ref().filter(|end| end.is_final).map(End::how),
+            outlook,
         });
+        let deadline = stage.deadline();
         if let Some(unread) = unread {
             self.output.append(unread);
         }
@@ -123,11 +134,13 @@ impl Bufferevent {
             Direction::Write => {
                 let count = lower.output.len().saturating_sub(before.2);
                 let took = self.output.len() < before.1;
-                self.note_step_down(now, count, took, &progress, mode);
+                self.note_step_down(now, (count, took), &progress, mode, leave.is_some());
                 count
             }
         };
-        self.note_events(progress);
+        let moved = progress.used.unwrap_or(moved);
+        self.note_own(direction, deadline, &progress);
+        self.note_events(now, progress);
         lower.handle_callback(now);
         self.finish_flushing();
         self.update_deadlines(now);
@@ -139,6 +152,10 @@ impl Bufferevent {
         self.ready.set(Readiness::READABLE, progress.read == Wait::Room);
         if moved > 0 {
             self.note_arrival(now);
+        }
+        if self.staged.as_ref().is_some_and(|staged| staged.own.is_some()) {
+            // It knows how the end is meant, and tells it.
+            return moved;
         }
         if progress.read != Wait::Room
             && let Some(end) = self.staged.as_mut().and_then(|staged| staged.ended.take())
@@ -156,16 +173,18 @@ impl Bufferevent {
     fn note_step_down(
         &mut self,
         now: Time,
-        count: usize,
-        took: bool,
+        (count, took): (usize, bool),
         progress: &Progress,
         mode: FlushMode,
+        asked: bool,
     ) {
         let (finishes, output_len) = (self.finishes(), self.output.len());
         let Some(staged) = &mut self.staged else { return };
         let more = progress.write == Wait::Room;
         staged.backlog = progress.backlog.max(usize::from(more));
-        staged.refused = if more { 0 } else { output_len };
+        // Only what it was asked to take can it have refused.
+        let refuses = !more && progress.write != Wait::Input && asked;
+        staged.refused = if refuses { output_len } else { 0 };
         staged.unflushed |= count > 0;
         if mode == FlushMode::Finished && progress.write == Wait::Over {
             staged.finished = true;
@@ -180,24 +199,59 @@ impl Bufferevent {
         self.note_departure(now, usize::from(count > 0 || took));
     }
 
+    /// How many bytes the user's side has leave for; `None` while it stands still, and the stage is
+    /// called for its own sake.
+    fn leave(&self, direction: Direction, limit: usize) -> Option<usize> {
+        let limit = if limit > Buffer::MAX_LEN { usize::MAX } else { limit };
+        let staged = self.staged.as_ref().filter(|staged| staged.own.is_some());
+        let Some(staged) = staged else { return Some(limit) };
+        let flushes = staged.flushes[direction.index()].is_some();
+        let passes = if flushes { PASSED_BY_FLUSH } else { Suspend::empty() };
+        if !(self.suspended.of(direction) - passes).is_empty() {
+            return None;
+        }
+        match direction {
+            Direction::Read if !flushes => {
+                Some(limit.min(self.marks.room_to_read(self.input.len()))).filter(|&room| room > 0)
+            }
+            _ => Some(limit),
+        }
+    }
+
     #[inline]
-    fn note_events(&mut self, progress: Progress) {
+    fn note_events(&mut self, now: Time, progress: Progress) {
         let Progress { events, error, .. } = progress;
         if !events.is_empty() {
-            self.note_stage_events(events, error);
+            self.note_stage_events(now, events, error);
         }
     }
 
     #[cold]
-    fn note_stage_events(&mut self, events: EventFlags, error: Option<io::Error>) {
-        if events.contains(EventFlags::ERROR | EventFlags::READING) {
-            self.end_reading(true);
+    fn note_stage_events(&mut self, now: Time, events: EventFlags, error: Option<io::Error>) {
+        let (read, write) = (EventFlags::READING, EventFlags::WRITING);
+        if events.contains(EventFlags::CONNECTED) {
+            self.note_connected(now);
         }
-        if events.contains(EventFlags::ERROR | EventFlags::WRITING) {
+        let mut told = events - EventFlags::CONNECTED;
+        let failed = told.contains(EventFlags::ERROR);
+        let is_whole = failed && !told.intersects(read | write);
+        if told.contains(EventFlags::EOF | read) || is_whole || (failed && told.contains(read)) {
+            self.end_reading(failed);
+        }
+        let error = error.or_else(|| {
+            let end = self.staged.as_mut().and_then(|staged| staged.ended.as_mut());
+            end.filter(|_| failed).and_then(|end| end.told.error.take())
+        });
+        if is_whole || (failed && told.contains(write)) {
             self.abandon_output();
             // What the stage has taken and not made anything of is not known.
             self.truncated = true;
         }
-        self.trigger_event(events, error);
+        if self.is_closing() {
+            told = EventFlags::empty();
+        }
+        if !told.is_empty() {
+            self.trigger_event(told, error);
+        }
     }
 }

@@ -1,0 +1,181 @@
+//! What a stage wants on its own account, and what the stream over it has to know of that.
+//!
+//! A filter acts when bytes pass it. A protocol also speaks by itself: it shakes hands before the
+//! first byte, answers the peer while the user reads nothing, says goodbye and waits for the
+//! answer. Owns what the last step has asked for. Never calls the stage: `step.rs` does.
+//!
+//! Invariants: a stage is called for its own sake only while the stream below is connected; it is
+//! not called again before something has happened, so no wait of its is a busy one; until it has
+//! told CONNECTED no byte of the user passes.
+
+use groups::{Direction, Time};
+
+use super::Staged;
+use crate::bufferevent::{Bufferevent, EventFlags, Link, Readiness, Suspend};
+use crate::stage::{Outlook, Progress, Wait};
+
+/// What a stage that speaks on its own account has asked for.
+#[derive(Debug)]
+pub(in crate::bufferevent) struct Own {
+    /// The connection of the stream below.
+    link: Link,
+    /// It is to be called whatever else is to be done.
+    called: bool,
+    /// It waits for bytes from below, whatever the user wants.
+    needs_input: bool,
+    /// It has said that writing waits for bytes from below.
+    rests: bool,
+    deadline: Option<Time>,
+}
+
+impl Own {
+    fn new() -> Self {
+        let link = Link::Missing;
+        Self { link, called: false, needs_input: false, rests: false, deadline: None }
+    }
+}
+
+impl Staged {
+    /// Whether bytes from below are wanted for the sake of the stage.
+    pub(in crate::bufferevent) fn needs_input(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.needs_input)
+    }
+
+    /// Whether nothing is to be written before something has come from below.
+    pub(super) fn rests(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.rests)
+    }
+}
+
+impl Bufferevent {
+    /// A stream over a stage that speaks on its own account, as [over any](Self::over_stage).
+    ///
+    /// The stage is called first as soon as the stream below is connected. If it `connects`, the
+    /// user's bytes wait until a step has told CONNECTED.
+    pub fn over_protocol(now: Time, connects: bool) -> Self {
+        let mut stream = Self::over_stage(now);
+        if let Some(staged) = &mut stream.staged {
+            staged.own = Some(Own::new());
+        }
+        if connects {
+            for direction in Direction::ALL {
+                stream.suspended.add(direction, Suspend::CONNECTING);
+            }
+        }
+        stream
+    }
+
+    /// Has the stage called soon, though nothing else is to be done.
+    pub fn call_stage(&mut self) {
+        if let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) {
+            own.called = true;
+        }
+    }
+
+    /// Whether the stage is called for its own sake, in the place of an operation.
+    pub(super) fn calls_stage(&self, staged: &Staged, direction: Direction) -> bool {
+        let Some(own) = &staged.own else { return false };
+        let suspended = self.suspended.of(direction);
+        if own.link != Link::Made || self.is_closed() || suspended.intersects(Suspend::LIMITS) {
+            return false;
+        }
+        match direction {
+            Direction::Read => own.needs_input && self.ready.contains(Readiness::READABLE),
+            Direction::Write => {
+                // Where bytes are left to write they come first, as far as there is room.
+                let bare = self.output.is_empty() || suspended.contains(Suspend::CONNECTING);
+                own.called || (bare && self.finishes() && !staged.finished && !own.rests)
+            }
+        }
+    }
+
+    /// What the user will still do.
+    pub(super) fn outlook(&self) -> Outlook {
+        match (self.is_closing(), self.is_ending()) {
+            (true, _) => Outlook::Closed,
+            (_, true) => Outlook::Ending,
+            _ => Outlook::Open,
+        }
+    }
+
+    /// The stage is about to be called, which was what it may have asked for.
+    pub(super) fn note_call(&mut self) {
+        if let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) {
+            own.called = false;
+        }
+    }
+
+    /// Remembers what a step has asked for.
+    pub(super) fn note_own(
+        &mut self,
+        direction: Direction,
+        deadline: Option<Time>,
+        step: &Progress,
+    ) {
+        let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) else { return };
+        own.deadline = deadline;
+        own.needs_input = step.needs_input;
+        own.rests = match direction {
+            Direction::Read => false,
+            Direction::Write => step.write == Wait::Input,
+        };
+    }
+
+    /// Looks whether the stream below has been connected, or has lost its connection.
+    pub(super) fn sync_link(&mut self, now: Time, lower: &Self) {
+        let link = lower.link();
+        let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) else { return };
+        if own.link == link {
+            return;
+        }
+        own.link = link;
+        own.called |= link == Link::Made;
+        if link == Link::Missing && self.is_closing() {
+            // There is nobody to take leave of.
+            self.close_now();
+        }
+        self.update_deadlines(now);
+    }
+
+    /// Whether a direction waits for the peer to shake hands.
+    pub(in crate::bufferevent) fn awaits_handshake(&self) -> bool {
+        let own = self.staged.as_ref().and_then(|staged| staged.own.as_ref());
+        self.is_connecting() && own.is_some_and(|own| own.link != Link::Missing)
+    }
+
+    /// When the stage wants to be called.
+    pub(in crate::bufferevent) fn stage_deadline(&self) -> Option<Time> {
+        self.staged.as_ref()?.own.as_ref()?.deadline
+    }
+
+    /// Calls the stage if its time has come.
+    pub(in crate::bufferevent) fn handle_stage_deadline(&mut self, now: Time) {
+        if let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut())
+            && own.deadline.is_some_and(|at| at <= now)
+        {
+            own.deadline = None;
+            own.called = true;
+        }
+    }
+
+    /// The stage has connected: the user's bytes pass from here on.
+    pub(super) fn note_connected(&mut self, now: Time) {
+        for direction in Direction::ALL {
+            self.suspended.lift(direction, Suspend::CONNECTING);
+            self.deadlines.restart(now, direction);
+        }
+        self.trigger_event(EventFlags::CONNECTED, None);
+    }
+
+    /// How far the connection of this stream is.
+    fn link(&self) -> Link {
+        let reasons = self.suspended.of(Direction::Write);
+        if reasons.contains(Suspend::UNCONNECTED) {
+            Link::Missing
+        } else if reasons.contains(Suspend::CONNECTING) {
+            Link::Awaited
+        } else {
+            Link::Made
+        }
+    }
+}
