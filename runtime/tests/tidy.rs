@@ -24,6 +24,7 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 const UNSAFE_FILES: &[(&str, &str)] = &[
     ("runtime/tests/allocations.rs", "an allocator that counts is an unsafe trait"),
     ("tls/src/ffi/library.rs", "start and threading of OpenSSL, through dlsym"),
+    ("tls/src/ffi/session.rs", "functions of OpenSSL without a safe binding"),
     ("tls/tests/stand_in.rs", "calls a C library that only dlsym can find"),
 ];
 

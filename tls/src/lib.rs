@@ -1,14 +1,14 @@
-//! OpenSSL for sluicegate: made ready for many cores, once per process.
+//! OpenSSL for sluicegate: made ready for many cores, and put between two buffers.
 //!
-//! Today this crate holds the process-wide start: [`init()`] finds out who does OpenSSL's locking,
-//! supplies the locks where the library is too old to bring its own, and refuses to go on without
-//! threads or entropy; [`thread_stop`] frees what OpenSSL keeps for one thread. TLS sessions
-//! between two buffers will stand here too; none exists yet.
+//! [`init()`] finds out who does OpenSSL's locking, supplies the locks where the library is too old
+//! to bring its own, and refuses to go on without threads or entropy; [`thread_stop`] frees what
+//! OpenSSL keeps for one thread. A [`Session`] is a stage between plaintext and ciphertext.
 //!
 //! It opens no socket, starts no thread and reads no clock. `unsafe` stands in `ffi/` alone.
 //!
 //! | file | what it owns |
 //! |---|---|
+//! | `session/` | [`Session`]: handshake, data, new keys, goodbye; its options and errors |
 //! | `init.rs` | [`init()`] itself: look, decide, install, remember |
 //! | `threading.rs` | [`Threading`] and the decision, a pure function of what was found |
 //! | `error.rs` | [`InitError`], each variant with its remedy |
@@ -26,14 +26,22 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("sluicegate runs on Linux only");
 
+extern crate sluicegate_core_buf as core_buf;
+extern crate sluicegate_groups as groups;
+
 mod error;
 mod ffi;
 mod init;
 mod lock_table;
+mod session;
 mod threading;
 
 pub use error::InitError;
 pub use init::{init, thread_stop};
+pub use session::{
+    Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, MAX_PENDING_ERRORS, Session, Shutdown, TlsError,
+    TlsOptions, TlsState,
+};
 pub use threading::Threading;
 
 #[cfg(doctest)]

@@ -3,5 +3,6 @@
 //! Owns no state. Each file states its numbered rules and offers safe functions over them.
 
 mod library;
+pub(crate) mod session;
 
 pub(crate) use self::library::{OldLibrary, is_seeded, thread_id, thread_stop};

@@ -1,0 +1,343 @@
+//! One step of a session: shake hands, read, write, take leave, as far as there is leave.
+//!
+//! Owns nothing; every call of OpenSSL that moves bytes is made here. OpenSSL's "want read" means
+//! that what arrived is used up: the step says whom that keeps waiting.
+//!
+//! Invariants: a record is decrypted only when some of it may be given, but where a renegotiation
+//! or a goodbye needs what is behind it; after a failure OpenSSL is not called again, and what it
+//! has put out (an alert) still leaves.
+
+use core_buf::{Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Wait};
+use groups::Time;
+use openssl::ssl::{Error, ErrorCode};
+
+use super::{Charge, Phase, Rekeying, Session, Shutdown};
+use crate::ffi::session as ffi;
+use crate::session::TlsError;
+
+/// Most plaintext of one record.
+const RECORD_BYTES: usize = 16 << 10;
+
+/// A first segment of this much goes out as a record of its own; less is put together with what
+/// follows, so that many small writes make few full records.
+const WORTH_A_RECORD: usize = 8 << 10;
+
+/// Plaintext encrypted in one step, so that one stream with much to write lets others go on.
+const WRITE_BYTES_PER_STEP: usize = 256 << 10;
+
+/// Plaintext kept while a renegotiation reads on and the user does not.
+const MAX_HELD: usize = 64 << 10;
+
+/// What a step may use.
+pub(super) struct Leave<'a> {
+    pub(super) now: Time,
+    pub(super) upper_input: &'a mut Buffer,
+    pub(super) upper_output: &'a mut Buffer,
+    pub(super) read: Option<Pass>,
+    pub(super) write: Option<Pass>,
+    pub(super) ended: Option<InputEnd>,
+    pub(super) outlook: Outlook,
+}
+
+impl Session {
+    pub(super) fn drive(&mut self, mut leave: Leave<'_>) -> Progress {
+        let mut progress = Progress::default();
+        if self.phase == Phase::Handshake {
+            self.shake_hands(&leave, &mut progress);
+        }
+        if self.phase == Phase::Open {
+            self.read(&mut leave, &mut progress);
+            self.begin_rekeying(&mut progress);
+            self.note_rekeying(&mut progress);
+        }
+        if self.phase == Phase::Open {
+            self.write(&mut leave, &mut progress);
+        }
+        if self.phase == Phase::Open && leave.outlook != Outlook::Open {
+            self.take_leave(&leave, &mut progress);
+        }
+        if self.phase == Phase::Over {
+            self.deadline = None;
+            (progress.read, progress.write) = (Wait::Over, Wait::Over);
+            progress.needs_input = false;
+        }
+        progress
+    }
+
+    fn shake_hands(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+        if leave.outlook == Outlook::Closed && leave.upper_output.is_empty() {
+            // Nobody waits for it any more.
+            self.phase = Phase::Over;
+            return;
+        }
+        if self.deadline.is_none() {
+            self.deadline = self.handshake_timeout.map(|timeout| leave.now + timeout);
+        }
+        ffi::clear_errors();
+        match self.stream.do_handshake() {
+            Ok(()) => {
+                self.phase = Phase::Open;
+                self.deadline = None;
+                progress.events |= EventFlags::CONNECTED;
+            }
+            Err(error) if error.code() == ErrorCode::WANT_READ => self.await_peer(leave, progress),
+            Err(error) => self.fail(&error, progress),
+        }
+    }
+
+    /// The handshake can go on only when more has come.
+    fn await_peer(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+        let late = self.deadline.is_some_and(|at| at <= leave.now);
+        match leave.ended {
+            Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
+            Some(InputEnd::Failed) => {
+                self.phase = Phase::Over;
+                progress.events |= EventFlags::ERROR;
+            }
+            None if late => {
+                let after = self.handshake_timeout.unwrap_or_default();
+                self.give_up(TlsError::stalled_handshake(after), progress);
+            }
+            None => {
+                progress.needs_input = true;
+                progress.write = Wait::Input;
+            }
+        }
+    }
+
+    /// Puts out what begins new keys that were asked for.
+    fn begin_rekeying(&mut self, progress: &mut Progress) {
+        // Not before what is decrypted has been given: it would not begin.
+        let waits = self.phase != Phase::Open || self.pending() > 0;
+        if self.rekeying != Some(Rekeying::Wanted) || waits {
+            return;
+        }
+        self.rekeying = Some(Rekeying::Begun);
+        // What has arrived belongs to the old keys and must not be met by the handshake.
+        let arrived = std::mem::take(&mut self.stream.get_mut().incoming);
+        ffi::clear_errors();
+        let outcome = self.stream.do_handshake();
+        self.stream.get_mut().incoming = arrived;
+        if let Err(error) = outcome
+            && error.code() != ErrorCode::WANT_READ
+        {
+            self.fail(&error, progress);
+        }
+    }
+
+    /// Tells when the new keys are there.
+    fn note_rekeying(&mut self, progress: &mut Progress) {
+        if self.rekeying != Some(Rekeying::Begun) || self.phase != Phase::Open {
+            return;
+        }
+        let ssl = self.stream.ssl();
+        if !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl) {
+            self.rekeying = None;
+            progress.events |= EventFlags::CONNECTED;
+        } else {
+            // It goes on with what comes, unless that has no place to go.
+            progress.needs_input |= self.held.len() < MAX_HELD;
+        }
+    }
+
+    // ---- reading ----
+
+    fn read(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
+        let discards = leave.outlook == Outlook::Closed;
+        let mut left = leave.read.map_or(0, |pass| pass.limit);
+        left -= self.held.move_to(leave.upper_input, left);
+        progress.read = self.decrypt(leave.upper_input, left, discards, progress);
+        if progress.read != Wait::Source || self.end_told || self.phase != Phase::Open {
+            return;
+        }
+        if leave.ended.is_none() {
+            return;
+        }
+        // The stream below has ended, and the peer has not said that it would.
+        if leave.read.is_none() && !discards {
+            progress.read = Wait::Room;
+            return;
+        }
+        self.end_told = true;
+        progress.read = Wait::Over;
+        let how = match leave.ended {
+            Some(InputEnd::Eof) if self.allow_dirty_shutdown => EventFlags::EOF,
+            Some(InputEnd::Eof) => {
+                progress.error = self.keep(vec![TlsError::truncated()]).map(Into::into);
+                EventFlags::ERROR
+            }
+            _ => EventFlags::ERROR,
+        };
+        progress.events |= EventFlags::READING | how;
+    }
+
+    /// Decrypts what has arrived, as far as there is a place for it.
+    fn decrypt(
+        &mut self,
+        upper_input: &mut Buffer,
+        mut left: usize,
+        discards: bool,
+        progress: &mut Progress,
+    ) -> Wait {
+        loop {
+            if self.peer_closed {
+                return Wait::Over;
+            }
+            let (arrived, inside) = (self.stream.get_ref().incoming.len(), self.pending());
+            if arrived == 0 && inside == 0 {
+                return if self.held.is_empty() { Wait::Source } else { Wait::Room };
+            }
+            let holds = left == 0 && !discards && self.holds();
+            if left == 0 && !discards && !holds {
+                return Wait::Room;
+            }
+            let most = if discards || holds { RECORD_BYTES } else { left.min(RECORD_BYTES) };
+            let target = if holds { &mut self.held } else { &mut *upper_input };
+            let room = target.reserve(arrived.max(inside).min(most));
+            let Ok(mut room) = room else { return Wait::Room };
+            ffi::clear_errors();
+            match self.stream.ssl_read(room.first()) {
+                Ok(count) if discards => drop((room, count)),
+                Ok(count) => {
+                    room.commit(count);
+                    left -= if holds { 0 } else { count };
+                }
+                Err(error) => {
+                    drop(room);
+                    if let Some(wait) = self.stop_reading(&error, arrived, progress) {
+                        return wait;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the end of a read means; `None` to try again.
+    fn stop_reading(
+        &mut self,
+        error: &Error,
+        arrived: usize,
+        progress: &mut Progress,
+    ) -> Option<Wait> {
+        match error.code() {
+            ErrorCode::WANT_READ if self.stream.get_ref().incoming.len() < arrived => None,
+            ErrorCode::WANT_READ => Some(Wait::Source),
+            ErrorCode::ZERO_RETURN => {
+                self.peer_closed = true;
+                if !std::mem::replace(&mut self.end_told, true) {
+                    progress.events |= EventFlags::READING | EventFlags::EOF;
+                }
+                Some(Wait::Over)
+            }
+            _ => {
+                self.fail(error, progress);
+                Some(Wait::Over)
+            }
+        }
+    }
+
+    /// Whether plaintext is kept here, as a renegotiation needs what is behind it.
+    fn holds(&self) -> bool {
+        self.held.len() < MAX_HELD && ffi::is_shaking_hands(self.stream.ssl())
+    }
+
+    /// Bytes of a record that are decrypted and not given.
+    fn pending(&self) -> usize {
+        self.stream.ssl().pending()
+    }
+
+    // ---- writing ----
+
+    fn write(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
+        let Some(pass) = leave.write else {
+            return;
+        };
+        let output = &mut *leave.upper_output;
+        let before = output.len();
+        let mut left = pass.limit.min(WRITE_BYTES_PER_STEP);
+        progress.write = loop {
+            if output.is_empty() {
+                break Wait::Source;
+            }
+            if left == 0 {
+                break Wait::Room;
+            }
+            let whole = output.len().min(RECORD_BYTES);
+            let small = output.first().len() < whole.min(WORTH_A_RECORD);
+            let bytes = if small { output.pull_up(whole) } else { Some(output.first()) };
+            let bytes = bytes.unwrap_or_default();
+            let bytes = &bytes[..bytes.len().min(left).min(RECORD_BYTES)];
+            ffi::clear_errors();
+            match self.stream.ssl_write(bytes) {
+                Ok(count) => {
+                    output.drain(count);
+                    left -= count;
+                }
+                Err(error) if error.code() == ErrorCode::WANT_READ => {
+                    // The peer has begun a renegotiation.
+                    progress.needs_input |= self.held.len() < MAX_HELD;
+                    break Wait::Input;
+                }
+                Err(error) => {
+                    self.fail(&error, progress);
+                    break Wait::Over;
+                }
+            }
+        };
+        if self.charge == Charge::Plaintext {
+            progress.used = Some(before - output.len());
+        }
+    }
+
+    // ---- the end ----
+
+    /// Says goodbye once nothing is left to write, and if the user has closed hears the peer's.
+    fn take_leave(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+        let closed = leave.outlook == Outlook::Closed;
+        let finishes = leave.write.is_some_and(|pass| pass.mode == FlushMode::Finished);
+        if !leave.upper_output.is_empty() || (!finishes && !self.notified) {
+            // A goodbye never overtakes bytes.
+            progress.needs_input |= closed && self.notified;
+            return;
+        }
+        let silent = closed && self.shutdown == Shutdown::Immediate;
+        if !silent && !std::mem::replace(&mut self.notified, true) {
+            ffi::clear_errors();
+            // It fails where the handshake of a renegotiation is under way: the peer will see a cut.
+            let _cut = self.stream.shutdown();
+            if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
+                self.deadline = Some(leave.now + within);
+            }
+        }
+        if !closed {
+            progress.write = Wait::Over;
+            return;
+        }
+        let late = self.deadline.is_some_and(|at| at <= leave.now);
+        let hears = matches!(self.shutdown, Shutdown::Clean { .. });
+        if hears && !late && !self.peer_closed && leave.ended.is_none() {
+            progress.needs_input = true;
+            progress.write = Wait::Input;
+        } else {
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// OpenSSL has failed for good.
+    fn fail(&mut self, error: &Error, progress: &mut Progress) {
+        let errors = match error.ssl_error() {
+            Some(stack) => TlsError::from_stack(stack, self.ssl()),
+            None => vec![TlsError::OpenSsl { code: 0, detail: error.to_string().into() }],
+        };
+        self.phase = Phase::Over;
+        progress.events |= EventFlags::ERROR;
+        progress.error = self.keep(errors).map(Into::into);
+    }
+
+    /// The session has failed without OpenSSL.
+    fn give_up(&mut self, error: TlsError, progress: &mut Progress) {
+        self.phase = Phase::Over;
+        progress.events |= EventFlags::ERROR;
+        progress.error = self.keep(vec![error]).map(Into::into);
+    }
+}

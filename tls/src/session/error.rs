@@ -1,0 +1,180 @@
+//! What went wrong in a session, grouped by whose fault it is.
+//!
+//! Owns [`TlsError`] and the judgement which group an error of OpenSSL belongs to. The code of
+//! each is that of `ERR_get_error`, so `openssl errstr` knows it.
+//!
+//! Source: the reasons of OpenSSL 1.1.1 to 3.x (sslerr.h); those of 1000 and above are alerts that
+//! the peer has sent, by their number in RFC 8446.
+
+use std::io;
+use std::time::Duration;
+
+use openssl::error::{Error, ErrorStack};
+use openssl::ssl::SslRef;
+use openssl::x509::X509VerifyResult;
+
+/// An error of a TLS session.
+///
+/// The error of an ERROR event carries one: `error.get_ref()` and `downcast_ref` find it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// The peer does not keep to the protocol, offers what is not wanted here, or went away.
+    ///
+    /// Nothing to mend on this side, unless all peers do so.
+    #[error("the peer {detail}")]
+    Peer {
+        /// As `ERR_get_error` packs it; 0 if OpenSSL has no part in it.
+        code: u64,
+        /// What it did, and OpenSSL's words for it.
+        detail: Box<str>,
+    },
+    /// A certificate was refused: the peer's here, or ours by the peer.
+    #[error("certificate: {detail}")]
+    Certificate {
+        /// As `ERR_get_error` packs it.
+        code: u64,
+        /// Whose, why, and what to do.
+        detail: Box<str>,
+    },
+    /// This program asks for what its own settings or the state of the session rule out.
+    #[error("local misuse: {detail}")]
+    Local {
+        /// As `ERR_get_error` packs it; 0 if OpenSSL has no part in it.
+        code: u64,
+        /// What, and what to do.
+        detail: Box<str>,
+    },
+    /// OpenSSL itself failed: memory, entropy, a provider.
+    #[error("OpenSSL: {detail}")]
+    OpenSsl {
+        /// As `ERR_get_error` packs it.
+        code: u64,
+        /// OpenSSL's words.
+        detail: Box<str>,
+    },
+}
+
+impl TlsError {
+    /// The code as `ERR_get_error` packs it: library, function where there are some, reason.
+    ///
+    /// 0 where OpenSSL has no part in the error, such as a handshake that took too long.
+    pub fn code(&self) -> u64 {
+        match self {
+            Self::Peer { code, .. }
+            | Self::Certificate { code, .. }
+            | Self::Local { code, .. }
+            | Self::OpenSsl { code, .. } => *code,
+        }
+    }
+
+    /// The peer ended its stream without close_notify.
+    pub(crate) fn truncated() -> Self {
+        let detail = "closed without close_notify: what it sent may have been cut off; only where \
+                      the protocol above marks its own end allow_dirty_shutdown is safe";
+        Self::Peer { code: UNEXPECTED_EOF, detail: detail.into() }
+    }
+
+    /// The peer ended its stream before the handshake was over.
+    pub(crate) fn cut_handshake() -> Self {
+        let detail = "closed during the handshake: it may refuse this version, these ciphers or \
+                      this certificate, or not speak TLS";
+        Self::Peer { code: UNEXPECTED_EOF, detail: detail.into() }
+    }
+
+    /// The handshake took too long.
+    pub(crate) fn stalled_handshake(after: Duration) -> Self {
+        let detail = format!("did not finish the handshake within {after:?}");
+        Self::Peer { code: 0, detail: detail.into() }
+    }
+
+    /// What an ended session was asked for.
+    pub(crate) fn local(detail: &str) -> Self {
+        Self::Local { code: 0, detail: detail.into() }
+    }
+
+    /// The errors of a failed call, in order; at least one.
+    pub(crate) fn from_stack(stack: &ErrorStack, ssl: &SslRef) -> Vec<Self> {
+        let verified = ssl.verify_result();
+        let errors: Vec<_> =
+            stack.errors().iter().map(|error| Self::judge(error, verified)).collect();
+        if !errors.is_empty() {
+            return errors;
+        }
+        vec![Self::OpenSsl { code: 0, detail: "a call failed and gave no reason".into() }]
+    }
+
+    fn judge(error: &Error, verified: X509VerifyResult) -> Self {
+        let code = error.code();
+        let words = error.reason().unwrap_or("unknown reason");
+        let said = |what: &str| format!("{what} ({words}, {code:08X})").into_boxed_str();
+        if error.library_code() != ERR_LIB_SSL {
+            return Self::OpenSsl { code, detail: said(error.library().unwrap_or("a library")) };
+        }
+        match error.reason_code() {
+            CERTIFICATE_VERIFY_FAILED => {
+                let why = verified.error_string();
+                let what = format!(
+                    "the peer's is refused: {why}; trust its issuer, use the name it \
+                                    is for, or have it replaced"
+                );
+                Self::Certificate { code, detail: said(&what) }
+            }
+            PEER_GAVE_NO_CERTIFICATE => Self::Certificate {
+                code,
+                detail: said("the peer gave none, and one is required here"),
+            },
+            reason if is_about_certificate(reason) => Self::Certificate {
+                code,
+                detail: said("the peer refuses the one it got, or wants one it did not get"),
+            },
+            HTTP_REQUEST | HTTPS_PROXY_REQUEST => {
+                Self::Peer { code, detail: said("sent plain HTTP to a TLS port: let it use https") }
+            }
+            WRONG_VERSION_NUMBER => Self::Peer {
+                code,
+                detail: said("does not speak TLS here, or a version of it that is none"),
+            },
+            reason if reason >= ALERTS => Self::Peer { code, detail: said("refused by an alert") },
+            reason if LOCAL.contains(&reason) => {
+                Self::Local { code, detail: said("the settings or the state do not allow it") }
+            }
+            INTERNAL_ERROR => Self::OpenSsl { code, detail: said("internal error") },
+            _ => Self::Peer { code, detail: said("broke off or does not fit") },
+        }
+    }
+}
+
+/// Whether the reason is an alert of the peer about a certificate: bad, unsupported, revoked,
+/// expired, unknown, unknown_ca, access_denied, certificate_required.
+fn is_about_certificate(reason: i32) -> bool {
+    matches!(reason - ALERTS, 42..=46 | 48 | 49 | 116)
+}
+
+impl From<TlsError> for io::Error {
+    fn from(error: TlsError) -> Self {
+        let kind = match &error {
+            TlsError::Peer { code: UNEXPECTED_EOF, .. } => io::ErrorKind::UnexpectedEof,
+            TlsError::Peer { code: 0, .. } => io::ErrorKind::TimedOut,
+            TlsError::Peer { .. } | TlsError::Certificate { .. } => io::ErrorKind::InvalidData,
+            TlsError::Local { .. } => io::ErrorKind::InvalidInput,
+            TlsError::OpenSsl { .. } => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
+    }
+}
+
+const ERR_LIB_SSL: i32 = 20;
+/// SSL_R_UNEXPECTED_EOF_WHILE_READING of the SSL library, packed.
+const UNEXPECTED_EOF: u64 = 0x0A00_0126;
+const CERTIFICATE_VERIFY_FAILED: i32 = 134;
+const HTTPS_PROXY_REQUEST: i32 = 155;
+const HTTP_REQUEST: i32 = 156;
+const PEER_GAVE_NO_CERTIFICATE: i32 = 199;
+const INTERNAL_ERROR: i32 = 68;
+const WRONG_VERSION_NUMBER: i32 = 267;
+/// What is added to the number of an alert.
+const ALERTS: i32 = 1000;
+/// no ciphers available, no protocols available, no certificate set, protocol is shutdown,
+/// uninitialized, wrong ssl version, connection type not set, no suitable signature algorithm.
+const LOCAL: [i32; 8] = [181, 191, 179, 207, 276, 266, 144, 118];

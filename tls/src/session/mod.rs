@@ -1,0 +1,266 @@
+//! A TLS session between plaintext and ciphertext: a stage without a socket.
+//!
+//! Owns the SSL object, how far the session is, and the errors nobody has asked for yet. The bytes
+//! of both sides belong to the streams above and below; a step lends them.
+//!
+//! ```text
+//!   upper_input  <--- SSL_read  --- lower_input      one record at a time, as much as is wanted
+//!   upper_output ---> SSL_write --> lower_output     full records where there is enough
+//! ```
+//!
+//! Invariants: the error queue of the thread is empty before each call of OpenSSL; how the stream
+//! below ended is never told to OpenSSL, so its object stays usable and a reset cannot pass for an
+//! end; what it has read and may not give yet stays inside it, and the step says so.
+//! Source: libevent 2.1.12 bufferevent_openssl.c. Differs: a close says goodbye and waits for the
+//! answer, a limit or mark never strands plaintext, CONNECTED comes before the first byte, errors
+//! come in order.
+
+mod drive;
+mod error;
+mod options;
+mod wire;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use core_buf::{Buffer, EventFlags, Outlook, Progress, Stage, Step};
+use groups::Time;
+use openssl::error::ErrorStack;
+use openssl::ssl::{Ssl, SslMode, SslRef, SslStream, SslVersion};
+
+pub use self::error::TlsError;
+pub use self::options::{
+    Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, Shutdown, TlsOptions, TlsState,
+};
+use self::wire::Wire;
+use crate::ffi::session as ffi;
+
+/// Errors kept for [`Session::take_error`]; of more the first are kept.
+pub const MAX_PENDING_ERRORS: usize = 16;
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Handshake,
+    Open,
+    /// It has failed, or taken leave: OpenSSL is not called any more.
+    Over,
+}
+
+/// A TLS session.
+///
+/// # Shape
+/// `Send`, one owner at a time: the SSL object and its buffers go where it goes. While nothing is
+/// under way OpenSSL's record buffers are released.
+pub struct Session {
+    stream: SslStream<Wire>,
+    phase: Phase,
+    shutdown: Shutdown,
+    allow_dirty_shutdown: bool,
+    handshake_timeout: Option<Duration>,
+    charge: Charge,
+    deadline: Option<Time>,
+    /// The peer has said that it will send no more.
+    peer_closed: bool,
+    /// The end of reading has been told.
+    end_told: bool,
+    /// Our close_notify has been put out.
+    notified: bool,
+    /// New keys were asked for here: to begin, or to tell that they are there.
+    rekeying: Option<Rekeying>,
+    /// Plaintext that a renegotiation had to read over, without leave to give it.
+    held: Buffer,
+    errors: VecDeque<TlsError>,
+}
+
+/// How far new keys are that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rekeying {
+    Wanted,
+    Begun,
+}
+
+impl Session {
+    /// Makes a session of an SSL object; nothing passes yet.
+    ///
+    /// # Errors
+    /// [`TlsError::Local`]: `state` contradicts the object; it is dropped. Or OpenSSL has no
+    /// memory.
+    pub fn new(mut ssl: Ssl, state: TlsState, options: &TlsOptions) -> Result<Self, TlsError> {
+        check_state(&ssl, state)?;
+        match state {
+            TlsState::Open => {}
+            TlsState::Connecting => ssl.set_connect_state(),
+            TlsState::Accepting => ssl.set_accept_state(),
+        }
+        // Partial writes tell of each record that is full; buffers are nobody's while idle.
+        ffi::add_mode(
+            &ssl,
+            SslMode::ENABLE_PARTIAL_WRITE
+                | SslMode::ACCEPT_MOVING_WRITE_BUFFER
+                | SslMode::RELEASE_BUFFERS,
+        );
+        ffi::clear_errors();
+        let stream = SslStream::new(ssl, Wire::default()).map_err(|stack| {
+            let detail = stack.to_string().into_boxed_str();
+            TlsError::OpenSsl { code: stack.errors().first().map_or(0, |e| e.code()), detail }
+        })?;
+        let (shutdown, allow_dirty_shutdown, handshake_timeout) = options.parts();
+        Ok(Self {
+            stream,
+            phase: if state == TlsState::Open { Phase::Open } else { Phase::Handshake },
+            shutdown,
+            allow_dirty_shutdown,
+            handshake_timeout,
+            charge: options.charges(),
+            deadline: None,
+            peer_closed: false,
+            end_told: false,
+            notified: false,
+            rekeying: None,
+            held: Buffer::new(),
+            errors: VecDeque::new(),
+        })
+    }
+
+    /// The SSL object, to look at: versions, ciphers, certificates.
+    pub fn ssl(&self) -> &SslRef {
+        self.stream.ssl()
+    }
+
+    /// Whether the handshake is still to be made.
+    pub fn is_connecting(&self) -> bool {
+        self.phase == Phase::Handshake
+    }
+
+    /// Whether the session was made by resuming an earlier one.
+    pub fn is_resumed(&self) -> bool {
+        self.ssl().session_reused()
+    }
+
+    /// Takes the first error that nobody has asked for yet, in the order in which they happened.
+    pub fn take_error(&mut self) -> Option<TlsError> {
+        self.errors.pop_front()
+    }
+
+    /// Whether the end of the peer's stream without close_notify passes for a good one.
+    pub fn allows_dirty_shutdown(&self) -> bool {
+        self.allow_dirty_shutdown
+    }
+
+    /// Sets whether it does; see [`TlsOptions::allow_dirty_shutdown`].
+    pub fn set_allow_dirty_shutdown(&mut self, on: bool) {
+        self.allow_dirty_shutdown = on;
+    }
+
+    /// What the limits of the stream over this session count.
+    pub fn charges(&self) -> Charge {
+        self.charge
+    }
+
+    /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
+    ///
+    /// Call the stage afterwards. CONNECTED is told when it is done.
+    ///
+    /// # Errors
+    /// [`TlsError::Local`]: the handshake is not over, the session is, or it may not renegotiate.
+    pub fn renegotiate(&mut self) -> Result<(), TlsError> {
+        if self.phase != Phase::Open || self.notified || self.peer_closed {
+            return Err(TlsError::local(
+                "new keys need an open session: ask between CONNECTED and the end of either side",
+            ));
+        }
+        if self.rekeying.is_some() {
+            return Err(TlsError::local("new keys were asked for already: wait for CONNECTED"));
+        }
+        let ssl = self.stream.ssl();
+        ffi::clear_errors();
+        let updates = ssl.version2() == Some(SslVersion::TLS1_3);
+        if !updates && !ffi::may_renegotiate(ssl) {
+            return Err(TlsError::local(
+                "the peer does not support secure renegotiation (RFC 5746): open a new connection",
+            ));
+        }
+        let asked = if updates { ffi::update_keys(ssl) } else { ffi::renegotiate(ssl) };
+        if !asked {
+            return Err(self.first_error(&ErrorStack::get()));
+        }
+        self.rekeying = Some(Rekeying::Wanted);
+        Ok(())
+    }
+
+    /// Gives the SSL object out, to go on elsewhere; it reads and writes nowhere then.
+    ///
+    /// What it has read and not given is still inside it.
+    pub fn into_ssl(self) -> Ssl {
+        ffi::into_ssl(self.stream)
+    }
+
+    fn first_error(&self, stack: &ErrorStack) -> TlsError {
+        TlsError::from_stack(stack, self.ssl()).swap_remove(0)
+    }
+
+    /// Keeps errors for [`take_error`](Self::take_error); returns the first of them.
+    fn keep(&mut self, errors: Vec<TlsError>) -> Option<TlsError> {
+        let first = errors.first().cloned();
+        let room = MAX_PENDING_ERRORS - self.errors.len();
+        self.errors.extend(errors.into_iter().take(room));
+        first
+    }
+}
+
+impl Stage for Session {
+    fn step(&mut self, step: Step<'_>) -> Progress {
+        let wire = self.stream.get_mut();
+        std::mem::swap(&mut wire.incoming, step.lower_input);
+        std::mem::swap(&mut wire.outgoing, step.lower_output);
+        let mut progress = self.drive(drive::Leave {
+            now: step.now,
+            upper_input: &mut *step.upper_input,
+            upper_output: &mut *step.upper_output,
+            read: step.read,
+            write: step.write,
+            ended: step.ended,
+            outlook: step.outlook,
+        });
+        let wire = self.stream.get_mut();
+        std::mem::swap(&mut wire.incoming, step.lower_input);
+        std::mem::swap(&mut wire.outgoing, step.lower_output);
+        if step.outlook == Outlook::Closed && step.upper_output.is_empty() {
+            // Nothing of the user's can be lost any more.
+            progress.events = EventFlags::empty();
+        }
+        progress
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.deadline
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("state", &self.ssl().state_string_long())
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a session of `state` can be made of an object.
+fn check_state(ssl: &SslRef, state: TlsState) -> Result<(), TlsError> {
+    let fault = match state {
+        TlsState::Open if !ssl.is_init_finished() => {
+            "TlsState::Open needs an SSL object whose handshake is over: use Connecting or Accepting"
+        }
+        TlsState::Connecting | TlsState::Accepting if !ffi::is_fresh(ssl) => {
+            "the handshake of this SSL object has begun: use TlsState::Open once it is over, or a \
+             new object"
+        }
+        TlsState::Accepting if !ssl.is_server() => {
+            "this SSL object is a client's: use TlsState::Connecting, or a server's context"
+        }
+        _ => return Ok(()),
+    };
+    Err(TlsError::local(fault))
+}
