@@ -10,6 +10,7 @@ use std::time::Duration;
 use groups::{ConfigError, NoLimit, NoSeat, RateError};
 
 use crate::dial::HostError;
+use crate::filter::StackError;
 use crate::hand_off::{AttachRefusal, DetachError};
 use crate::handle::Stopped;
 use crate::listen::ListenError;
@@ -67,6 +68,13 @@ pub enum Error {
     /// A bufferevent gives no socket away, or takes none.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// A filter or session cannot be put over a bufferevent.
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    /// An SSL object cannot become the session that was asked for.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     /// A connection cannot leave its core.
     #[error(transparent)]
     Detach(#[from] DetachError),

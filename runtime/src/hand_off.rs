@@ -19,6 +19,7 @@ use core_buf::Bufferevent;
 use groups::{NoSeat, Time};
 
 use crate::balance::Place;
+use crate::between::Over;
 use crate::bev::BevMut;
 use crate::filter::TakenByFilter;
 use crate::group::Group;
@@ -28,7 +29,6 @@ use crate::id::BevId;
 use crate::priority::Priority;
 use crate::promise::{Pending, Promise};
 use crate::reactor::Make;
-use crate::slot::Over;
 use crate::socket::Socket;
 
 /// A connection that no core owns, whole: see [`Core::detach`](crate::Core::detach).

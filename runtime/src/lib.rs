@@ -28,10 +28,12 @@ compile_error!("sluicegate needs 64 bits: names of sockets carry their generatio
 
 extern crate sluicegate_core_buf as core_buf;
 extern crate sluicegate_groups as groups;
+/// TLS: sessions, their options and errors, and the start of OpenSSL.
 #[cfg(feature = "tls")]
-extern crate sluicegate_tls as tls;
+pub extern crate sluicegate_tls as tls;
 
 mod balance;
+mod between;
 mod bev;
 mod builder;
 mod clock;
@@ -100,5 +102,5 @@ pub use report::{CoreEnd, DrainReport, Left, StartReport, Unfinished};
 pub use runtime::{Running, Runtime, SignalPolicy};
 pub use socket::{Socket, SocketError, TakenSocket, UnixAddress, UnixError};
 #[cfg(feature = "tls")]
-pub use tls::{InitError, Threading};
+pub use tls::{Charge, InitError, Threading, TlsError, TlsOptions, TlsState, openssl};
 pub use watchdog::{DEFAULT_STALL_THRESHOLD, MIN_STALL_THRESHOLD, Stall, StallCause};

@@ -7,14 +7,14 @@
 //! Invariants: a slot given up is reused only after [`Slots::reap`], hence never within the batch
 //! of events that may still name it; one whose generation would wrap is never reused.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use core_buf::{Bufferevent, Membership, Stage};
+use core_buf::{Bufferevent, Membership};
 use groups::Time;
 
 use crate::balance::{AcceptMode, Chooser};
+use crate::between::Over;
 use crate::dial::Dial;
 use crate::handler::Handler;
 use crate::id::Key;
@@ -62,31 +62,27 @@ impl Transport {
         }
     }
 
+    /// Whether the next step of it may take as long as a handshake.
+    #[inline]
+    pub(crate) fn shakes_hands(&self) -> bool {
+        matches!(self, Self::Stage(over) if over.between.shakes_hands())
+    }
+
+    /// The TLS session it stands on, where there is one.
+    #[cfg(feature = "tls")]
+    pub(crate) fn session(&self) -> Option<&tls::Session> {
+        match self {
+            Self::Stage(over) => over.between.session(),
+            _ => None,
+        }
+    }
+
     /// The stream below, where there is one.
     pub(crate) fn lower(&self) -> Option<Key> {
         match self {
             Self::Stage(over) => Some(over.lower),
             _ => None,
         }
-    }
-}
-
-/// What a stream stands on that has another one below it.
-pub(crate) struct Over {
-    pub(crate) stage: Box<dyn Stage>,
-    /// What the stage is called.
-    pub(crate) label: Label,
-    pub(crate) lower: Key,
-    /// Streams over stages from here down.
-    pub(crate) height: usize,
-    pub(crate) close_underlying: bool,
-    /// The stream below has been given back; this one is at its end.
-    pub(crate) released: bool,
-}
-
-impl fmt::Debug for Over {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Over").field("lower", &self.lower).finish_non_exhaustive()
     }
 }
 
@@ -112,6 +108,8 @@ pub(crate) struct Stream {
     pub(crate) writes: u32,
     /// The core is draining and the handler, here or above, has not been told yet.
     pub(crate) tell_drain: bool,
+    /// A session that stood over it has said goodbye: what is left of the output ends with that.
+    pub(crate) says_goodbye: bool,
 }
 
 /// What ties a stream to its core, besides its slot and its transport.
@@ -420,6 +418,7 @@ mod tests {
             write_turn: 0,
             writes: 0,
             tell_drain: false,
+            says_goodbye: false,
         }))
     }
 

@@ -104,8 +104,17 @@ figures! {
     attempts: Level,
     /// Ends of pairs alive now.
     pair_ends: Level,
-    /// Bufferevents that stand over a filter now.
+    /// Bufferevents that stand over a filter or a TLS session now.
     filters: Level,
+    /// TLS handshakes that were made, renegotiations apart.
+    handshakes,
+    /// TLS handshakes that resumed an earlier session.
+    handshakes_resumed,
+    /// TLS handshakes that failed or were given up.
+    handshakes_failed,
+    /// Connections over which TLS had said goodbye and that were reset, as the peer did not take
+    /// what was left in time.
+    goodbyes_lost,
     /// Places taken by streams, listeners and attempts to connect.
     slots: Level,
     /// Connections accepted, also those that other cores got.

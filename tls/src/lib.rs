@@ -37,10 +37,12 @@ mod session;
 mod threading;
 
 pub use error::InitError;
+pub use openssl;
+
 pub use init::{init, thread_stop};
 pub use session::{
     Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, MAX_PENDING_ERRORS, Session, Shutdown, TlsError,
-    TlsOptions, TlsState,
+    TlsOptions, TlsState, into_ssl,
 };
 pub use threading::Threading;
 

@@ -183,7 +183,7 @@ impl Bufferevent {
     /// To be called after either was touched. The lower one reads while this one wants bytes and
     /// has none waiting there; this one writes while there is room below.
     pub fn sync_below(&mut self, now: Time, lower: &mut Self) -> (bool, bool) {
-        self.sync_link(now, lower);
+        let linked = self.sync_link(now, lower);
         let ends = self.poll_shutdown();
         if ends {
             lower.shutdown_write(now);
@@ -205,7 +205,7 @@ impl Bufferevent {
         if told {
             self.trigger_event(EventFlags::FLUSHED, None);
         }
-        ((writable && !was_writable) || told, rests != was || ends)
+        ((writable && !was_writable) || told || linked, rests != was || ends)
     }
 
     // ---- what to do next ----
@@ -317,6 +317,11 @@ impl Bufferevent {
     pub fn drained_until(&self) -> Option<Time> {
         let staged = self.staged.as_ref()?;
         staged.linger_until.filter(|_| staged.drained)
+    }
+
+    /// Until when a close may take, if there was one.
+    pub fn linger_until(&self) -> Option<Time> {
+        self.staged.as_ref()?.linger_until
     }
 
     /// Whether bytes have still to leave, be it that a stage has taken them.

@@ -2,17 +2,20 @@
 //!
 //! Owns nothing: own limits live in the bufferevent (`core-buf`), memberships in the core's table
 //! of groups (`reactor/shards.rs`). Every question and command about a bucket takes a clock reading
-//! of its own, as the turn's would be old.
+//! of its own, as the turn's would be old. Over TLS they are those of the bufferevent below, unless
+//! its options say that plaintext is charged.
 //!
 //! Source: libevent 2.1.12 `bufferevent_set_rate_limit` and what follows it in bufferevent.h.
 //! Differs: no own limit is an answer or an error, never a made-up number or an abort.
 
 use std::num::NonZeroU32;
 
+use core_buf::Bufferevent;
 use groups::{Direction, NoLimit, NoSeat, TokenBucketConfig};
 
 use super::BevMut;
 use crate::group::Group;
+use crate::slot::Stream;
 
 /// Limits of its own, and of the group it is in.
 impl BevMut<'_> {
@@ -38,12 +41,12 @@ impl BevMut<'_> {
     /// ```
     pub fn set_rate_limit(&mut self, config: Option<TokenBucketConfig>) {
         let now = self.core.driver.now();
-        self.bev().set_rate_limit(now, config);
+        self.metered(|bev| bev.set_rate_limit(now, config));
     }
 
     /// This bufferevent's own limit, if it has one.
     pub fn rate_limit(&self) -> Option<&TokenBucketConfig> {
-        self.look().bev.rate_limit()
+        self.look_metered().bev.rate_limit()
     }
 
     /// Bytes the own limit holds for reading now, negative in debt; `None` if it has none.
@@ -111,12 +114,17 @@ impl BevMut<'_> {
     /// # Errors
     /// As for [`join`](Self::join).
     pub fn join_weighted(&mut self, group: &Group, weight: NonZeroU32) -> Result<(), NoSeat> {
-        self.core.join(self.key, group, weight)
+        let key = self.core.metered_key(self.key);
+        self.core.join(key, group, weight)?;
+        self.core.handle_touched(key);
+        Ok(())
     }
 
     /// Leaves its group, if it is in one; what it waited for it may have at once.
     pub fn leave(&mut self) {
-        self.core.leave(self.key);
+        let key = self.core.metered_key(self.key);
+        self.core.leave(key);
+        self.core.handle_touched(key);
     }
 
     /// The group it is a member of.
@@ -134,25 +142,40 @@ impl BevMut<'_> {
     /// }
     /// ```
     pub fn group(&self) -> Option<Group> {
-        let membership = self.look().bev.membership()?;
+        let membership = self.look_metered().bev.membership()?;
         self.core.shards.group(membership).cloned()
     }
 
     fn own_level(&mut self, direction: Direction) -> Option<i64> {
         let now = self.core.driver.now();
-        self.bev().own_level(now, direction)
+        self.metered(|bev| bev.own_level(now, direction))
     }
 
     fn decrement(&mut self, direction: Direction, bytes: i64) -> Result<(), NoLimit> {
         let now = self.core.driver.now();
-        self.bev().decrement_own(now, direction, bytes)
+        self.metered(|bev| bev.decrement_own(now, direction, bytes))
     }
 
     fn max_to_move(&mut self, direction: Direction) -> usize {
         let now = self.core.driver.now();
-        let membership = self.look().bev.membership();
+        let key = self.core.metered_key(self.key);
+        let membership = self.look_metered().bev.membership();
         let core = &mut *self.core;
-        let stream = core.slots.stream(self.key).expect("slots are given up between turns only");
+        let stream = core.slots.stream(key).expect("slots are given up between turns only");
         stream.bev.max_to_move(now, direction, core.shards.of(membership).as_deref())
+    }
+
+    /// Does something to the bufferevent whose bytes the limits of this one count.
+    fn metered<T>(&mut self, act: impl FnOnce(&mut Bufferevent) -> T) -> T {
+        let key = self.core.metered_key(self.key);
+        let stream = self.core.slots.stream(key).expect("slots are given up between turns only");
+        let outcome = act(&mut stream.bev);
+        self.core.handle_touched(key);
+        outcome
+    }
+
+    fn look_metered(&self) -> &Stream {
+        let key = self.core.metered_key(self.key);
+        self.core.slots.look(key).expect("slots are given up between turns only")
     }
 }

@@ -21,6 +21,8 @@ use crate::reactor::Core;
 use crate::slot::{Stream, Transport};
 
 mod limit;
+#[cfg(feature = "tls")]
+mod session;
 mod socket;
 
 /// How long a close waits for the peer to take what is left, unless told otherwise.
@@ -126,10 +128,17 @@ impl<'a> BevMut<'a> {
         self.look().bev.is_enabled(direction)
     }
 
-    /// Whether the connection is still being made, also through filters.
+    /// Whether the connection is still being made, here or in any layer below: the socket's, or a
+    /// handshake.
     pub fn is_connecting(&self) -> bool {
-        let bottom = self.core.bottom(self.key);
-        self.core.slots.look(bottom).is_some_and(|stream| stream.bev.is_connecting())
+        let mut next = Some(self.key);
+        while let Some(stream) = next.and_then(|key| self.core.slots.look(key)) {
+            if stream.bev.is_connecting() {
+                return true;
+            }
+            next = stream.transport.lower();
+        }
+        false
     }
 
     /// Why a direction stands still; empty if it does not.

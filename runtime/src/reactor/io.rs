@@ -168,6 +168,7 @@ impl Core {
             turn: self.turn,
             wires: &mut self.wires,
             in_memory_left: &mut self.in_memory_left,
+            handshakes_left: &mut self.handshakes_left,
             core: self.index,
             pulse: &mut self.pulse,
             panic_policy: self.panic_policy,
@@ -187,6 +188,7 @@ pub(super) struct Seam<'a> {
     turn: u32,
     wires: &'a mut Wires,
     in_memory_left: &'a mut u32,
+    handshakes_left: &'a mut u32,
     pub(super) core: u16,
     pub(super) pulse: &'a mut Pulse,
     pub(super) panic_policy: PanicPolicy,
@@ -204,6 +206,10 @@ impl Seam<'_> {
         let Some(mut want) = stream.bev.poll_operation(direction) else { return };
         if !stream.transport.is_socket() {
             let Some(left) = self.in_memory_left.checked_sub(1) else { return };
+            if stream.transport.shakes_hands() {
+                let Some(left) = self.handshakes_left.checked_sub(1) else { return };
+                *self.handshakes_left = left;
+            }
             *self.in_memory_left = left;
             stream.write_turn = self.turn;
             if let Transport::Pair(plug) = stream.transport {

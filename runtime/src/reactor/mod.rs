@@ -30,6 +30,8 @@ mod pair_across;
 mod panic;
 mod queue;
 mod seat_waker;
+#[cfg(feature = "tls")]
+mod session;
 mod shards;
 mod sleep;
 mod socket;
@@ -82,6 +84,9 @@ const ROUNDS_PER_TURN: usize = 4;
 /// turn takes a chain of answers as far as this allows; what is left goes on in the next.
 const OPERATIONS_IN_MEMORY: u32 = 1024;
 
+/// Steps of handshakes in one turn: each may take as long as a hundred messages.
+const HANDSHAKES_PER_TURN: u32 = 16;
+
 /// Timers that fire in one turn.
 const TIMERS_PER_TURN: usize = 4096;
 
@@ -131,6 +136,8 @@ pub struct Core {
     turn: u32,
     /// Operations in memory that this turn may still make.
     in_memory_left: u32,
+    /// Steps of handshakes that this turn may still make.
+    handshakes_left: u32,
     failed_polls: u32,
     observer: Option<Box<dyn Observer>>,
     /// What the watchdog sees of this core.
@@ -177,6 +184,7 @@ impl Core {
             listeners: Vec::new(),
             turn: 0,
             in_memory_left: OPERATIONS_IN_MEMORY,
+            handshakes_left: HANDSHAKES_PER_TURN,
             failed_polls: 0,
             observer,
             pulse: Pulse::new(shared.beat(index).clone()),
@@ -426,6 +434,7 @@ impl Core {
     fn end_turn(&mut self) {
         self.turn = self.turn.wrapping_add(1);
         self.in_memory_left = OPERATIONS_IN_MEMORY;
+        self.handshakes_left = HANDSHAKES_PER_TURN;
         self.stats.turns += 1;
         let ended = self.driver.now();
         self.spend(ended, Spent::Busy);

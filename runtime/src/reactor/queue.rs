@@ -68,7 +68,9 @@ impl Core {
                 let has_written = stream.write_turn == turn && stream.writes >= WRITES_PER_TURN;
                 (stream.read_turn == turn, has_written)
             } else {
-                (self.in_memory_left == 0, self.in_memory_left == 0)
+                let spent = self.in_memory_left == 0
+                    || (self.handshakes_left == 0 && stream.transport.shakes_hands());
+                (spent, spent)
             };
             if reads && !has_read && !std::mem::replace(&mut slot.queued.ready, true) {
                 self.lanes.of(slot.priority).ready.push_back(key.slot);
@@ -123,6 +125,7 @@ impl Core {
             write_turn: read_turn,
             writes: 0,
             tell_drain: self.drain.has_begun(),
+            says_goodbye: false,
         };
         if let Some(level) = self.level(&stream.transport) {
             *level += 1;
@@ -153,6 +156,7 @@ impl Core {
         let ties = stream.untie();
         let truncated = stream.bev.is_truncated() || self.is_truncated_above(stream.above);
         self.sign_off(&stream.transport, ties);
+        self.stats.goodbyes_lost += u64::from(truncated && stream.says_goodbye);
         match stream.transport {
             Transport::Gone => {}
             Transport::Socket { .. } | Transport::Vacant => self.end_socket(key, truncated),

@@ -11,19 +11,19 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use core_buf::{
-    Bufferevent, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness, Stage,
-    Suspend,
+    Bufferevent, Event, EventFlags, Filter, FilterStage, Flush, FlushMode, Readiness, Suspend,
 };
 use groups::{Direction, Time};
 
 use super::Core;
 use super::io::Seam;
 use super::panic::{answer, note};
+use crate::between::{Between, Over};
 use crate::filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};
 use crate::pair::FlushError;
-use crate::slot::{Over, Transport};
+use crate::slot::Transport;
 use crate::watchdog::Label;
 
 impl Core {
@@ -83,13 +83,15 @@ impl Core {
         options: FilterOptions,
     ) -> Result<BevId, StackError> {
         let label = self.shared.labels.intern(&format!("filter {}", type_name(&filter)));
-        self.put_over(underlying, Box::new(FilterStage::new(filter)), label, options)
+        let stage = Box::new(FilterStage::new(filter));
+        self.put_over(underlying, Between::Filter(stage), label, options)
     }
 
-    fn put_over(
+    /// Puts a stage over a bufferevent; returns the name of the one that now is on top.
+    pub(super) fn put_over(
         &mut self,
         underlying: BevId,
-        stage: Box<dyn Stage>,
+        between: Between,
         label: Label,
         options: FilterOptions,
     ) -> Result<BevId, StackError> {
@@ -109,8 +111,8 @@ impl Core {
         let now = self.now;
         let key = self.slots.reserve();
         let close_underlying = options.close_underlying;
-        let over = Over { stage, label, lower, height, close_underlying, released: false };
-        let bev = Bufferevent::over_stage(now);
+        let bev = between.stream(now);
+        let over = Over { between, label, lower, height, close_underlying, released: false };
         if options.tell_flushed {
             // Those below have to note it as well, though they tell nobody.
             let mut next = Some(lower);
@@ -166,6 +168,17 @@ impl Core {
     pub(crate) fn top(&self, mut key: Key) -> Key {
         while let Some(above) = self.slots.look(key).and_then(|stream| stream.above) {
             key = above;
+        }
+        key
+    }
+
+    /// The stream whose bytes the limits of this one count.
+    pub(crate) fn metered_key(&self, mut key: Key) -> Key {
+        while let Some(Transport::Stage(over)) = self.slots.look(key).map(|it| &it.transport)
+            && over.between.is_charged_below()
+            && self.slots.look(over.lower).is_some()
+        {
+            key = over.lower;
         }
         key
     }
@@ -372,6 +385,15 @@ impl Core {
         if !over.close_underlying && handler.is_some() {
             under.set_handler(handler.take());
             under.bev.leave_stage(now);
+        } else if over.between.marks_its_end() {
+            // What it has put out, an alert or part of its records, can do no harm.
+            match bev.linger_until() {
+                Some(until) => {
+                    under.says_goodbye = true;
+                    under.bev.close(until);
+                }
+                None => under.bev.close_now(),
+            }
         } else if truncated {
             under.bev.abort();
         } else if let Some(until) = bev.drained_until() {
@@ -438,7 +460,9 @@ impl Seam<'_> {
         limit: usize,
     ) -> usize {
         let now = self.now;
-        let stage = over.stage.as_mut();
+        #[cfg(feature = "tls")]
+        let shakes = over.between.shakes_hands();
+        let stage = over.between.stage();
         self.pulse.beat(over.label);
         let step = AssertUnwindSafe(|| upper.step(now, direction, limit, stage, lower));
         let moved = catch_unwind(step).unwrap_or_else(|payload| {
@@ -450,6 +474,10 @@ impl Seam<'_> {
             0
         });
         self.pulse.beat(Label::CORE);
+        #[cfg(feature = "tls")]
+        if shakes {
+            self.note_handshake(over);
+        }
         moved
     }
 }

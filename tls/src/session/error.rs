@@ -93,6 +93,11 @@ impl TlsError {
         Self::Local { code: 0, detail: detail.into() }
     }
 
+    /// A session was asked for something where there is none.
+    pub fn no_session() -> Self {
+        Self::local("there is no TLS session on this bufferevent: name the one that stands over it")
+    }
+
     /// The errors of a failed call, in order; at least one.
     pub(crate) fn from_stack(stack: &ErrorStack, ssl: &SslRef) -> Vec<Self> {
         let verified = ssl.verify_result();

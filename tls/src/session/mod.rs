@@ -21,6 +21,7 @@ mod options;
 mod wire;
 
 use std::collections::VecDeque;
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use core_buf::{Buffer, EventFlags, Outlook, Progress, Stage, Step};
@@ -133,6 +134,11 @@ impl Session {
         self.phase == Phase::Handshake
     }
 
+    /// Whether nothing passes any more: it has failed, or both sides have taken leave.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
     /// Whether the session was made by resuming an earlier one.
     pub fn is_resumed(&self) -> bool {
         self.ssl().session_reused()
@@ -193,7 +199,7 @@ impl Session {
     ///
     /// What it has read and not given is still inside it.
     pub fn into_ssl(self) -> Ssl {
-        ffi::into_ssl(self.stream)
+        into_ssl(self.stream)
     }
 
     fn first_error(&self, stack: &ErrorStack) -> TlsError {
@@ -245,6 +251,13 @@ impl std::fmt::Debug for Session {
             .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
+}
+
+/// Gives out the SSL object of a stream, which is dropped with what it read from and wrote to.
+///
+/// What the object has read and not given is still inside it.
+pub fn into_ssl<S: Read + Write>(stream: SslStream<S>) -> Ssl {
+    ffi::into_ssl(stream)
 }
 
 /// Whether a session of `state` can be made of an object.

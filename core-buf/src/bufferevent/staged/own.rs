@@ -121,13 +121,12 @@ impl Bufferevent {
         };
     }
 
-    /// Looks whether the stream below has been connected, or has lost its connection.
-    pub(super) fn sync_link(&mut self, now: Time, lower: &Self) {
+    /// Looks whether the stream below has been connected, or has lost its connection; says whether
+    /// this one has to be looked at again.
+    pub(super) fn sync_link(&mut self, now: Time, lower: &Self) -> bool {
         let link = lower.link();
-        let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) else { return };
-        if own.link == link {
-            return;
-        }
+        let own = self.staged.as_mut().and_then(|staged| staged.own.as_mut());
+        let Some(own) = own.filter(|own| own.link != link) else { return false };
         own.link = link;
         own.called |= link == Link::Made;
         if link == Link::Missing && self.is_closing() {
@@ -135,6 +134,7 @@ impl Bufferevent {
             self.close_now();
         }
         self.update_deadlines(now);
+        true
     }
 
     /// Whether a direction waits for the peer to shake hands.

@@ -1,0 +1,91 @@
+//! What an application does with the TLS session of one bufferevent.
+//!
+//! Owns nothing; the session stands between this bufferevent and the one below it.
+
+use tls::openssl::ssl::{Ssl, SslRef};
+use tls::{TlsError, TlsOptions, TlsState};
+
+use super::BevMut;
+use crate::error::Result;
+use crate::id::BevId;
+use crate::slot::Transport;
+
+/// TLS.
+impl BevMut<'_> {
+    /// Puts a TLS session over this bufferevent; returns the name of the one that is on top then.
+    ///
+    /// As [`Core::tls_filter`](crate::Core::tls_filter), where a factory or handler has this
+    /// bufferevent in hand.
+    ///
+    /// # Errors
+    /// `state` contradicts `ssl`, or this bufferevent is closing or has a filter over it.
+    pub fn tls(&mut self, ssl: Ssl, state: TlsState, options: TlsOptions) -> Result<BevId> {
+        let id = self.id();
+        self.core.tls_filter(id, ssl, state, options)
+    }
+
+    /// The SSL object, to look at: version, cipher, certificates, protocol. `None` when not TLS.
+    ///
+    /// Of the topmost of a stack only: ask the [`underlying`](Self::underlying) where a filter
+    /// stands over the session.
+    pub fn ssl(&self) -> Option<&SslRef> {
+        Some(self.look().transport.session()?.ssl())
+    }
+
+    /// Takes the first error of the session that nobody has taken yet, in the order in which they
+    /// happened; `None` when there is none, or no TLS.
+    ///
+    /// Of those that nobody takes the first 16 are kept.
+    pub fn take_tls_error(&mut self) -> Option<TlsError> {
+        match &mut self.stream().transport {
+            Transport::Stage(over) => over.between.session_mut()?.take_error(),
+            _ => None,
+        }
+    }
+
+    /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
+    ///
+    /// CONNECTED comes once more when it is done. Output waits meanwhile under 1.2.
+    ///
+    /// # Errors
+    /// [`TlsError::Local`]: there is no session here, the handshake is not over, or may not be made
+    /// again.
+    pub fn renegotiate(&mut self) -> Result<(), TlsError> {
+        let stream = self.stream();
+        let session = match &mut stream.transport {
+            Transport::Stage(over) => over.between.session_mut(),
+            _ => None,
+        };
+        session.ok_or_else(TlsError::no_session)?.renegotiate()?;
+        stream.bev.call_stage();
+        Ok(())
+    }
+
+    /// Whether the end of the peer's stream without close_notify passes for EOF; `None` when not
+    /// TLS.
+    pub fn allow_dirty_shutdown(&self) -> Option<bool> {
+        Some(self.look().transport.session()?.allows_dirty_shutdown())
+    }
+
+    /// Sets whether it does. A reset is an error in any case.
+    ///
+    /// # Errors
+    /// [`TlsError::Local`]: there is no session here.
+    pub fn set_allow_dirty_shutdown(&mut self, on: bool) -> Result<(), TlsError> {
+        let session = match &mut self.stream().transport {
+            Transport::Stage(over) => over.between.session_mut(),
+            _ => None,
+        };
+        session.ok_or_else(TlsError::no_session)?.set_allow_dirty_shutdown(on);
+        Ok(())
+    }
+
+    /// Ends the session without a goodbye and gives the bufferevent below back, with the handler of
+    /// this one, and the SSL object, which can become a session again ([`TlsState::Open`]).
+    ///
+    /// `None` when not TLS, or where [`release`](Self::release) refuses. What the session has read
+    /// and not given is inside the object.
+    pub fn release_tls(&mut self) -> Option<(BevId, Ssl)> {
+        self.core.release_session(self.key)
+    }
+}

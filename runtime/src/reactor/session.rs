@@ -1,0 +1,145 @@
+//! TLS sessions on a core: over any bufferevent, next to a socket, taken over from elsewhere.
+//!
+//! Owns nothing: a session is a stage, and stands where filters do (`reactor/stack.rs`). A stream
+//! "next to a socket" is a socket's with a session over it.
+//!
+//! Source: libevent 2.1.12 `bufferevent_openssl_filter_new`, `bufferevent_openssl_socket_new`.
+
+use std::net::TcpStream;
+
+use core_buf::Landing;
+use groups::Direction;
+use tls::openssl::ssl::{Ssl, SslStream};
+use tls::{Session, TlsOptions, TlsState};
+
+use super::Core;
+use super::io::Seam;
+use crate::between::{Between, Over};
+use crate::error::Result;
+use crate::filter::FilterOptions;
+use crate::handler::Handler;
+use crate::id::{BevId, Key};
+use crate::slot::Transport;
+use crate::socket::Socket;
+
+impl Core {
+    /// Puts a TLS session over a bufferevent; returns the name of the one that now is on top.
+    ///
+    /// As [`filter`](Self::filter) does for a filter: the handler of `underlying` moves on top, and
+    /// from here on its callbacks are about plaintext. Unless `state` says that the handshake is
+    /// over it begins as soon as the socket at the bottom is connected; CONNECTED comes when it is
+    /// done, once and before anything else, or an ERROR event that carries a
+    /// [`TlsError`](crate::TlsError). Output may be given before.
+    ///
+    /// # Errors
+    /// `state` contradicts `ssl`, which is dropped, or `underlying` takes no filter.
+    ///
+    /// # Examples
+    /// A server's end and a client's, in one process:
+    /// ```
+    /// use sluicegate::openssl::ssl::{Ssl, SslContext, SslMethod};
+    /// use sluicegate::sim::Simulation;
+    /// use sluicegate::{Handler, PairOptions, TlsOptions, TlsState};
+    ///
+    /// /// Leaves what comes in its input.
+    /// struct Keep;
+    /// impl Handler for Keep {}
+    ///
+    /// // Of a client that verifies nothing and a server with no certificate: they will not agree.
+    /// let context = SslContext::builder(SslMethod::tls())?.build();
+    /// let mut sim = Simulation::new(1);
+    /// let (a, b) = sim.core().pair(PairOptions::new(), Keep, Keep);
+    /// let options = TlsOptions::new();
+    /// let server = sim.core().tls_filter(a, Ssl::new(&context)?, TlsState::Accepting, options)?;
+    /// let client = sim.core().tls_filter(b, Ssl::new(&context)?, TlsState::Connecting, options)?;
+    /// sim.turn();
+    /// assert!(sim.core().get(server).is_none() && sim.core().get(client).is_none());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tls_filter(
+        &mut self,
+        underlying: BevId,
+        ssl: Ssl,
+        state: TlsState,
+        options: TlsOptions,
+    ) -> Result<BevId> {
+        let session = Box::new(Session::new(ssl, state, &options)?);
+        let label = self.shared.labels.intern("TLS session");
+        let filter = FilterOptions::new().close_underlying(options.closes_underlying());
+        let id = self.put_over(underlying, Between::Session(session), label, filter)?;
+        if let Some(under) = self.slots.stream(underlying.key).filter(|it| it.transport.is_socket())
+        {
+            // A full record is a little more than the usual operation.
+            for direction in Direction::ALL {
+                under.bev.set_max_single(direction, Landing::MAX_BYTES);
+            }
+        }
+        Ok(id)
+    }
+
+    /// A bufferevent with a TLS session next to its socket; returns its name.
+    ///
+    /// Without a socket it waits for one: give it one by
+    /// [`set_socket`](crate::BevMut::set_socket), or [`connect`](crate::BevMut::connect) it.
+    ///
+    /// # Errors
+    /// As for [`tls_filter`](Self::tls_filter) and [`adopt`](Self::adopt); the socket is closed.
+    pub fn tls_socket(
+        &mut self,
+        socket: Option<Socket>,
+        ssl: Ssl,
+        state: TlsState,
+        options: TlsOptions,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        let bottom = match socket {
+            Some(socket) => self.adopt(socket, handler)?,
+            None => self.unconnected(handler),
+        };
+        self.tls_filter(bottom, ssl, state, options).inspect_err(|_| {
+            if let Some(mut bev) = self.get(bottom) {
+                bev.close_now();
+            }
+        })
+    }
+
+    /// Takes over a stream whose handshake was made elsewhere, with the bytes inside it.
+    ///
+    /// No CONNECTED comes. The socket is made non-blocking.
+    ///
+    /// # Errors
+    /// The handshake is not over, the socket is not connected, or no descriptor is left for the
+    /// moment in which it is named twice; the stream is dropped.
+    pub fn tls_from_stream(
+        &mut self,
+        stream: SslStream<TcpStream>,
+        options: TlsOptions,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        let socket = stream.get_ref().try_clone()?;
+        let ssl = tls::into_ssl(stream);
+        self.tls_socket(Some(socket.into()), ssl, TlsState::Open, options, handler)
+    }
+
+    /// Takes the session from over a stream, which its handler gets back.
+    pub(crate) fn release_session(&mut self, key: Key) -> Option<(BevId, Ssl)> {
+        self.slots.look(key)?.transport.session()?;
+        let lower = self.release(key)?;
+        let Transport::Stage(over) = &mut self.slots.stream(key)?.transport else { return None };
+        Some((lower, over.between.take_session()?.into_ssl()))
+    }
+}
+
+impl Seam<'_> {
+    /// Counts how a handshake has ended, if it has.
+    #[cold]
+    pub(super) fn note_handshake(&mut self, over: &Over) {
+        let Some(session) = over.between.session().filter(|it| !it.is_connecting()) else { return };
+        if session.is_over() {
+            self.stats.handshakes_failed += 1;
+        } else {
+            self.stats.handshakes += 1;
+            self.stats.handshakes_resumed += u64::from(session.is_resumed());
+        }
+    }
+}
