@@ -1,0 +1,60 @@
+//! Bytes pass, both ways, under each version.
+
+use sluicegate::TlsOptions;
+use sluicegate::openssl::ssl::SslVersion;
+
+use crate::rig::over_pair;
+
+#[test]
+fn an_echo_over_a_pair_and_a_clean_end() {
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        for size in [1, 1_000, 16_384, 100_000] {
+            let mut ends = over_pair(version, TlsOptions::new());
+            let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
+            ends.add(ends.client, &bytes);
+            ends.run();
+            let client = ends.client;
+            let mut bev = ends.sim.core().get(client).expect("it is open");
+            assert_eq!(bev.input().len(), size, "{:?}", ends.told[0].all());
+            assert_eq!(bev.input().pull_up(size), Some(&bytes[..]));
+            bev.close();
+            drop(bev);
+            ends.run();
+            let told = ends.told[1].all();
+            assert_eq!(told[0], "EventFlags(CONNECTED)");
+            assert_eq!(told[told.len() - 1], "EventFlags(READING | EOF)");
+            assert!(ends.sim.core().get(ends.server).is_none());
+            let stats = ends.sim.core().stats();
+            assert_eq!((stats.handshakes, stats.handshakes_failed), (2, 0));
+            assert_eq!((stats.filters, stats.pair_ends), (0, 0));
+        }
+    }
+}
+
+#[test]
+fn connected_comes_once_and_first() {
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let mut ends = over_pair(version, TlsOptions::new());
+        ends.add(ends.client, b"early");
+        ends.run();
+        assert_eq!(ends.told[0].all(), ["EventFlags(CONNECTED)", "read 5"]);
+        assert_eq!(ends.told[1].all(), ["EventFlags(CONNECTED)", "read 5"]);
+    }
+}
+
+#[test]
+fn new_keys_are_told_as_connected() {
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        for by in [0, 1] {
+            let mut ends = over_pair(version, TlsOptions::new());
+            ends.run();
+            let id = [ends.client, ends.server][by];
+            let mut bev = ends.sim.core().get(id).expect("it is open");
+            bev.renegotiate().expect("it may");
+            bev.output().add(b"after");
+            drop(bev);
+            ends.run();
+            println!("{version:?} by {by}: {:?} {:?}", ends.told[0].all(), ends.told[1].all());
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! TLS sessions on simulated cores.
+#![cfg(feature = "tls")]
+
+mod data;
+mod rig;
