@@ -25,6 +25,7 @@ const UNSAFE_FILES: &[(&str, &str)] = &[
     ("runtime/tests/allocations.rs", "an allocator that counts is an unsafe trait"),
     ("tls/src/ffi/library.rs", "start and threading of OpenSSL, through dlsym"),
     ("tls/src/ffi/session.rs", "functions of OpenSSL without a safe binding"),
+    ("tls/src/ffi/ticket.rs", "ticket keys, sessions to resume, secrets to overwrite"),
     ("tls/tests/stand_in.rs", "calls a C library that only dlsym can find"),
 ];
 

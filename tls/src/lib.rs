@@ -2,7 +2,8 @@
 //!
 //! [`init()`] finds out who does OpenSSL's locking, supplies the locks where the library is too old
 //! to bring its own, and refuses to go on without threads or entropy; [`thread_stop`] frees what
-//! OpenSSL keeps for one thread. A [`Session`] is a stage between plaintext and ciphertext.
+//! OpenSSL keeps for one thread. [`TlsConfig`] makes an `Ssl` ready for a connection, with one
+//! context a core; a [`Session`] is a stage between plaintext and ciphertext around such an `Ssl`.
 //!
 //! It opens no socket, starts no thread and reads no clock. `unsafe` stands in `ffi/` alone.
 //!
@@ -13,6 +14,8 @@
 //! | `threading.rs` | [`Threading`] and the decision, a pure function of what was found |
 //! | `error.rs` | [`InitError`], each variant with its remedy |
 //! | `lock_table.rs` | the locks lent to a library that has none |
+//! | `config/` | [`TlsConfig`]: certificates, trust, choices, reload; sessions to resume |
+//! | `ticket/` | [`Tickets`] and the keys that seal them, rotated |
 //! | `ffi/` | the C edge: symbols, calls, callbacks |
 //!
 //! # Features
@@ -29,13 +32,19 @@ compile_error!("sluicegate runs on Linux only");
 extern crate sluicegate_core_buf as core_buf;
 extern crate sluicegate_groups as groups;
 
+mod config;
 mod error;
 mod ffi;
 mod init;
 mod lock_table;
 mod session;
 mod threading;
+mod ticket;
 
+pub use config::{
+    Certificate, ClientCertificates, ClientChoices, Roots, ServerChoices, TlsConfig,
+    TlsConfigBuilder, TlsConfigError, TlsRole, TlsVersion,
+};
 pub use error::InitError;
 pub use openssl;
 
@@ -45,6 +54,7 @@ pub use session::{
     TlsOptions, TlsState, into_ssl,
 };
 pub use threading::Threading;
+pub use ticket::Tickets;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

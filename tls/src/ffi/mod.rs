@@ -4,5 +4,7 @@
 
 mod library;
 pub(crate) mod session;
+mod ticket;
 
 pub(crate) use self::library::{OldLibrary, is_seeded, thread_id, thread_stop};
+pub(crate) use self::ticket::{Resumable, cleanse, use_ticket_keys};

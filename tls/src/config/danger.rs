@@ -1,0 +1,16 @@
+//! The one way to turn verification off.
+
+use super::builder::TlsConfigBuilder;
+use super::client::ClientChoices;
+
+impl TlsConfigBuilder<ClientChoices> {
+    /// Accepts any certificate from anybody: **whoever is in between can read and change all.**
+    ///
+    /// Neither the chain nor the host name is checked. For tests against servers that are not
+    /// one's own and measurements; to accept a self-signed certificate give it to
+    /// [`roots`](Self::roots) instead.
+    pub fn danger_accept_any_certificate(mut self) -> Self {
+        self.role.verify = false;
+        self
+    }
+}
