@@ -19,7 +19,6 @@ use core_buf::Bufferevent;
 use groups::{NoSeat, Time};
 
 use crate::balance::Place;
-use crate::between::Over;
 use crate::bev::BevMut;
 use crate::filter::TakenByFilter;
 use crate::group::Group;
@@ -29,6 +28,7 @@ use crate::id::BevId;
 use crate::priority::Priority;
 use crate::promise::{Pending, Promise};
 use crate::reactor::Make;
+use crate::reactor::Over;
 use crate::socket::Socket;
 
 /// A connection that no core owns, whole: see [`Core::detach`](crate::Core::detach).

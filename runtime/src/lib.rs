@@ -33,7 +33,6 @@ extern crate sluicegate_groups as groups;
 pub extern crate sluicegate_tls as tls;
 
 mod balance;
-mod between;
 mod bev;
 mod builder;
 mod clock;

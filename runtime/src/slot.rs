@@ -14,12 +14,12 @@ use core_buf::{Bufferevent, Membership};
 use groups::Time;
 
 use crate::balance::{AcceptMode, Chooser};
-use crate::between::Over;
 use crate::dial::Dial;
 use crate::handler::Handler;
 use crate::id::Key;
 use crate::listen::{Common, Part};
 use crate::priority::Priority;
+use crate::reactor::Over;
 use crate::reactor::{Accepted, Factory};
 use crate::timer::TimerKey;
 use crate::watchdog::Label;

@@ -18,6 +18,7 @@
 
 mod accept;
 mod assign;
+mod between;
 mod dial;
 mod dispatch;
 mod drain;
@@ -48,6 +49,7 @@ use groups::Time;
 
 pub(crate) use self::accept::{Factory, new_factory};
 pub(crate) use self::assign::{Accepted, HandOver};
+pub(crate) use self::between::Over;
 pub(crate) use self::drain::Drain;
 use self::meter::{Meter, Spent};
 use self::order::Lanes;

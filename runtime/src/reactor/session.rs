@@ -13,8 +13,8 @@ use tls::openssl::ssl::{Ssl, SslStream};
 use tls::{Session, TlsOptions, TlsState};
 
 use super::Core;
+use super::between::{Between, Over};
 use super::io::Seam;
-use crate::between::{Between, Over};
 use crate::error::Result;
 use crate::filter::FilterOptions;
 use crate::handler::Handler;

@@ -16,9 +16,9 @@ use core_buf::{
 use groups::{Direction, Time};
 
 use super::Core;
+use super::between::{Between, Over};
 use super::io::Seam;
 use super::panic::{answer, note};
-use crate::between::{Between, Over};
 use crate::filter::{FilterOptions, MAX_FILTERS, StackError, TakenByFilter};
 use crate::handler::Handler;
 use crate::id::{BevId, Key};

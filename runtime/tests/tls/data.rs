@@ -44,17 +44,30 @@ fn connected_comes_once_and_first() {
 
 #[test]
 fn new_keys_are_told_as_connected() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
-        for by in [0, 1] {
-            let mut ends = over_pair(version, TlsOptions::new());
-            ends.run();
-            let id = [ends.client, ends.server][by];
-            let mut bev = ends.sim.core().get(id).expect("it is open");
-            bev.renegotiate().expect("it may");
-            bev.output().add(b"after");
-            drop(bev);
-            ends.run();
-            println!("{version:?} by {by}: {:?} {:?}", ends.told[0].all(), ends.told[1].all());
-        }
+    // By whom they are asked for: only a server may renegotiate, either may update.
+    for (version, by) in [(SslVersion::TLS1_2, 1), (SslVersion::TLS1_3, 0), (SslVersion::TLS1_3, 1)]
+    {
+        let mut ends = over_pair(version, TlsOptions::new());
+        ends.run();
+        let id = [ends.client, ends.server][by];
+        let mut bev = ends.sim.core().get(id).expect("it is open");
+        bev.renegotiate().expect("it may");
+        bev.output().add(b"after");
+        drop(bev);
+        ends.run();
+        let told = ends.told[by].all();
+        assert_eq!(told[..2], ["EventFlags(CONNECTED)", "EventFlags(CONNECTED)"], "{version:?}");
+        assert_eq!(ends.told[1 - by].all(), ["EventFlags(CONNECTED)", "read 5"], "{version:?}");
     }
+}
+
+#[test]
+fn a_server_refuses_a_renegotiation_by_its_client() {
+    let mut ends = over_pair(SslVersion::TLS1_2, TlsOptions::new());
+    ends.run();
+    let client = ends.client;
+    ends.sim.core().get(client).expect("it is open").renegotiate().expect("it may ask");
+    ends.run();
+    let told = ends.told[0].all();
+    assert!(told[1].contains("ERROR") && told[1].contains("no renegotiation"), "{told:?}");
 }

@@ -13,7 +13,7 @@
 
 #![expect(unsafe_code, reason = "calls functions of OpenSSL that have no safe binding")]
 
-use std::ffi::{c_int, c_long};
+use std::ffi::{c_int, c_long, c_ulong};
 use std::io::{Read, Write};
 use std::ptr;
 
@@ -23,6 +23,7 @@ use openssl_sys as sys;
 
 // Declared per rule 1.
 unsafe extern "C" {
+    fn ERR_peek_error() -> c_ulong;
     fn SSL_up_ref(ssl: *mut sys::SSL) -> c_int;
     fn SSL_renegotiate(ssl: *mut sys::SSL) -> c_int;
     fn SSL_renegotiate_pending(ssl: *const sys::SSL) -> c_int;
@@ -37,8 +38,12 @@ const SSL_KEY_UPDATE_REQUESTED: c_int = 1;
 
 /// Empties the error queue of this thread, so that no error of the past is taken for a new one.
 pub(crate) fn clear_errors() {
+    // Nearly always it is empty, which is seen more cheaply than all its places are cleared.
     // SAFETY: rule 1; it touches the state of this thread only.
-    unsafe { sys::ERR_clear_error() };
+    if (unsafe { ERR_peek_error() }) != 0 {
+        // SAFETY: as above.
+        unsafe { sys::ERR_clear_error() };
+    }
 }
 
 /// Another reference to the same object.

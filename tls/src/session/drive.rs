@@ -46,9 +46,13 @@ impl Session {
             self.shake_hands(&leave, &mut progress);
         }
         if self.phase == Phase::Open {
-            self.read(&mut leave, &mut progress);
-            self.begin_rekeying(&mut progress);
-            self.note_rekeying(&mut progress);
+            // What is written needs nothing of what arrives, but for new keys and the goodbye.
+            let writes_on = leave.write.is_some() && leave.outlook == Outlook::Open;
+            if !writes_on || self.rekeying.is_some() {
+                self.read(&mut leave, &mut progress);
+                self.begin_rekeying(&mut progress);
+                self.note_rekeying(&mut progress);
+            }
         }
         if self.phase == Phase::Open {
             self.write(&mut leave, &mut progress);
@@ -108,8 +112,10 @@ impl Session {
     /// Puts out what begins new keys that were asked for.
     fn begin_rekeying(&mut self, progress: &mut Progress) {
         // Not before what is decrypted has been given: it would not begin.
-        let waits = self.phase != Phase::Open || self.pending() > 0;
-        if self.rekeying != Some(Rekeying::Wanted) || waits {
+        if self.rekeying != Some(Rekeying::Wanted)
+            || self.phase != Phase::Open
+            || self.pending() > 0
+        {
             return;
         }
         self.rekeying = Some(Rekeying::Begun);
@@ -303,7 +309,7 @@ impl Session {
         let silent = closed && self.shutdown == Shutdown::Immediate;
         if !silent && !std::mem::replace(&mut self.notified, true) {
             ffi::clear_errors();
-            // It fails where the handshake of a renegotiation is under way: the peer will see a cut.
+            // It fails while a renegotiation is under way: the peer will see a cut.
             let _cut = self.stream.shutdown();
             if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
                 self.deadline = Some(leave.now + within);
