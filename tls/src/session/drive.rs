@@ -150,10 +150,20 @@ impl Session {
 
     fn read(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
         let discards = leave.outlook == Outlook::Closed;
+        if discards {
+            self.held.clear();
+        }
         let mut left = leave.read.map_or(0, |pass| pass.limit);
         left -= self.held.move_to(leave.upper_input, left);
         progress.read = self.decrypt(leave.upper_input, left, discards, progress);
-        if progress.read != Wait::Source || self.end_told || self.phase != Phase::Open {
+        if self.end_told || self.phase != Phase::Open {
+            return;
+        }
+        if progress.read == Wait::Over {
+            self.end_told = true;
+            progress.events |= EventFlags::READING | EventFlags::EOF;
+        }
+        if progress.read != Wait::Source {
             return;
         }
         if leave.ended.is_none() {
@@ -187,7 +197,7 @@ impl Session {
     ) -> Wait {
         loop {
             if self.peer_closed {
-                return Wait::Over;
+                return if self.held.is_empty() { Wait::Over } else { Wait::Room };
             }
             let (arrived, inside) = (self.stream.get_ref().incoming.len(), self.pending());
             if arrived == 0 && inside == 0 {
@@ -230,10 +240,7 @@ impl Session {
             ErrorCode::WANT_READ => Some(Wait::Source),
             ErrorCode::ZERO_RETURN => {
                 self.peer_closed = true;
-                if !std::mem::replace(&mut self.end_told, true) {
-                    progress.events |= EventFlags::READING | EventFlags::EOF;
-                }
-                Some(Wait::Over)
+                None
             }
             _ => {
                 self.fail(error, progress);
@@ -280,9 +287,7 @@ impl Session {
                     left -= count;
                 }
                 Err(error) if error.code() == ErrorCode::WANT_READ => {
-                    // The peer has begun a renegotiation.
-                    progress.needs_input |= self.held.len() < MAX_HELD;
-                    break Wait::Input;
+                    break self.await_keys(leave.ended, progress);
                 }
                 Err(error) => {
                     self.fail(&error, progress);
@@ -293,6 +298,19 @@ impl Session {
         if self.charge == Charge::Plaintext {
             progress.used = Some(before - output.len());
         }
+    }
+
+    /// Writing waits for new keys, and they for the peer.
+    fn await_keys(&mut self, ended: Option<InputEnd>, progress: &mut Progress) -> Wait {
+        match ended {
+            Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
+            Some(InputEnd::Failed) => {
+                self.phase = Phase::Over;
+                progress.events |= EventFlags::ERROR;
+            }
+            None => progress.needs_input |= self.held.len() < MAX_HELD,
+        }
+        Wait::Input
     }
 
     // ---- the end ----
@@ -311,9 +329,9 @@ impl Session {
             ffi::clear_errors();
             // It fails while a renegotiation is under way: the peer will see a cut.
             let _cut = self.stream.shutdown();
-            if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
-                self.deadline = Some(leave.now + within);
-            }
+        }
+        if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
+            self.deadline.get_or_insert(leave.now + within);
         }
         if !closed {
             progress.write = Wait::Over;

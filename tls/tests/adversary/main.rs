@@ -1,0 +1,27 @@
+//! Courses of events between two sessions, drawn from seeds; `tls/fuzz` runs them too.
+
+extern crate sluicegate_core_buf as core_buf;
+extern crate sluicegate_groups as groups;
+
+mod machine;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+/// Courses of one run of this test.
+const SEEDS: u64 = 2_000;
+
+#[test]
+fn nobody_in_between_can_do_more_than_cut() {
+    for seed in 0..SEEDS {
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let length = 1 + 2 * rng.random_range(0..60);
+        let mut course: Vec<u8> = (0..length).map(|_| rng.random()).collect();
+        if seed % 2 == 0 {
+            // Half of the courses leave the handshake alone.
+            course.splice(1..1, [0, 0, 128, 0].repeat(4));
+        }
+        let outcome = std::panic::catch_unwind(|| machine::run(&course));
+        assert!(outcome.is_ok(), "seed {seed}: {course:?}");
+    }
+}
