@@ -77,7 +77,7 @@ impl<R> TlsConfigBuilder<R> {
     }
 
     /// Sets the groups for the key exchange, names with colons between: `X25519:P-256`. Default:
-    /// OpenSSL's.
+    /// OpenSSL's. Under TLS 1.2 the curve of an ECDSA certificate has to be among them.
     pub fn groups(mut self, list: impl Into<String>) -> Self {
         self.policy.groups = Some(list.into());
         self

@@ -10,7 +10,7 @@
 use std::ops::RangeInclusive;
 
 use openssl::error::ErrorStack;
-use openssl::ssl::{SslContextBuilder, SslMethod, SslOptions, SslVersion};
+use openssl::ssl::{SslContextBuilder, SslMethod, SslMode, SslOptions, SslVersion};
 
 use super::alpn::Alpn;
 use super::error::TlsConfigError;
@@ -92,8 +92,12 @@ impl Policy {
     }
 
     /// Applies the choices to a context that is being built; [`check`](Self::check) accepted them.
+    ///
+    /// The chain shown is the chain given: OpenSSL would otherwise look for the rest of a short one
+    /// among the roots it trusts, for every handshake anew.
     pub(crate) fn load(&self, context: &mut SslContextBuilder) -> Result<(), ErrorStack> {
         context.set_options(SslOptions::NO_COMPRESSION);
+        context.set_mode(SslMode::NO_AUTO_CHAIN);
         context.set_min_proto_version(Some(self.versions.start().openssl()))?;
         context.set_max_proto_version(Some(self.versions.end().openssl()))?;
         if let Some(list) = &self.cipher_list {
