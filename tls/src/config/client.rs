@@ -12,7 +12,8 @@ use groups::Time;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::ssl::{
-    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslSessionCacheMode, SslVerifyMode,
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslRef, SslSessionCacheMode,
+    SslVerifyMode,
 };
 use openssl::x509::verify::X509CheckFlags;
 
@@ -23,7 +24,7 @@ use super::error::{TlsConfigError, quietly};
 use super::host::Host;
 use super::material::Material;
 use super::policy::Policy;
-use super::resume::Sessions;
+use super::resume::{Origin, Sessions};
 use super::roots::Roots;
 
 /// What is chosen for a client only; see the methods of [`TlsConfigBuilder`].
@@ -74,7 +75,7 @@ impl TlsConfigBuilder<ClientChoices> {
                 certificate: self.certificate,
                 choices: self.role,
             };
-            let made = material.context(None);
+            let made = material.context();
             made.map_err(TlsConfigError::openssl("make a client's context"))?;
             Ok(TlsConfig::new(Material::Client(Arc::new(material))))
         })
@@ -90,14 +91,17 @@ pub(crate) struct ClientMaterial {
 }
 
 impl ClientMaterial {
-    fn context(&self, sessions: Option<&Arc<Sessions>>) -> Result<SslContext, ErrorStack> {
+    fn context(&self) -> Result<SslContext, ErrorStack> {
         let mut context = SslContextBuilder::new(SslMethod::tls_client())?;
         context.set_options(SslOptions::ALL);
         context.set_cipher_list(CIPHER_LIST)?;
         self.policy.load(&mut context)?;
-        self.choices.roots.load(&mut context)?;
-        let peer = if self.choices.verify { SslVerifyMode::PEER } else { SslVerifyMode::NONE };
-        context.set_verify(peer);
+        if self.choices.verify {
+            self.choices.roots.load(&mut context)?;
+            context.set_verify(SslVerifyMode::PEER);
+        } else {
+            context.set_verify(SslVerifyMode::NONE);
+        }
         if let Some(certificate) = &self.certificate {
             certificate.load(&mut context)?;
         }
@@ -105,12 +109,12 @@ impl ClientMaterial {
             context.set_alpn_protos(self.policy.alpn.wire())?;
         }
         let mut mode = SslSessionCacheMode::OFF;
-        if let Some(sessions) = sessions {
+        if self.choices.resume {
             mode = SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL;
-            let (index, sessions) = (host_index()?, Arc::clone(sessions));
+            let index = origin_index()?;
             context.set_new_session_callback(move |ssl, session| {
-                if let Some(host) = ssl.ex_data(index) {
-                    sessions.keep(host, ssl, session);
+                if let Some(origin) = ssl.ex_data(index) {
+                    origin.keep(ssl, session);
                 }
             });
         }
@@ -131,7 +135,7 @@ impl ClientCore {
     /// Decodes the material for one core.
     pub(crate) fn new(material: &ClientMaterial) -> Result<Self, ErrorStack> {
         let sessions = material.choices.resume.then(|| Arc::new(Sessions::default()));
-        let context = material.context(sessions.as_ref())?;
+        let context = material.context()?;
         Ok(Self { context, sessions, verify: material.choices.verify })
     }
 
@@ -151,19 +155,26 @@ impl ClientCore {
             }
         }
         if let Some(sessions) = &self.sessions {
-            let key = host.key();
-            if let Some(session) = sessions.take(now, &key) {
+            let origin = Origin { host: host.key(), sessions: Arc::clone(sessions) };
+            if let Some(session) = sessions.take(now, &origin.host) {
                 session.offer(&mut ssl)?;
             }
-            ssl.set_ex_data(host_index()?, key);
+            ssl.set_ex_data(origin_index()?, origin);
         }
         Ok(ssl)
     }
 }
 
-/// Where a connection keeps the host its sessions are kept under.
-fn host_index() -> Result<Index<Ssl, Arc<str>>, ErrorStack> {
-    static INDEX: OnceLock<Index<Ssl, Arc<str>>> = OnceLock::new();
+/// Keeps the session of a client's finished handshake that OpenSSL does not hand over by itself.
+pub(crate) fn keep_session(ssl: &SslRef) {
+    if let Some(origin) = origin_index().ok().and_then(|index| ssl.ex_data(index)) {
+        origin.keep_renewed(ssl);
+    }
+}
+
+/// Where a connection keeps its origin.
+fn origin_index() -> Result<Index<Ssl, Origin>, ErrorStack> {
+    static INDEX: OnceLock<Index<Ssl, Origin>> = OnceLock::new();
     match INDEX.get() {
         Some(index) => Ok(*index),
         // Two threads that come here at once waste an index, once.

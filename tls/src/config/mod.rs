@@ -29,7 +29,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use groups::Time;
-use openssl::ssl::Ssl;
+use openssl::ssl::{Ssl, SslRef};
 use parking_lot::Mutex;
 
 pub use self::builder::TlsConfigBuilder;
@@ -160,6 +160,15 @@ impl TlsConfig {
             drop(old);
         }
         Ok(())
+    }
+
+    /// Keeps the session of a handshake that is over, for the next connection to the same host.
+    ///
+    /// Does nothing but for a client's TLS 1.2 connection that was resumed and got a new ticket,
+    /// which OpenSSL tells nobody of; all other sessions are kept as they come. A
+    /// [`Session`](crate::Session) calls this; who drives an `Ssl` otherwise should too.
+    pub fn keep_session(ssl: &SslRef) {
+        client::keep_session(ssl);
     }
 
     /// Returns which side this is for.

@@ -13,10 +13,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use groups::Time;
-use openssl::ssl::{SslRef, SslSession, SslVersion};
+use openssl::ssl::{SslRef, SslSession, SslSessionRef, SslVersion};
 use parking_lot::Mutex;
 
 use crate::ffi::Resumable;
+
+/// What a connection remembers of where its sessions are kept.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) host: Arc<str>,
+    pub(crate) sessions: Arc<Sessions>,
+}
+
+impl Origin {
+    /// Keeps a session that OpenSSL made on this connection.
+    pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
+        let lifetime = Duration::from_secs(u64::try_from(session.timeout()).unwrap_or(0));
+        let single_use = session.protocol_version() == SslVersion::TLS1_3;
+        let session = Resumable::new(ssl, session);
+        let mut kept = self.sessions.kept.lock();
+        let good_until = kept.now + lifetime;
+        kept.push(&self.host, Entry { session, good_until, single_use });
+    }
+
+    /// Keeps the session a resumed TLS 1.2 connection has, if a new ticket came with it.
+    ///
+    /// OpenSSL calls nobody back then. It puts the ticket into a copy of the session, so an object
+    /// that is not the one given out is a new one.
+    pub(crate) fn keep_renewed(&self, ssl: &SslRef) {
+        if !ssl.session_reused() || ssl.version2() != Some(SslVersion::TLS1_2) {
+            return;
+        }
+        let Some(session) = ssl.session() else { return };
+        if !self.sessions.kept.lock().has(&self.host, session) {
+            self.keep(ssl, session.to_owned());
+        }
+    }
+}
 
 /// Sessions by host.
 #[derive(Default)]
@@ -25,16 +58,6 @@ pub(crate) struct Sessions {
 }
 
 impl Sessions {
-    /// Keeps a session that OpenSSL made on a connection to `host`.
-    pub(crate) fn keep(&self, host: &Arc<str>, ssl: &SslRef, session: SslSession) {
-        let lifetime = Duration::from_secs(u64::try_from(session.timeout()).unwrap_or(0));
-        let single_use = session.protocol_version() == SslVersion::TLS1_3;
-        let session = Resumable::new(ssl, session);
-        let mut kept = self.kept.lock();
-        let good_until = kept.now + lifetime;
-        kept.push(host, Entry { session, good_until, single_use });
-    }
-
     /// Gives out the newest session for `host` that may be resumed.
     pub(crate) fn take(&self, now: Time, host: &Arc<str>) -> Option<Resumable> {
         let mut kept = self.kept.lock();
@@ -74,12 +97,23 @@ struct Entry {
 
 impl Kept {
     fn push(&mut self, host: &Arc<str>, entry: Entry) {
-        if self.count == MAX_SESSIONS {
-            self.evict();
+        let of_host = self.hosts.entry(Arc::clone(host)).or_default();
+        if !entry.single_use {
+            // One that can be used again is enough.
+            self.count -= of_host.entries.len();
+            of_host.entries.clear();
         }
-        self.hosts.entry(Arc::clone(host)).or_default().entries.push_back(entry);
+        of_host.entries.push_back(entry);
         self.count += 1;
         self.touch(host);
+        if self.count > MAX_SESSIONS {
+            self.evict();
+        }
+    }
+
+    fn has(&self, host: &Arc<str>, session: &SslSessionRef) -> bool {
+        let of_host = self.hosts.get(host);
+        of_host.is_some_and(|host| host.entries.iter().any(|entry| entry.session.is(session)))
     }
 
     fn take(&mut self, host: &Arc<str>) -> Option<Resumable> {

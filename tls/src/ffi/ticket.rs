@@ -30,7 +30,7 @@ use openssl::cipher_ctx::CipherCtxRef;
 use openssl::error::ErrorStack;
 use openssl::ex_data::Index;
 use openssl::rand::rand_bytes;
-use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslSession, SslVersion};
+use openssl::ssl::{SslContext, SslContextBuilder, SslRef, SslSession, SslSessionRef, SslVersion};
 use openssl_sys::{EVP_CIPHER_CTX, EVP_MAC_CTX, OSSL_PARAM, SSL, SSL_CTX, SSL_SESSION};
 
 use crate::ticket::{CoreKeys, KEY_BYTES, NAME_BYTES};
@@ -87,6 +87,11 @@ impl Resumable {
     /// Takes over a session that was made on the connection `ssl`.
     pub(crate) fn new(ssl: &SslRef, session: SslSession) -> Self {
         Self { session, context: ssl.ssl_context().as_ptr().addr() }
+    }
+
+    /// Whether this is the same object.
+    pub(crate) fn is(&self, session: &SslSessionRef) -> bool {
+        ptr::eq(self.session.as_ptr(), session.as_ptr())
     }
 
     /// False once a connection of this session broke off without a shutdown.

@@ -12,6 +12,7 @@ use groups::Time;
 use openssl::ssl::{Error, ErrorCode};
 
 use super::{Charge, Phase, Rekeying, Session, Shutdown};
+use crate::config::TlsConfig;
 use crate::ffi::session as ffi;
 use crate::session::TlsError;
 
@@ -83,6 +84,7 @@ impl Session {
                 self.phase = Phase::Open;
                 self.deadline = None;
                 progress.events |= EventFlags::CONNECTED;
+                TlsConfig::keep_session(self.stream.ssl());
             }
             Err(error) if error.code() == ErrorCode::WANT_READ => self.await_peer(leave, progress),
             Err(error) => self.fail(&error, progress),
