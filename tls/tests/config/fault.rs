@@ -126,7 +126,7 @@ fn choices_that_cannot_be_kept_are_refused() {
         assert_eq!(Certificate::self_signed(&["a.example", name], 1).is_ok(), expected, "{name}");
     }
     expect_words(Certificate::self_signed(&[], 1), &["no name"]);
-    let first = server().alpn([""]).cipher_list("NO-SUCH").build();
+    let first = server().alpn([""]).certificate_pem("text", "text").build();
     expect_words(first, &["ALPN"]);
 }
 
@@ -163,4 +163,33 @@ fn no_secret_is_printed() {
     let certificate = Certificate::self_signed(&["a.example"], 1).expect("a certificate");
     let text = format!("{certificate:?}");
     assert_eq!(text, r#"Certificate { subject: "CN=a.example", chain: 1, .. }"#);
+}
+
+/// A leftover of the program's, or of an OpenSSL that leaves some after success.
+#[test]
+fn every_call_leaves_the_error_queue_empty() {
+    let certificate = Certificate::self_signed(&["a.example"], 1).expect("a certificate");
+    let chain = certificate.chain_pem().expect("PEM");
+    let key = certificate.key_pem().expect("PEM");
+    let server = || TlsConfig::server().certificate(certificate.clone()).build();
+    let client = || TlsConfig::client().danger_accept_any_certificate().build();
+    let (built_server, built_client) = (server().expect("built"), client().expect("built"));
+    let stale = openssl::x509::X509::from_der(b"none").expect_err("no certificate");
+    assert!(!stale.errors().is_empty());
+    let calls: [&dyn Fn() -> bool; 9] = [
+        &|| Certificate::self_signed(&["a.example"], 1).is_ok(),
+        &|| Certificate::from_pem(&chain, &key).is_ok(),
+        &|| certificate.chain_pem().is_ok(),
+        &|| certificate.key_pem().is_ok(),
+        &|| Roots::from_pem(&chain).is_ok(),
+        &|| server().is_ok(),
+        &|| client().is_ok(),
+        &|| built_server.accept(0, Time::ZERO).is_ok(),
+        &|| built_client.connect(0, Time::ZERO, "a.example").is_ok(),
+    ];
+    for call in calls {
+        stale.put();
+        assert!(call());
+        assert_no_errors();
+    }
 }

@@ -16,7 +16,8 @@ fn a_client_believes_a_chain_to_its_roots_for_the_host_it_meant() {
     let stranger = Issued::root("stranger");
     let good = root.issue("good.example", NOW);
     let wildcard = root.issue("*.wild.example", NOW);
-    let cases: [(&Issued, Roots, &str, Verdict); 13] = [
+    let partial = root.issue("w*.wild.example", NOW);
+    let cases: [(&Issued, Roots, &str, Verdict); 14] = [
         (&good, root.as_root(), "good.example", None),
         (&good, root.as_root(), "GOOD.example.", None),
         (&good, stranger.as_root().and(root.as_root()), "good.example", None),
@@ -28,6 +29,7 @@ fn a_client_believes_a_chain_to_its_roots_for_the_host_it_meant() {
         (&good, Roots::system(), "good.example", UNKNOWN),
         (&wildcard, root.as_root(), "a.wild.example", None),
         (&wildcard, root.as_root(), "wild.example", Some("ostname mismatch")),
+        (&partial, root.as_root(), "www.wild.example", Some("ostname mismatch")),
         (&root.issue("good.example", PAST), root.as_root(), "good.example", Some("has expired")),
         (
             &root.intermediate("between").issue("good.example", NOW),
@@ -135,4 +137,20 @@ fn a_server_demands_what_it_was_told_to_of_its_clients() {
             }
         }
     }
+}
+
+#[test]
+fn a_server_tells_its_clients_whose_certificates_it_accepts() {
+    let root = Issued::root("root of the clients");
+    let server = TlsConfig::server()
+        .certificate(Issued::root("root").issue("good.example", NOW).to_present())
+        .client_certificates(ClientCertificates::Optional(root.as_root()))
+        .versions(TlsVersion::Tls12..=TlsVersion::Tls12)
+        .build()
+        .expect("built");
+    let client = TlsConfig::client().danger_accept_any_certificate().build().expect("built");
+    let pair = connect(&server, &client, "good.example");
+    let name = b"root of the clients";
+    let sent = &pair.server.stream.get_ref().sent;
+    assert!(sent.windows(name.len()).any(|bytes| bytes == name), "in clear under TLS 1.2");
 }

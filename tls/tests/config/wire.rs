@@ -17,6 +17,15 @@ type Directions = Rc<RefCell<[VecDeque<u8>; 2]>>;
 pub(crate) struct End {
     directions: Directions,
     reads: usize,
+    /// All that was written here.
+    pub(crate) sent: Vec<u8>,
+}
+
+impl End {
+    /// How much has come and was not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.directions.borrow()[self.reads].len()
+    }
 }
 
 impl Read for End {
@@ -28,6 +37,7 @@ impl Read for End {
 
 impl Write for End {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.sent.extend_from_slice(buf);
         self.directions.borrow_mut()[1 - self.reads].write(buf)
     }
 
@@ -38,7 +48,7 @@ impl Write for End {
 
 fn ends() -> [End; 2] {
     let directions = Directions::default();
-    [0, 1].map(|reads| End { directions: Rc::clone(&directions), reads })
+    [0, 1].map(|reads| End { directions: Rc::clone(&directions), reads, sent: Vec::new() })
 }
 
 /// One side of a connection and how its handshake went.
