@@ -4,9 +4,9 @@
 //! Cores share no `SSL_CTX`, certificate or key object: each decodes its own from the material,
 //! because OpenSSL counts references to them for every connection. Does no handshake.
 //!
-//! Invariants: a core's context is made from the material in force when it was made, and a reload
-//! puts new material in force before it takes the contexts away; so a connection accepted after
-//! `reload` returned never sees old material. OpenSSL's error queue is empty after every call.
+//! Invariants: a core reads the material under the lock of its own place, and a reload puts new
+//! material in force before it visits the places; so a connection begun after `reload` returned
+//! never sees old material. OpenSSL's error queue is empty after every call.
 
 mod alpn;
 mod builder;
@@ -26,9 +26,11 @@ mod server;
 mod sni;
 
 use std::fmt;
+use std::mem;
 use std::sync::{Arc, OnceLock};
 
 use groups::Time;
+use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslRef};
 use parking_lot::Mutex;
 
@@ -50,8 +52,8 @@ use crate::ticket::TicketKeys;
 ///
 /// # Shape
 /// A handle: cloning counts a reference, and all clones are one configuration. `Send` and `Sync`.
-/// Each core uses a number of its own, from 0; then no call waits for another core but while a
-/// reload is under way. Two threads that use one number wait for each other.
+/// Each core uses a number of its own, from 0; then no call waits for another core. Two threads
+/// that use one number wait for each other.
 ///
 /// # Examples
 /// ```
@@ -79,12 +81,13 @@ pub struct TlsConfig {
 struct Shared {
     role: TlsRole,
     material: Mutex<Material>,
+    reloading: Mutex<()>,
     ticket_keys: Arc<TicketKeys>,
     /// One allocation a core, so that no two cores write to one cache line.
     cores: Box<[OnceLock<Box<Slot>>]>,
 }
 
-/// Where a core keeps its context; empty before the first use and after a reload.
+/// Where a core keeps its context; empty before the first use.
 type Slot = Mutex<Option<Core>>;
 
 impl TlsConfig {
@@ -103,6 +106,7 @@ impl TlsConfig {
             shared: Arc::new(Shared {
                 role: material.role(),
                 material: Mutex::new(material),
+                reloading: Mutex::default(),
                 ticket_keys: Arc::default(),
                 cores: (0..Self::MAX_CORES).map(|_| OnceLock::new()).collect(),
             }),
@@ -111,8 +115,9 @@ impl TlsConfig {
 
     /// Makes the object for one connection that a client opened.
     ///
-    /// The first call of a core makes its context, about a millisecond; later ones allocate the
-    /// object. `now` drives the rotation of ticket keys.
+    /// The first call of a core makes its context, about two milliseconds unless
+    /// [`prepare`](Self::prepare) did; later ones take some microseconds. `now` drives the
+    /// rotation of ticket keys.
     ///
     /// # Errors
     /// [`TlsConfigError::WrongRole`], [`TlsConfigError::NoSuchCore`], [`TlsConfigError::OpenSsl`].
@@ -126,7 +131,8 @@ impl TlsConfig {
     /// Makes the object for one connection to `host`, a DNS name or an IP address without a port.
     ///
     /// The peer's certificate must be for `host`. If this core kept a session with it, that is
-    /// offered for resumption. The first call of a core makes its context and reads the roots.
+    /// offered for resumption. The first call of a core makes its context and reads the roots: with
+    /// [`Roots::system`] some 60 ms, so [`prepare`](Self::prepare) before the core has other work.
     ///
     /// # Errors
     /// As [`accept`](Self::accept), and [`TlsConfigError::BadHostName`].
@@ -140,23 +146,39 @@ impl TlsConfig {
         })
     }
 
+    /// Makes a core's context now, so that its first connection does not wait for it.
+    ///
+    /// Any thread may: a program does it for all its cores before it starts them.
+    ///
+    /// # Errors
+    /// [`TlsConfigError::NoSuchCore`], [`TlsConfigError::OpenSsl`].
+    pub fn prepare(&self, core: usize) -> Result<(), TlsConfigError> {
+        self.with_core(core, |_| Ok(()))
+    }
+
     /// Puts what `other` was built from in force, for connections made from now on, on all cores.
     ///
     /// Connections made before keep what they began with. Ticket keys stay, so clients resume
     /// across a reload unless it changes whom the server trusts to vouch for them; sessions a
-    /// client kept are forgotten. Waits for each core while that makes a context.
+    /// client kept are forgotten. The contexts in use are made anew here, on the calling thread,
+    /// while the cores go on with the old ones; a core waits only where it makes its first.
     ///
     /// # Errors
-    /// [`TlsConfigError::WrongRole`], and then nothing has changed.
+    /// [`TlsConfigError::WrongRole`], [`TlsConfigError::OpenSsl`]; then nothing has changed.
     pub fn reload(&self, other: &Self) -> Result<(), TlsConfigError> {
         let material = other.shared.material.lock().clone();
         if material.role() != self.shared.role {
             return Err(self.wrong_role(material.role()));
         }
+        // One at a time: what an earlier one made must not replace what a later one put in force.
+        let _turn = self.shared.reloading.lock();
+        let made = quietly(|| self.remake(&material))
+            .map_err(TlsConfigError::openssl("make a core's context"))?;
         *self.shared.material.lock() = material;
-        // A core that makes a context now reads the new material; see the header.
-        for slot in self.shared.cores.iter().filter_map(OnceLock::get) {
-            let old = slot.lock().take();
+        for (slot, new) in self.shared.cores.iter().zip(made) {
+            // A core that made its first context since `remake` looked may have used the old
+            // material: there is no new one for it, and it makes its own again.
+            let old = slot.get().map(|slot| mem::replace(&mut *slot.lock(), new));
             drop(old);
         }
         Ok(())
@@ -202,6 +224,15 @@ impl TlsConfig {
             let made = material.core(&self.shared.ticket_keys);
             call(slot.insert(made.map_err(TlsConfigError::openssl("make a core's context"))?))
         })
+    }
+
+    /// Makes the contexts in use anew, in the order of the cores.
+    fn remake(&self, material: &Material) -> Result<Vec<Option<Core>>, ErrorStack> {
+        let remake = |slot: &OnceLock<Box<Slot>>| {
+            let used = slot.get().is_some_and(|slot| slot.lock().is_some());
+            used.then(|| material.core(&self.shared.ticket_keys)).transpose()
+        };
+        self.shared.cores.iter().map(remake).collect()
     }
 
     fn wrong_role(&self, used_as: TlsRole) -> TlsConfigError {

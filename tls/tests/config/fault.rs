@@ -155,6 +155,7 @@ fn a_configuration_is_used_on_its_side_and_within_its_cores() {
     expect_words(client.connect(0, now, "a.example:443"), &["a.example:443", "without a port"]);
     assert!(server.accept(TlsConfig::MAX_CORES - 1, now).is_ok());
     expect_words(server.accept(TlsConfig::MAX_CORES, now), &["1024", "0 to 1023"]);
+    expect_words(server.prepare(TlsConfig::MAX_CORES), &["0 to 1023"]);
     expect_words(client.connect(usize::MAX, now, "a.example"), &["0 to 1023"]);
 }
 
@@ -176,7 +177,7 @@ fn every_call_leaves_the_error_queue_empty() {
     let (built_server, built_client) = (server().expect("built"), client().expect("built"));
     let stale = openssl::x509::X509::from_der(b"none").expect_err("no certificate");
     assert!(!stale.errors().is_empty());
-    let calls: [&dyn Fn() -> bool; 9] = [
+    let calls: [&dyn Fn() -> bool; 11] = [
         &|| Certificate::self_signed(&["a.example"], 1).is_ok(),
         &|| Certificate::from_pem(&chain, &key).is_ok(),
         &|| certificate.chain_pem().is_ok(),
@@ -184,6 +185,8 @@ fn every_call_leaves_the_error_queue_empty() {
         &|| Roots::from_pem(&chain).is_ok(),
         &|| server().is_ok(),
         &|| client().is_ok(),
+        &|| built_server.prepare(1).is_ok(),
+        &|| built_server.reload(&built_server).is_ok(),
         &|| built_server.accept(0, Time::ZERO).is_ok(),
         &|| built_client.connect(0, Time::ZERO, "a.example").is_ok(),
     ];

@@ -44,6 +44,21 @@ fn all_cores_show_the_new_certificate_and_old_connections_go_on() {
 }
 
 #[test]
+fn the_last_of_several_reloads_counts_on_every_core() {
+    let config = server("first");
+    // Cores 0 and 1 have a context when it comes, the others make theirs later.
+    for core in [0, 1] {
+        config.prepare(core).expect("a context");
+    }
+    for name in ["second", "third"] {
+        config.reload(&server(name)).expect("a server's");
+        for core in 0..4 {
+            assert_eq!(meet(&config, core).client.peer(), name, "core {core}");
+        }
+    }
+}
+
+#[test]
 fn a_failed_reload_changes_nothing() {
     let config = server("old");
     assert_eq!(meet(&config, 0).client.peer(), "old");
