@@ -297,8 +297,8 @@ fn public_globs(source: &Source<'_>) -> Vec<Offence> {
 
 fn check_manifest(path: &str, text: &str) -> Vec<Offence> {
     let allowed = DEPENDENCIES.iter().find(|entry| entry.0 == path).map(|entry| entry.1);
-    // A fuzz package lies outside the workspace and cannot inherit versions from it.
-    let inherits = path != "Cargo.toml" && !path.contains("/fuzz/");
+    // These lie outside the workspace and cannot inherit versions from it.
+    let inherits = path != "Cargo.toml" && !path.contains("/fuzz/") && !path.contains("/peers/");
     let mut offences = Vec::new();
     let mut section = "";
     for (at, line) in text.lines().enumerate() {

@@ -7,8 +7,8 @@
 //!
 //! Checked after each step: CONNECTED comes before bytes and as often as a handshake was asked for;
 //! what is read is what the other end wrote, from its first byte on, whatever was done in between;
-//! EOF comes only if the other end has said goodbye; there is one end at most, and nothing after it;
-//! a step that could give more has a reason to stop. At the end both close, and come to an end.
+//! EOF comes only if the other end has said goodbye; there is one end at most, and nothing after
+//! it; a step that could give more has a reason to stop. At the end both close, and come to one.
 
 use core_buf::{
     Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Stage, Step, Wait,
