@@ -26,9 +26,6 @@ const WORTH_A_RECORD: usize = 8 << 10;
 /// Plaintext encrypted in one step, so that one stream with much to write lets others go on.
 const WRITE_BYTES_PER_STEP: usize = 256 << 10;
 
-/// Plaintext kept while a renegotiation reads on and the user does not.
-const MAX_HELD: usize = 64 << 10;
-
 /// What a step may use.
 pub(super) struct Leave<'a> {
     pub(super) now: Time,
@@ -144,7 +141,7 @@ impl Session {
             progress.events |= EventFlags::CONNECTED;
         } else {
             // It goes on with what comes, unless that has no place to go.
-            progress.needs_input |= self.held.len() < MAX_HELD;
+            progress.needs_input |= self.held.has_room();
         }
     }
 
@@ -153,10 +150,10 @@ impl Session {
     fn read(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
         let discards = leave.outlook == Outlook::Closed;
         if discards {
-            self.held.clear();
+            self.held.discard();
         }
         let mut left = leave.read.map_or(0, |pass| pass.limit);
-        left -= self.held.move_to(leave.upper_input, left);
+        left -= self.held.give(leave.upper_input, left);
         progress.read = self.decrypt(leave.upper_input, left, discards, progress);
         if self.end_told || self.phase != Phase::Open {
             return;
@@ -210,7 +207,7 @@ impl Session {
                 return Wait::Room;
             }
             let most = if discards || holds { RECORD_BYTES } else { left.min(RECORD_BYTES) };
-            let target = if holds { &mut self.held } else { &mut *upper_input };
+            let target = if holds { self.held.buffer() } else { &mut *upper_input };
             let room = target.reserve(arrived.max(inside).min(most));
             let Ok(mut room) = room else { return Wait::Room };
             ffi::clear_errors();
@@ -253,7 +250,7 @@ impl Session {
 
     /// Whether plaintext is kept here, as a renegotiation needs what is behind it.
     fn holds(&self) -> bool {
-        self.held.len() < MAX_HELD && ffi::is_shaking_hands(self.stream.ssl())
+        self.held.has_room() && ffi::is_shaking_hands(self.stream.ssl())
     }
 
     /// Bytes of a record that are decrypted and not given.
@@ -310,7 +307,7 @@ impl Session {
                 self.phase = Phase::Over;
                 progress.events |= EventFlags::ERROR;
             }
-            None => progress.needs_input |= self.held.len() < MAX_HELD,
+            None => progress.needs_input |= self.held.has_room(),
         }
         Wait::Input
     }

@@ -17,19 +17,20 @@
 
 mod drive;
 mod error;
+mod held;
 mod options;
 mod wire;
 
-use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use core_buf::{Buffer, EventFlags, Outlook, Progress, Stage, Step};
+use core_buf::{EventFlags, Outlook, Progress, Stage, Step};
 use groups::Time;
 use openssl::error::ErrorStack;
 use openssl::ssl::{Ssl, SslMode, SslRef, SslStream, SslVersion};
 
 pub use self::error::TlsError;
+use self::held::Held;
 pub use self::options::{
     Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, Shutdown, TlsOptions, TlsState,
 };
@@ -70,8 +71,8 @@ pub struct Session {
     /// New keys were asked for here: to begin, or to tell that they are there.
     rekeying: Option<Rekeying>,
     /// Plaintext that a renegotiation had to read over, without leave to give it.
-    held: Buffer,
-    errors: VecDeque<TlsError>,
+    held: Held,
+    errors: Vec<TlsError>,
 }
 
 /// How far new keys are that were asked for.
@@ -119,8 +120,8 @@ impl Session {
             end_told: false,
             notified: false,
             rekeying: None,
-            held: Buffer::new(),
-            errors: VecDeque::new(),
+            held: Held::default(),
+            errors: Vec::new(),
         })
     }
 
@@ -146,7 +147,7 @@ impl Session {
 
     /// Takes the first error that nobody has asked for yet, in the order in which they happened.
     pub fn take_error(&mut self) -> Option<TlsError> {
-        self.errors.pop_front()
+        (!self.errors.is_empty()).then(|| self.errors.remove(0))
     }
 
     /// Whether the end of the peer's stream without close_notify passes for a good one.
