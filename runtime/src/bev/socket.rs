@@ -45,7 +45,8 @@ impl BevMut<'_> {
     /// reset if it has not got all of its output; no event tells of it. No CONNECTED comes.
     ///
     /// Over a filter it is the bufferevent at the bottom that gets the socket, if it has none yet
-    /// and no attempt to connect it has failed, of which those above have heard.
+    /// and no attempt to connect it has failed, of which those above have heard. A TLS session next
+    /// to the socket begins anew with each, where it began with a handshake: CONNECTED comes again.
     ///
     /// # Errors
     /// The socket is not connected, or this bufferevent takes none: nothing has changed, but the

@@ -121,6 +121,27 @@ impl Core {
         self.tls_socket(Some(socket.into()), ssl, TlsState::Open, options, handler)
     }
 
+    /// Whether what stands over a stream is one session, the topmost, that can begin anew.
+    pub(super) fn restarts(&self, key: Key) -> bool {
+        let above = self.slots.look(key).and_then(|stream| stream.above);
+        let above = above.and_then(|key| self.slots.look(key)).filter(|it| it.above.is_none());
+        let session = above.and_then(|stream| stream.transport.session());
+        session.is_some_and(|session| session.can_restart())
+    }
+
+    /// The session over a stream, if there is one, begins anew: that has lost its connection.
+    pub(super) fn restart_session(&mut self, lower: Key) {
+        let now = self.now;
+        let Some(key) = self.slots.look(lower).and_then(|stream| stream.above) else { return };
+        let Some((upper, under)) = self.slots.two_streams(key, lower) else { return };
+        let Transport::Stage(over) = &mut upper.transport else { return };
+        let Some(session) = over.between.session_mut() else { return };
+        if session.restart() {
+            upper.bev.restart_stage(now, &mut under.bev);
+            self.update(key);
+        }
+    }
+
     /// Takes the session from over a stream, which its handler gets back.
     pub(crate) fn release_session(&mut self, key: Key) -> Option<(BevId, Ssl)> {
         self.slots.look(key)?.transport.session()?;

@@ -204,7 +204,9 @@ impl Core {
             _ if stream.bev.is_closing() => Err(SocketError::Closing),
             Transport::Vacant | Transport::Dialing(_) if !has_failed => Ok(key),
             Transport::Pair(_) => Err(SocketError::InMemory),
-            // Those above know how the old connection went, and cannot begin again.
+            // A session can begin again. Others above know how the old connection went.
+            #[cfg(feature = "tls")]
+            _ if self.restarts(key) => Ok(key),
             _ => self.check_open(key).map(|()| key),
         }
     }
@@ -242,6 +244,8 @@ impl Core {
         let cut = !stream.bev.output().is_empty() || stream.bev.is_truncated();
         let transport = std::mem::replace(&mut stream.transport, Transport::Vacant);
         stream.bev.renew(now, Link::Missing);
+        #[cfg(feature = "tls")]
+        self.restart_session(key);
         match transport {
             Transport::Dialing(dial) => self.cancel_dial(*dial),
             Transport::Socket { .. } if cut => self.driver.abort(key),

@@ -2,4 +2,5 @@
 #![cfg(feature = "tls")]
 
 mod data;
+mod restart;
 mod rig;

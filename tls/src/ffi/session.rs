@@ -30,6 +30,7 @@ unsafe extern "C" {
     fn SSL_key_update(ssl: *mut sys::SSL, update: c_int) -> c_int;
     fn SSL_in_before(ssl: *const sys::SSL) -> c_int;
     fn SSL_in_init(ssl: *const sys::SSL) -> c_int;
+    fn SSL_clear(ssl: *mut sys::SSL) -> c_int;
 }
 
 const SSL_CTRL_MODE: c_int = 33;
@@ -62,6 +63,22 @@ pub(crate) fn into_ssl<S: Read + Write>(stream: SslStream<S>) -> Ssl {
     unsafe { sys::SSL_set_bio(ssl.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
     drop(stream);
     ssl
+}
+
+/// Takes an object back to before its handshake, with all its settings and the session it had, which
+/// a client then offers to resume; `false` with an error in the queue if that cannot be.
+pub(crate) fn reset(ssl: &SslRef) -> bool {
+    let is_server = ssl.is_server();
+    // SAFETY: rules 1 and 2.
+    let cleared = (unsafe { SSL_clear(ssl.as_ptr()) }) == 1;
+    if is_server {
+        // SAFETY: rules 1 and 2.
+        unsafe { sys::SSL_set_accept_state(ssl.as_ptr()) };
+    } else {
+        // SAFETY: rules 1 and 2.
+        unsafe { sys::SSL_set_connect_state(ssl.as_ptr()) };
+    }
+    cleared
 }
 
 /// Adds modes to those of an object.

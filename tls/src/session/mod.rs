@@ -57,6 +57,8 @@ enum Phase {
 pub struct Session {
     stream: SslStream<Wire>,
     phase: Phase,
+    /// It began with a handshake and can do so again.
+    restarts: bool,
     shutdown: Shutdown,
     allow_dirty_shutdown: bool,
     handshake_timeout: Option<Duration>,
@@ -90,6 +92,7 @@ impl Session {
     /// memory.
     pub fn new(mut ssl: Ssl, state: TlsState, options: &TlsOptions) -> Result<Self, TlsError> {
         check_state(&ssl, state)?;
+        let restarts = state != TlsState::Open;
         match state {
             TlsState::Open => {}
             TlsState::Connecting => ssl.set_connect_state(),
@@ -110,7 +113,8 @@ impl Session {
         let (shutdown, allow_dirty_shutdown, handshake_timeout) = options.parts();
         Ok(Self {
             stream,
-            phase: if state == TlsState::Open { Phase::Open } else { Phase::Handshake },
+            phase: if restarts { Phase::Handshake } else { Phase::Open },
+            restarts,
             shutdown,
             allow_dirty_shutdown,
             handshake_timeout,
@@ -194,6 +198,31 @@ impl Session {
         }
         self.rekeying = Some(Rekeying::Wanted);
         Ok(())
+    }
+
+    /// Whether the session can begin anew with another connection: it did not begin
+    /// [open](TlsState::Open).
+    pub fn can_restart(&self) -> bool {
+        self.restarts
+    }
+
+    /// Begins anew, for another connection, with the settings of the object. A client offers to
+    /// resume what it had.
+    ///
+    /// Nothing happens to a session that began open or has not begun, which is `false`; one that
+    /// OpenSSL cannot reset is over.
+    pub fn restart(&mut self) -> bool {
+        let is_fresh = self.phase == Phase::Handshake && ffi::is_fresh(self.ssl());
+        if !self.restarts || is_fresh {
+            return false;
+        }
+        ffi::clear_errors();
+        self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Over };
+        self.deadline = None;
+        (self.peer_closed, self.end_told, self.notified) = (false, false, false);
+        self.rekeying = None;
+        self.held.discard();
+        true
     }
 
     /// Gives the SSL object out, to go on elsewhere; it reads and writes nowhere then.

@@ -65,6 +65,24 @@ impl Bufferevent {
         stream
     }
 
+    /// Has the stage begin anew with another connection below, whose buffers are emptied: what is in
+    /// them belongs to the old one.
+    ///
+    /// As [`renew`](Self::renew) does for a socket: the user's buffers stay, a direction that was
+    /// over starts anew, and CONNECTED comes again.
+    pub fn restart_stage(&mut self, now: Time, lower: &mut Self) {
+        let closing = self.is_closing();
+        let Some(staged) = self.staged.as_mut().filter(|it| !closing && it.own.is_some()) else {
+            return;
+        };
+        let tells_flushed = staged.tells_flushed;
+        **staged = Staged { own: Some(Own::new()), tells_flushed, ..Staged::default() };
+        lower.input.clear();
+        lower.output.clear();
+        lower.handle_callback(now);
+        self.renew(now, Link::Awaited);
+    }
+
     /// Has the stage called soon, though nothing else is to be done.
     pub fn call_stage(&mut self) {
         if let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) {
