@@ -75,6 +75,10 @@ pub enum Error {
     #[cfg(feature = "tls")]
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// A configuration of TLS cannot be made, or not be used for this.
+    #[cfg(feature = "tls")]
+    #[error(transparent)]
+    TlsConfig(#[from] tls::TlsConfigError),
     /// A connection cannot leave its core.
     #[error(transparent)]
     Detach(#[from] DetachError),

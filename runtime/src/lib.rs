@@ -11,7 +11,7 @@
 //!
 //! | feature | default | what it does |
 //! |---|---|---|
-//! | `tls` | yes | sets OpenSSL up when a runtime is built |
+//! | `tls` | yes | TLS over bufferevents; sets OpenSSL up when a runtime is built |
 //! | `vendored` | no | builds OpenSSL from source where its headers are missing |
 //!
 //! Linux only.
@@ -28,7 +28,7 @@ compile_error!("sluicegate needs 64 bits: names of sockets carry their generatio
 
 extern crate sluicegate_core_buf as core_buf;
 extern crate sluicegate_groups as groups;
-/// TLS: sessions, their options and errors, and the start of OpenSSL.
+/// TLS: configurations and certificates, sessions, their options and errors, OpenSSL's start.
 #[cfg(feature = "tls")]
 pub extern crate sluicegate_tls as tls;
 
@@ -101,5 +101,5 @@ pub use report::{CoreEnd, DrainReport, Left, StartReport, Unfinished};
 pub use runtime::{Running, Runtime, SignalPolicy};
 pub use socket::{Socket, SocketError, TakenSocket, UnixAddress, UnixError};
 #[cfg(feature = "tls")]
-pub use tls::{Charge, InitError, Threading, TlsError, TlsOptions, TlsState, openssl};
+pub use tls::{Charge, InitError, Threading, TlsConfig, TlsError, TlsOptions, TlsState, openssl};
 pub use watchdog::{DEFAULT_STALL_THRESHOLD, MIN_STALL_THRESHOLD, Stall, StallCause};

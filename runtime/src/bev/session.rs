@@ -3,7 +3,7 @@
 //! Owns nothing; the session stands between this bufferevent and the one below it.
 
 use tls::openssl::ssl::{Ssl, SslRef};
-use tls::{TlsError, TlsOptions, TlsState};
+use tls::{TlsConfig, TlsError, TlsOptions, TlsState};
 
 use super::BevMut;
 use crate::error::Result;
@@ -22,6 +22,47 @@ impl BevMut<'_> {
     pub fn tls(&mut self, ssl: Ssl, state: TlsState, options: TlsOptions) -> Result<BevId> {
         let id = self.id();
         self.core.tls_filter(id, ssl, state, options)
+    }
+
+    /// Speaks TLS on this connection as the server; returns the name of the one on top then.
+    ///
+    /// For the factory of a listener, whose handler then reads and writes plaintext. On failure the
+    /// connection is closed: a factory that goes on serves nobody in the clear.
+    ///
+    /// # Errors
+    /// `config` is a client's, or OpenSSL has no memory; otherwise as for [`tls`](Self::tls).
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::tls::Certificate;
+    /// use sluicegate::{Context, Handler, Runtime, TlsConfig, TlsOptions};
+    ///
+    /// struct Echo;
+    /// impl Handler for Echo {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let (mut input, mut output) = cx.buffers();
+    ///         output.append(&mut input);
+    ///     }
+    /// }
+    ///
+    /// let certificate = Certificate::self_signed(&["localhost"], 7)?;
+    /// let config = TlsConfig::server().certificate(certificate).build()?;
+    /// let mut runtime = Runtime::builder().cores(1).build()?;
+    /// runtime.listen("127.0.0.1:0", move |conn| {
+    ///     conn.tls_accept(&config, TlsOptions::new()).expect("it has just been accepted");
+    ///     Echo
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tls_accept(&mut self, config: &TlsConfig, options: TlsOptions) -> Result<BevId> {
+        let (id, core) = (self.id(), &mut *self.core);
+        match config.accept(core.index(), core.now()) {
+            Ok(ssl) => core.secure(id, ssl, TlsState::Accepting, options),
+            Err(error) => {
+                core.cut(id);
+                Err(error.into())
+            }
+        }
     }
 
     /// The SSL object, to look at: version, cipher, certificates, protocol. `None` when not TLS.

@@ -1,16 +1,17 @@
 //! TLS sessions on a core: over any bufferevent, next to a socket, taken over from elsewhere.
 //!
 //! Owns nothing: a session is a stage, and stands where filters do (`reactor/stack.rs`). A stream
-//! "next to a socket" is a socket's with a session over it.
+//! "next to a socket" is a socket's with a session over it. The short forms ask a configuration for
+//! the object of this core and put it over a connection.
 //!
 //! Source: libevent 2.1.12 `bufferevent_openssl_filter_new`, `bufferevent_openssl_socket_new`.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
 use core_buf::Landing;
 use groups::Direction;
 use tls::openssl::ssl::{Ssl, SslStream};
-use tls::{Session, TlsOptions, TlsState};
+use tls::{Session, TlsConfig, TlsOptions, TlsState};
 
 use super::Core;
 use super::between::{Between, Over};
@@ -96,11 +97,83 @@ impl Core {
             Some(socket) => self.adopt(socket, handler)?,
             None => self.unconnected(handler),
         };
-        self.tls_filter(bottom, ssl, state, options).inspect_err(|_| {
-            if let Some(mut bev) = self.get(bottom) {
-                bev.close_now();
-            }
-        })
+        self.secure(bottom, ssl, state, options)
+    }
+
+    /// Connects to an address and speaks TLS with `host`, whose certificate must be shown there.
+    ///
+    /// CONNECTED comes when the handshake is done, or ERROR as an event. A session kept of an
+    /// earlier connection to `host` from this core is offered for resumption.
+    ///
+    /// # Errors
+    /// `config` is a server's, or `host` no name; otherwise as for [`connect`](Self::connect).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sluicegate::sim::Simulation;
+    /// use sluicegate::tls::Certificate;
+    /// use sluicegate::{Context, Event, EventFlags, Handler, ListenOptions, TlsConfig, TlsOptions};
+    ///
+    /// /// Leaves what comes in its input.
+    /// struct Keep;
+    /// impl Handler for Keep {}
+    ///
+    /// /// Says hello once the client is sure whom it talks to.
+    /// struct Greet;
+    /// impl Handler for Greet {
+    ///     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+    ///         assert_eq!(event.flags, EventFlags::CONNECTED);
+    ///         cx.me().output().add(b"hello");
+    ///     }
+    /// }
+    ///
+    /// let certificate = Certificate::self_signed(&["example.com"], 7)?;
+    /// let client = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
+    /// let server = TlsConfig::server().certificate(certificate).build()?;
+    ///
+    /// let mut sim = Simulation::new(1);
+    /// let listener = sim.core().listen("10.0.0.1:443", ListenOptions::new(), move |conn| {
+    ///     conn.tls_accept(&server, TlsOptions::new()).expect("it has just been accepted");
+    ///     Greet
+    /// })?;
+    /// let (to, options) = (listener.local_addr(), TlsOptions::new());
+    /// let id = sim.core().tls_connect(to, "example.com", &client, options, Keep)?;
+    /// let came = sim.run_until(Duration::from_secs(1), |sim| {
+    ///     sim.core().get(id).is_some_and(|mut bev| bev.input().first() == b"hello")
+    /// });
+    /// assert!(came);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn tls_connect(
+        &mut self,
+        to: SocketAddr,
+        host: &str,
+        config: &TlsConfig,
+        options: TlsOptions,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        let ssl = config.connect(self.index(), self.now, host)?;
+        let bottom = self.connect(to, handler)?;
+        self.secure(bottom, ssl, TlsState::Connecting, options)
+    }
+
+    /// As [`tls_connect`](Self::tls_connect), to an address of `host` that is looked up.
+    ///
+    /// # Errors
+    /// As for it, and for [`connect_host`](Self::connect_host).
+    pub fn tls_connect_host(
+        &mut self,
+        host: &str,
+        port: u16,
+        config: &TlsConfig,
+        options: TlsOptions,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        let ssl = config.connect(self.index(), self.now, host)?;
+        let bottom = self.connect_host(host, port, handler)?;
+        self.secure(bottom, ssl, TlsState::Connecting, options)
     }
 
     /// Takes over a stream whose handshake was made elsewhere, with the bytes inside it.
@@ -139,6 +212,24 @@ impl Core {
         if session.restart() {
             upper.bev.restart_stage(now, &mut under.bev);
             self.update(key);
+        }
+    }
+
+    /// Puts a session over a stream, which is closed if that fails: nothing passes unprotected.
+    pub(crate) fn secure(
+        &mut self,
+        bottom: BevId,
+        ssl: Ssl,
+        state: TlsState,
+        options: TlsOptions,
+    ) -> Result<BevId> {
+        self.tls_filter(bottom, ssl, state, options).inspect_err(|_| self.cut(bottom))
+    }
+
+    /// Closes a bufferevent, if it is open, without a further byte.
+    pub(crate) fn cut(&mut self, id: BevId) {
+        if let Some(mut bev) = self.get(id) {
+            bev.close_now();
         }
     }
 

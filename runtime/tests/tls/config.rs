@@ -1,0 +1,98 @@
+//! Connections made by a configuration: the short forms, and what they refuse.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use sluicegate::sim::Simulation;
+use sluicegate::tls::{Certificate, TlsConfigError};
+use sluicegate::{BevMut, Context, Error, Handler, ListenOptions, TlsConfig, TlsOptions};
+
+use crate::rig::{Keeper, Notes};
+
+const NAME: &str = "example.com";
+const SERVER: &str = "10.0.0.1:443";
+const LIMIT: Duration = Duration::from_secs(5);
+
+struct Echo;
+
+impl Handler for Echo {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, mut output) = cx.buffers();
+        output.append(&mut input);
+    }
+}
+
+/// A server's configuration, and that of a client which trusts it.
+fn configs() -> (TlsConfig, TlsConfig) {
+    let certificate = Certificate::self_signed(&[NAME], 1).expect("a certificate");
+    let roots = certificate.chain_pem().expect("it can be written");
+    let client = TlsConfig::client().roots_pem(roots).build().expect("a client");
+    let server = TlsConfig::server().certificate(certificate).build().expect("a server");
+    (server, client)
+}
+
+/// Listens with a configuration, and sends each error of `tls_accept`.
+fn listen(sim: &mut Simulation, config: TlsConfig) -> mpsc::Receiver<Error> {
+    let (refusal, refusals) = mpsc::channel();
+    let factory = move |conn: &mut BevMut<'_>| {
+        if let Err(error) = conn.tls_accept(&config, TlsOptions::new()) {
+            refusal.send(error).expect("the test listens");
+        }
+        Echo
+    };
+    sim.core().listen(SERVER, ListenOptions::new(), factory).expect("it is free");
+    refusals
+}
+
+#[test]
+fn a_client_meets_the_host_it_means_by_address_and_by_name_and_nobody_else() {
+    let (server, client) = configs();
+    let mut sim = Simulation::new(1);
+    sim.set_host(NAME, &["10.0.0.1".parse().expect("an address")], Duration::from_millis(3));
+    let _refusals = listen(&mut sim, server);
+    let (addr, options) = (SERVER.parse().expect("an address"), TlsOptions::new());
+    for (host, by_name) in [(NAME, false), (NAME, true), ("example.net", false)] {
+        let notes = Notes::default();
+        let keeper = Keeper { notes: notes.clone(), echoes: false };
+        let id = match by_name {
+            true => sim.core().tls_connect_host(host, 443, &client, options, keeper),
+            false => sim.core().tls_connect(addr, host, &client, options, keeper),
+        };
+        let id = id.expect("it can be tried");
+        sim.core().get(id).expect("it is open").output().add(b"hello");
+        assert!(sim.run_until(LIMIT, |_| notes.all().len() == 1 + usize::from(host == NAME)));
+        match host {
+            NAME => assert_eq!(notes.all(), ["EventFlags(CONNECTED)", "read 5"]),
+            _ => assert!(notes.all()[0].contains("certificate: "), "{:?}", notes.all()),
+        }
+    }
+    // The second connection to the host has resumed the session of the first; both ends count.
+    assert_eq!(sim.core().stats().handshakes_resumed, 2);
+}
+
+#[test]
+fn a_connection_that_cannot_be_secured_is_closed_before_a_byte() {
+    let (server, client) = configs();
+    let mut sim = Simulation::new(1);
+    let refusals = listen(&mut sim, client.clone());
+    let peer = sim.connect(SERVER.parse().expect("an address")).expect("it listens");
+    sim.write(peer, b"in the clear");
+    assert!(sim.run_until(LIMIT, |sim| sim.is_reset(peer) || sim.is_eof(peer)));
+    assert_eq!(sim.read(peer), b"");
+    let refused = refusals.try_recv().expect("it was refused");
+    assert!(matches!(refused, Error::TlsConfig(TlsConfigError::WrongRole { .. })), "{refused}");
+
+    let addr = "10.0.0.9:443".parse().expect("an address");
+    let listener = sim.listen(addr).expect("it is free");
+    let options = TlsOptions::new();
+    for (host, config) in [(NAME, &server), ("", &client), ("two words", &client)] {
+        let refused = sim.core().tls_connect(addr, host, config, options, ());
+        let refused = refused.expect_err("it cannot be made");
+        assert!(matches!(refused, Error::TlsConfig(_)), "{refused}");
+        let refused = sim.core().tls_connect_host("10.0.0.9", 443, &server, options, ());
+        assert!(matches!(refused, Err(Error::TlsConfig(_))));
+    }
+    sim.run_for(LIMIT);
+    assert!(sim.accept(listener).is_none(), "somebody connected");
+    assert_eq!(sim.core().stats().connections, 0);
+}
