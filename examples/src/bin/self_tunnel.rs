@@ -1,19 +1,20 @@
 //! A program that talks a protocol to itself: client and server in one process, without a socket.
 //!
-//! Teaches: a pair in place of a connection, the same filter at both ends of it, a filter of one's
-//! own below another, ending the program from a handler.
+//! Teaches: a pair in place of a connection, layers over each end of it: framing over TLS, and
+//! below a filter that shows what crosses; ending the program from a handler.
 //! Run it with `cargo run --release --bin self_tunnel -- hello "how are you"`: each message crosses
-//! behind its length and is answered. What is said and what crosses the wire are shown as they
-//! come, and at the end that no socket was read or written.
+//! behind its length, sealed, and is answered. What is said and what kinds of records cross are
+//! shown as they come, and at the end that no socket was read or written.
 
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use sluicegate::tls::Certificate;
 use sluicegate::{
-    BevMut, Buffer, Context, Core, Eol, Event, Filter, FilterOptions, FilterResult, FlushMode,
-    Handler, PairOptions, Runtime, Shutdown, StackError,
+    BevMut, Context, Core, Eol, Event, EventFlags, FilterOptions, Handler, PairOptions, Runtime,
+    Shutdown, TlsConfig, TlsOptions, TlsState,
 };
-use sluicegate_examples::Frames;
+use sluicegate_examples::{Frames, Tap};
 
 /// The longest message, in bytes.
 const LONGEST: usize = 65_536;
@@ -24,43 +25,6 @@ struct Arguments {
     /// What the client says; each line is a message.
     #[arg(default_values = ["hello", "how are you"])]
     messages: Vec<String>,
-}
-
-/// Shows what passes and changes nothing. It stands at the client's end, below the framing.
-struct Tap;
-
-impl Filter for Tap {
-    fn input(
-        &mut self,
-        src: &mut Buffer,
-        dst: &mut Buffer,
-        _limit: Option<usize>,
-        _mode: FlushMode,
-    ) -> FilterResult {
-        show("wire  <-", src);
-        dst.append(src);
-        FilterResult::Ok
-    }
-
-    fn output(
-        &mut self,
-        src: &mut Buffer,
-        dst: &mut Buffer,
-        _limit: Option<usize>,
-        _mode: FlushMode,
-    ) -> FilterResult {
-        show("wire  ->", src);
-        dst.append(src);
-        FilterResult::Ok
-    }
-}
-
-/// A filter is called with nothing to pass on as well, at a close for one.
-fn show(what: &str, bytes: &Buffer) {
-    if !bytes.is_empty() {
-        let shown: String = bytes.slices().map(|piece| piece.escape_ascii().to_string()).collect();
-        say(format_args!("{what} {:2} bytes: {shown}", bytes.len()));
-    }
 }
 
 /// Answers each message.
@@ -97,6 +61,9 @@ impl Handler for Client {
     }
 
     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        if event.flags.contains(EventFlags::CONNECTED) {
+            return;
+        }
         if let Some(error) = event.error {
             say(format_args!("the client fails: {error}"));
         }
@@ -111,13 +78,23 @@ fn send(client: &mut BevMut<'_>, message: &str) {
     output.add(b"\n");
 }
 
-/// Joins a client and a server by a pair, and puts filters over its ends.
-fn tunnel(core: &mut Core, mut messages: std::vec::IntoIter<String>) -> Result<(), StackError> {
+/// Joins a client and a server by a pair, and puts framing over TLS over its ends.
+fn tunnel(core: &mut Core, mut messages: std::vec::IntoIter<String>) -> sluicegate::Result<()> {
+    let certificate = Certificate::self_signed(&["localhost"], 1)?;
+    let trusts = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
+    let shows = TlsConfig::server().certificate(certificate).build()?;
+    let (index, now, options) = (core.index(), core.now(), TlsOptions::new());
+
     let first = messages.next().unwrap_or_default();
     let (client, server) = core.pair(PairOptions::new(), Client { messages }, Server);
+    let ssl = shows.accept(index, now)?;
+    let server = core.tls_filter(server, ssl, TlsState::Accepting, options)?;
     core.filter(server, Frames::new(LONGEST), FilterOptions::new())?;
-    let tapped = core.filter(client, Tap, FilterOptions::new())?;
-    let top = core.filter(tapped, Frames::new(LONGEST), FilterOptions::new())?;
+
+    let tapped = core.filter(client, Tap::new(say), FilterOptions::new())?;
+    let ssl = trusts.connect(index, now, "localhost")?;
+    let client = core.tls_filter(tapped, ssl, TlsState::Connecting, options)?;
+    let top = core.filter(client, Frames::new(LONGEST), FilterOptions::new())?;
     if let Some(mut client) = core.get(top) {
         send(&mut client, &first);
     }
@@ -130,7 +107,7 @@ fn main() -> sluicegate::Result<()> {
         messages.iter().flat_map(|it| it.split('\n')).map(str::to_owned).collect();
     let runtime = Runtime::builder().env()?.cores(1).build()?;
     runtime.handle().submit_to(0, move |core| {
-        tunnel(core, lines.into_iter()).expect("a new pair is open and has no filters");
+        tunnel(core, lines.into_iter()).expect("a new pair takes every layer");
     })?;
     runtime.run()
 }

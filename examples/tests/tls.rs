@@ -1,0 +1,170 @@
+//! Starts the examples that speak TLS and talks to them with OpenSSL's program and curl.
+//!
+//! Each test owns its child processes, on free ports. One whose program is missing says that it is
+//! skipped, unless `SLUICEGATE_REQUIRE_INTEROP` is set.
+
+use std::env;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::thread;
+use std::time::Instant;
+
+/// Set where a missing program is a failure.
+const REQUIRED: &str = "SLUICEGATE_REQUIRE_INTEROP";
+
+/// Says what is missing, so that a run without it is not taken for more than it was.
+fn is_there(program: &str, flag: &str) -> bool {
+    let there = Command::new(program).arg(flag).output().is_ok_and(|it| it.status.success());
+    if !there {
+        assert!(env::var_os(REQUIRED).is_none(), "{REQUIRED} is set and {program} does not run");
+        eprintln!("SKIPPED: an example with {program}: it does not run; install it to check this");
+    }
+    there
+}
+
+/// A running example, killed with the value.
+struct Example {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    addr: String,
+}
+
+impl Example {
+    fn start(path: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(path)
+            .current_dir(folder)
+            .args(["--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the example starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("a line comes");
+        let rest = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("got {line:?}"));
+        let addr = rest.split([',', '\n']).next().expect("an address").to_owned();
+        Self { child, stdout, addr }
+    }
+}
+
+impl Drop for Example {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// An empty folder of this test run.
+fn folder(name: &str) -> std::path::PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _absent = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
+
+/// Follows the advice of the example: `cert` and `pkey` in `folder`, for localhost.
+fn make_certificate(folder: &Path) {
+    for command in [
+        "genrsa -out pkey 2048",
+        "req -new -key pkey -out cert.req -subj /CN=localhost",
+        "x509 -req -days 365 -in cert.req -signkey pkey -out cert",
+    ] {
+        let made = Command::new("openssl").current_dir(folder).args(command.split(' ')).output();
+        let made = made.expect("it runs");
+        assert!(made.status.success(), "{command}: {}", String::from_utf8_lossy(&made.stderr));
+    }
+}
+
+/// Starts a program in `folder`, which `timeout` ends if nobody else does.
+fn start(folder: &Path, arguments: &[&str]) -> Child {
+    Command::new("timeout")
+        .current_dir(folder)
+        .arg("60")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs")
+}
+
+/// Runs a program in `folder` to its end.
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    start(folder, arguments).wait_with_output().expect("it can be waited for")
+}
+
+#[test]
+fn tls_echo_says_how_to_make_what_it_wants_and_serves_with_it() {
+    if !is_there("openssl", "version") {
+        return;
+    }
+    let folder = folder("tls_echo");
+    let path = env!("CARGO_BIN_EXE_tls_echo");
+    let output = run(&folder, &[path, "--listen", "127.0.0.1:0"]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).expect("it prints text");
+    assert_eq!(said.matches("\n  openssl ").count(), 3, "{said}");
+
+    make_certificate(&folder);
+    for arguments in [&[][..], &["--self-signed"]] {
+        let mut example = Example::start(path, &folder, arguments);
+        let command = ["openssl", "s_client", "-quiet", "-connect", &example.addr];
+        let mut client = start(&folder, &command);
+        client.stdin.as_mut().expect("it is piped").write_all(b"hello\n").expect("it reads");
+        let mut back = [0; 6];
+        client.stdout.as_mut().expect("it is piped").read_exact(&mut back).expect("it answers");
+        assert_eq!(&back, b"hello\n");
+        let mut printed = [0; 39];
+        example.stdout.read_exact(&mut printed).expect("it prints");
+        assert_eq!(&printed, b"Received 6 bytes\n----- data ----\nhello\n");
+        client.kill().expect("it runs until it is ended");
+        client.wait().expect("it can be waited for");
+    }
+}
+
+/// An upstream that answers each connection with `body`.
+fn upstream(body: Vec<u8>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let addr = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut request = BufReader::new(&stream);
+            let mut line = String::new();
+            while request.read_line(&mut line).is_ok_and(|count| count > 2) {
+                line.clear();
+            }
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+            // A client may have had enough.
+            let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+        }
+    });
+    addr
+}
+
+#[test]
+fn tls_proxy_serves_curl_what_is_behind_it_at_the_rate_of_the_client() {
+    if !is_there("curl", "--version") || !is_there("openssl", "version") {
+        return;
+    }
+    let folder = folder("tls_proxy");
+    make_certificate(&folder);
+    let body: Vec<u8> = (0..200_000_u32).flat_map(|at| (at / 3).to_be_bytes()).collect();
+    let upstream = upstream(body.clone());
+    let arguments = ["--upstream", &upstream, "--each-client", "1MB/s"];
+    let example = Example::start(env!("CARGO_BIN_EXE_tls_proxy"), &folder, &arguments);
+    let port = example.addr.rsplit(':').next().expect("a port");
+    let (url, to) = (format!("https://localhost:{port}/"), format!("localhost:{port}:127.0.0.1"));
+    let fixed = ["curl", "-q", "-sS", "--fail", "--noproxy", "*", "--resolve", &to, &url];
+    let begun = Instant::now();
+    let output = run(&folder, &[&fixed[..], &["--cacert", "cert"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stdout == body, "it comes changed");
+    // What is beyond the burst comes at the rate, so this cannot be quick.
+    assert!(begun.elapsed().as_millis() > 400, "it took {:?}", begun.elapsed());
+
+    let output = run(&folder, &fixed);
+    assert_eq!(output.status.code(), Some(60), "curl trusts nobody it was not told of");
+}
