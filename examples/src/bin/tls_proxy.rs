@@ -78,7 +78,8 @@ impl Handler for Side {
     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
         let sides = [cx.id(), self.other];
         if event.flags.intersects(EventFlags::ERROR | EventFlags::TIMEOUT) {
-            tracing::warn!(error = ?event.error, "a connection failed");
+            let error = event.error.map(|error| error.to_string());
+            tracing::warn!(error, "a connection failed");
             // The other side must not take it for a good end.
             for id in sides {
                 cx.get(id).iter_mut().for_each(|bev| bev.close_now());
