@@ -168,3 +168,29 @@ fn tls_proxy_serves_curl_what_is_behind_it_at_the_rate_of_the_client() {
     let output = run(&folder, &fixed);
     assert_eq!(output.status.code(), Some(60), "curl trusts nobody it was not told of");
 }
+
+#[test]
+fn tls_proxy_passes_a_failure_on_as_one() {
+    if !is_there("curl", "--version") {
+        return;
+    }
+    // It takes connections and resets them after a part of its answer.
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let upstream = listener.local_addr().expect("it is bound").to_string();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            // Of the request one byte is read: the kernel answers the rest by a reset.
+            let _part =
+                stream.read_exact(&mut [0]).and_then(|()| stream.write_all(b"HTTP/1.0 200"));
+        }
+    });
+    let folder = folder("tls_proxy_failure");
+    for upstream in [upstream.as_str(), "127.0.0.1:1"] {
+        let arguments = ["--self-signed", "--upstream", upstream];
+        let example = Example::start(env!("CARGO_BIN_EXE_tls_proxy"), &folder, &arguments);
+        let url = format!("https://{}/", example.addr);
+        let output = run(&folder, &["curl", "-q", "-sS", "--insecure", "--noproxy", "*", &url]);
+        assert!(!output.status.success(), "{upstream}: {output:?}");
+    }
+}
