@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use sluicegate::sim::Simulation;
 use sluicegate::tls::{Certificate, TlsConfigError};
-use sluicegate::{BevMut, Context, Error, Handler, ListenOptions, TlsConfig, TlsOptions};
+use sluicegate::{
+    BevMut, Charge, Context, Error, Group, Handler, ListenOptions, TlsConfig, TlsOptions,
+    TokenBucketConfig,
+};
 
 use crate::rig::{Keeper, Notes};
 
@@ -95,4 +98,42 @@ fn a_connection_that_cannot_be_secured_is_closed_before_a_byte() {
     sim.run_for(LIMIT);
     assert!(sim.accept(listener).is_none(), "somebody connected");
     assert_eq!(sim.core().stats().connections, 0);
+}
+
+#[test]
+fn a_group_counts_ciphertext_in_either_place_and_plaintext_where_that_is_asked_for() {
+    const BYTES: usize = 1000;
+    let limit = TokenBucketConfig::per_second("100MB/s".parse().expect("a rate"));
+    for (on_top, charge) in [
+        (false, Charge::Ciphertext),
+        (false, Charge::Plaintext),
+        (true, Charge::Ciphertext),
+        (true, Charge::Plaintext),
+    ] {
+        let (server, client) = configs();
+        let mut sim = Simulation::new(1);
+        let group = Group::builder(limit.clone()).clock(sim.clock()).build().expect("a group");
+        let (member_of, options) = (group.clone(), TlsOptions::new().charge(charge));
+        let factory = move |conn: &mut BevMut<'_>| {
+            let bottom = conn.id();
+            let top = conn.tls_accept(&server, options).expect("it has just been accepted");
+            let id = if on_top { top } else { bottom };
+            let joined = conn.core().get(id).expect("it is open").join(&member_of);
+            joined.expect("there is a seat");
+            Echo
+        };
+        sim.core().listen(SERVER, ListenOptions::new(), factory).expect("it is free");
+        let (addr, notes) = (SERVER.parse().expect("an address"), Notes::default());
+        let keeper = Keeper { notes, echoes: false };
+        let id = sim.core().tls_connect(addr, NAME, &client, TlsOptions::new(), keeper);
+        let id = id.expect("it can be tried");
+        sim.core().get(id).expect("it is open").output().add(&[7; BYTES]);
+        assert!(sim.run_until(LIMIT, |sim| sim.lengths(id).is_some_and(|it| it.0 == BYTES)));
+        let (read, written) = group.totals();
+        let plain = on_top && charge == Charge::Plaintext;
+        for count in [read, written] {
+            assert_eq!(count == BYTES as u64, plain, "{on_top} {charge:?}: {read}, {written}");
+            assert!(plain || count > BYTES as u64 + 200, "{on_top} {charge:?}: {read}, {written}");
+        }
+    }
 }
