@@ -65,8 +65,8 @@ pub(crate) fn into_ssl<S: Read + Write>(stream: SslStream<S>) -> Ssl {
     ssl
 }
 
-/// Takes an object back to before its handshake, with all its settings and the session it had, which
-/// a client then offers to resume; `false` with an error in the queue if that cannot be.
+/// Takes an object back to before its handshake, with all its settings and the session it had,
+/// which a client then offers to resume; `false` with an error in the queue if that cannot be.
 pub(crate) fn reset(ssl: &SslRef) -> bool {
     let is_server = ssl.is_server();
     // SAFETY: rules 1 and 2.

@@ -65,8 +65,8 @@ impl Bufferevent {
         stream
     }
 
-    /// Has the stage begin anew with another connection below, whose buffers are emptied: what is in
-    /// them belongs to the old one.
+    /// Has the stage begin anew with another connection below, whose buffers are emptied: what is
+    /// in them belongs to the old one.
     ///
     /// As [`renew`](Self::renew) does for a socket: the user's buffers stay, a direction that was
     /// over starts anew, and CONNECTED comes again.
