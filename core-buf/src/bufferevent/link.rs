@@ -15,7 +15,7 @@ use super::{Bufferevent, Readiness, Suspend};
 use crate::buffer::Buffer;
 
 /// How far the connection of a stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
     /// There is none.
     Missing,

@@ -8,6 +8,8 @@
 //! not called again before something has happened, so no wait of its is a busy one; until it has
 //! told CONNECTED no byte of the user passes.
 
+use std::mem;
+
 use groups::{Direction, Time};
 
 use super::Staged;
@@ -144,15 +146,18 @@ impl Bufferevent {
     pub(super) fn sync_link(&mut self, now: Time, lower: &Self) -> bool {
         let link = lower.link();
         let own = self.staged.as_mut().and_then(|staged| staged.own.as_mut());
-        let Some(own) = own.filter(|own| own.link != link) else { return false };
-        own.link = link;
-        own.called |= link == Link::Made;
-        if link == Link::Missing && self.is_closing() {
-            // There is nobody to take leave of.
+        let Some(own) = own else { return false };
+        let is_new = mem::replace(&mut own.link, link) != link;
+        own.called |= is_new && link == Link::Made;
+        // There is nobody to take leave of.
+        let is_alone = link == Link::Missing && self.is_closing() && !self.is_closed();
+        if is_alone {
             self.close_now();
         }
-        self.update_deadlines(now);
-        true
+        if is_new {
+            self.update_deadlines(now);
+        }
+        is_new || is_alone
     }
 
     /// Whether a direction waits for the peer to shake hands.
@@ -182,6 +187,10 @@ impl Bufferevent {
             self.suspended.lift(direction, Suspend::CONNECTING);
             self.deadlines.restart(now, direction);
         }
+        if self.staged.as_ref().is_some_and(|staged| staged.flushes[0].is_some()) {
+            // It has waited for leave, and is worth a call.
+            self.ready |= Readiness::READABLE;
+        }
         self.trigger_event(EventFlags::CONNECTED, None);
     }
 
@@ -191,7 +200,9 @@ impl Bufferevent {
         if reasons.contains(Suspend::UNCONNECTED) {
             Link::Missing
         } else if reasons.contains(Suspend::CONNECTING) {
-            Link::Awaited
+            // One that waits for a stage has no connection where that has none.
+            let own = self.staged.as_ref().and_then(|staged| staged.own.as_ref());
+            own.map_or(Link::Awaited, |own| own.link.min(Link::Awaited))
         } else {
             Link::Made
         }

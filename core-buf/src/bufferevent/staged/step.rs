@@ -91,7 +91,8 @@ impl Bufferevent {
         let leave = self.leave(direction, limit);
         self.note_call();
         let Some(staged) = &mut self.staged else { return 0 };
-        let flush = staged.flushes[direction.index()].take();
+        // A call without leave is none for the sake of a flush, which is still to come.
+        let flush = leave.and_then(|_| staged.flushes[direction.index()].take());
         let due = match direction {
             Direction::Read => staged.ended.is_some(),
             Direction::Write => finishes,
@@ -189,7 +190,9 @@ impl Bufferevent {
         if mode == FlushMode::Finished && progress.write == Wait::Over {
             staged.finished = true;
             if finishes {
-                // What the stage will never take must not keep the stream from its end.
+                // What the stage will never take must not keep the stream from its end. A filter
+                // may have had enough, but the peer of a protocol has got less than was meant.
+                self.truncated |= staged.own.is_some() && output_len > 0;
                 self.output.clear();
             }
         } else if took || output_len > 0 {
