@@ -69,10 +69,19 @@ impl Stack {
 
     /// A stream over a stage.
     pub fn new(stage: impl Stage + 'static) -> Self {
+        Self::of(stage, Bufferevent::over_stage(Time::ZERO))
+    }
+
+    /// A stream over a stage that speaks on its own account, and whose user may have to wait for
+    /// it to connect: [`Bufferevent::over_protocol`].
+    pub fn over_protocol(stage: impl Stage + 'static, connects: bool) -> Self {
+        Self::of(stage, Bufferevent::over_protocol(Time::ZERO, connects))
+    }
+
+    fn of(stage: impl Stage + 'static, mut upper: Bufferevent) -> Self {
         let now = Time::ZERO;
         let mut lower = Bufferevent::in_memory(now);
         lower.set_max_single(Direction::Read, crate::DEFAULT_MAX_SINGLE);
-        let mut upper = Bufferevent::over_stage(now);
         upper.tell_flushed();
         lower.enter_stage();
         Self {

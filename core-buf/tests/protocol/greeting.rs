@@ -1,0 +1,105 @@
+//! The first call, and CONNECTED: the user's bytes wait for it and it is told before them.
+
+use sluicegate_core_buf::{
+    DEFAULT_MAX_OUTPUT, EventFlags, Flush, FlushMode, Link, Outlook, Pass, Progress, Suspend, Wait,
+};
+
+use crate::script::{Call, Played, READ, WELCOME, WRITE, at, greeter, pass};
+
+const FIRST: Call =
+    Call { waiting: (0, 4), read: None, write: None, ended: None, outlook: Outlook::Open };
+
+#[test]
+fn a_stage_is_called_when_the_stream_below_is_connected_and_not_before() {
+    let mut it = Played::connecting(greeter()).linked(Link::Missing);
+    it.write(b"data");
+    assert_eq!(it.calls(), [], "there is no stream below");
+    it.stack.lower().renew(at(0), Link::Awaited);
+    assert_eq!(it.calls(), [], "its connection is being made");
+    it.stack.lower().handle_connected(at(0), None);
+    let calls = it.calls();
+    // Once for the connection, and once more as that was told to it.
+    assert!((1..=2).contains(&calls.len()) && calls.iter().all(|&call| call == FIRST), "{calls:?}");
+    assert_eq!(it.stack.sent(), b"hello");
+    assert_eq!(it.told(), [], "CONNECTED is the stage's to tell");
+    // Over a stream that is connected at once.
+    let mut it = Played::connecting(greeter());
+    it.stack.upper().buffers().1.add(b"data");
+    assert_eq!(it.calls(), [FIRST]);
+}
+
+#[test]
+fn connected_lifts_the_wait_and_is_told_before_bytes() {
+    let mut it = Played::connecting(greeter());
+    it.write(b"data");
+    for direction in [READ, WRITE] {
+        assert_eq!(it.stack.upper().suspended(direction), Suspend::CONNECTING);
+    }
+    it.stack.arrive(&WELCOME[..3]);
+    assert_eq!((it.told(), it.stack.sent()), (vec![], b"hello".to_vec()));
+    it.stack.arrive(&[&WELCOME[3..], b"first"].concat());
+    assert_eq!(it.told(), [EventFlags::CONNECTED, EventFlags::empty()]);
+    assert_eq!(it.stack.upper().input().to_vec(), b"first");
+    assert_eq!(it.stack.sent(), b"hellodata");
+    for direction in [READ, WRITE] {
+        assert_eq!(it.stack.upper().suspended(direction), Suspend::empty());
+    }
+}
+
+#[test]
+fn a_flush_during_the_handshake_waits_for_its_end() {
+    let mut it = Played::connecting(greeter());
+    it.write(b"data");
+    let flush = Flush { mode: FlushMode::Flush, further: 0 };
+    for direction in [READ, WRITE] {
+        it.stack.upper().flush_stage(direction, flush);
+    }
+    it.stack.upper().call_stage();
+    it.stack.arrive(&WELCOME[..3]);
+    assert!(it.calls().iter().all(Call::is_bare));
+    assert!(!it.stack.upper().has_flush(), "it has not passed here");
+    it.stack.arrive(&WELCOME[3..]);
+    let calls = it.calls();
+    let flushed = |pass: fn(&Call) -> Option<Pass>| {
+        calls.iter().filter_map(pass).any(|pass| pass.mode == FlushMode::Flush)
+    };
+    assert!(flushed(|call| call.read) && flushed(|call| call.write), "{calls:?}");
+    assert!(it.stack.upper().has_flush());
+    assert_eq!(it.stack.sent(), b"hellodata");
+}
+
+#[test]
+fn one_that_was_connected_before_is_called_and_has_leave_at_once() {
+    let mut it = Played::open(|mut step| (pass(&mut step, Progress::default()), None));
+    it.stack.upper().buffers().1.add(b"data");
+    let calls = it.calls();
+    let all = Some(Pass { limit: DEFAULT_MAX_OUTPUT, mode: FlushMode::Normal });
+    assert_eq!(calls.iter().map(|call| call.write).collect::<Vec<_>>(), [all]);
+    assert_eq!((it.stack.sent(), it.told()), (b"data".to_vec(), vec![]));
+}
+
+#[test]
+fn connected_below_is_told_neither_twice_nor_too_early() {
+    let mut it = Played::connecting(greeter()).linked(Link::Awaited);
+    it.stack.lower().handle_connected(at(0), None);
+    it.stack.arrive(WELCOME);
+    assert_eq!(it.told(), [EventFlags::CONNECTED]);
+    assert_eq!(it.stack.sent(), b"hello");
+}
+
+#[test]
+fn a_second_connected_is_told_again_as_after_a_renegotiation() {
+    let mut it = Played::open(|step| {
+        let events = if step.lower_input.is_empty() {
+            EventFlags::empty()
+        } else {
+            step.lower_input.clear();
+            EventFlags::CONNECTED
+        };
+        (Progress { events, write: Wait::Source, ..Progress::default() }, None)
+    });
+    for _ in 0..2 {
+        it.stack.arrive(b"again");
+        assert_eq!(it.told(), [EventFlags::CONNECTED]);
+    }
+}
