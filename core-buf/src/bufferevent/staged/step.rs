@@ -85,8 +85,7 @@ impl Bufferevent {
         lower: &mut Self,
         unread: Option<&mut Buffer>,
     ) -> usize {
-        let finishes = self.finishes();
-        let outlook = self.outlook();
+        let (finishes, outlook) = (self.finishes(), self.outlook());
         let hidden = unread.as_ref().map_or(0, |unread| unread.len());
         let leave = self.leave(direction, limit);
         self.note_call();
