@@ -32,7 +32,8 @@ pub(in crate::bufferevent) struct Own {
 
 impl Own {
     fn new() -> Self {
-        let link = Link::Missing;
+        // Not known before the first look: it may be there, or be made by then.
+        let link = Link::Awaited;
         Self { link, called: false, needs_input: false, rests: false, deadline: None }
     }
 }

@@ -93,10 +93,10 @@ impl Bufferevent {
         // A call without leave is none for the sake of a flush, which is still to come.
         let flush = leave.and_then(|_| staged.flushes[direction.index()].take());
         let due = match direction {
-            Direction::Read => staged.ended.is_some(),
-            Direction::Write => finishes,
+            Direction::Read if staged.ended.is_some() => FlushMode::Finished,
+            Direction::Write if finishes => FlushMode::Finished,
+            _ => FlushMode::Normal,
         };
-        let due = if due { FlushMode::Finished } else { FlushMode::Normal };
         let mode = flush.map_or(due, |flush| flush.mode.max(due));
         let mode = if hidden > 0 { mode.min(FlushMode::Flush) } else { mode };
         let room = match direction {
@@ -234,7 +234,7 @@ impl Bufferevent {
         if events.contains(EventFlags::CONNECTED) {
             self.note_connected(now);
         }
-        let mut told = events - EventFlags::CONNECTED;
+        let told = events - EventFlags::CONNECTED;
         let failed = told.contains(EventFlags::ERROR);
         let is_whole = failed && !told.intersects(read | write);
         if told.contains(EventFlags::EOF | read) || is_whole || (failed && told.contains(read)) {
@@ -248,9 +248,6 @@ impl Bufferevent {
             self.abandon_output();
             // What the stage has taken and not made anything of is not known.
             self.truncated = true;
-        }
-        if self.is_closing() {
-            told = EventFlags::empty();
         }
         if !told.is_empty() {
             self.trigger_event(told, error);
