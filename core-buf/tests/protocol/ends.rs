@@ -3,7 +3,7 @@
 use std::io;
 
 use sluicegate_core_buf::{
-    EventFlags, InputEnd, Landing, Link, Outlook, Progress, ReadOutcome, Wait,
+    Bufferevent, EventFlags, InputEnd, Landing, Link, Outlook, Progress, ReadOutcome, Wait,
 };
 
 use crate::script::{Call, Played, READ, WELCOME, WRITE, at, greeter, pass};
@@ -94,6 +94,43 @@ fn a_close_without_a_stream_below_is_over_at_once() {
     it.stack.lower().renew(at(0), Link::Missing);
     it.calls();
     assert_eq!(outcome(&mut it), (true, true));
+}
+
+#[test]
+fn a_close_over_two_protocols_asks_what_is_below_both() {
+    for (link, closed) in [(Link::Missing, true), (Link::Awaited, false), (Link::Made, false)] {
+        let mut bottom = Bufferevent::unconnected(at(0));
+        bottom.renew(at(0), link);
+        let mut middle = Bufferevent::over_protocol(at(0), true);
+        let mut top = Bufferevent::over_protocol(at(0), true);
+        top.buffers().1.add(b"data");
+        top.close(at(LATER));
+        let _again = top.sync_below(at(0), &mut middle);
+        assert!(!top.is_closed(), "{link:?}: the middle has not looked yet");
+        let _again = middle.sync_below(at(0), &mut bottom);
+        let _again = top.sync_below(at(0), &mut middle);
+        assert_eq!(top.is_closed(), closed, "{link:?}");
+    }
+}
+
+#[test]
+fn nothing_is_told_after_a_close() {
+    for flags in [EventFlags::EOF, EventFlags::ERROR, EventFlags::empty()] {
+        let mut it = Played::open(move |step| {
+            let has_come = !step.lower_input.is_empty();
+            step.lower_input.clear();
+            let told = EventFlags::CONNECTED | EventFlags::READING | flags;
+            let events = if has_come { told } else { EventFlags::empty() };
+            (
+                Progress { events, write: Wait::Input, needs_input: true, ..Progress::default() },
+                None,
+            )
+        });
+        it.calls();
+        it.stack.upper().close(at(LATER));
+        it.stack.arrive(b"!");
+        assert_eq!((it.told(), outcome(&mut it)), (vec![], (false, false)), "{flags:?}");
+    }
 }
 
 #[test]

@@ -108,6 +108,19 @@ fn its_deadline_calls_it_once_and_is_asked_anew() {
 }
 
 #[test]
+fn a_deadline_that_has_to_wait_for_tokens_is_not_asked_for_again_and_again() {
+    let answer = || Progress { write: Wait::Input, used: Some(30), ..Progress::default() };
+    let mut it = Played::open(move |_| (answer(), Some(at(10))));
+    it.stack.upper().set_rate_limit(at(0), Some(per_second(10)));
+    it.calls();
+    it.stack.upper().call_stage();
+    assert_eq!(it.calls(), [], "in debt");
+    it.stack.advance_to(at(10));
+    assert_eq!(it.calls(), []);
+    assert!(it.stack.upper().poll_deadline().is_some_and(|next| next > at(10)));
+}
+
+#[test]
 fn the_earlier_of_its_deadline_and_the_streams_holds() {
     for (timeout, next) in [(5, 5), (15, 10)] {
         let mut it = Played::open(|_| (Progress::default(), Some(at(10))));
@@ -176,4 +189,18 @@ fn room_below_holds_for_the_users_bytes() {
     it.stack.stall(false);
     assert_eq!(it.stack.sent(), b"hellosome data");
     assert_eq!(it.stack.upper().suspended(WRITE), sluicegate_core_buf::Suspend::empty());
+}
+
+#[test]
+fn what_it_had_no_leave_for_it_has_not_refused() {
+    let mut it = Played::open(|mut step| (pass(&mut step, Progress::default()), None));
+    it.calls();
+    it.stack.upper().disable(at(0), WRITE);
+    it.write(b"data");
+    it.stack.upper().call_stage();
+    let calls = it.calls();
+    assert!(calls.len() == 1 && calls[0].is_bare(), "{calls:?}");
+    it.stack.upper().enable(at(0), WRITE);
+    it.calls();
+    assert_eq!(it.stack.sent(), b"data");
 }
