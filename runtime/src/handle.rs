@@ -321,6 +321,31 @@ impl Handle {
         Ok(pending)
     }
 
+    /// Makes each core's context of a TLS configuration now, on this thread, so that no core stops
+    /// for it when its first connection comes.
+    ///
+    /// Costs some milliseconds a core, or some 60 for a client that reads the system's roots. What
+    /// is there already stays.
+    ///
+    /// # Errors
+    /// [`TlsConfigError::OpenSsl`](tls::TlsConfigError::OpenSsl): a context cannot be made.
+    ///
+    /// # Examples
+    /// ```
+    /// use sluicegate::tls::Certificate;
+    /// use sluicegate::{Runtime, TlsConfig};
+    ///
+    /// let certificate = Certificate::self_signed(&["localhost"], 7)?;
+    /// let config = TlsConfig::server().certificate(certificate).build()?;
+    /// let runtime = Runtime::builder().cores(2).build()?;
+    /// runtime.handle().prepare_tls(&config)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[cfg(feature = "tls")]
+    pub fn prepare_tls(&self, config: &tls::TlsConfig) -> Result<(), tls::TlsConfigError> {
+        (0..self.core_count()).try_for_each(|core| config.prepare(core))
+    }
+
     /// Asks every core to shut down; returns at once.
     pub fn shutdown(&self, how: Shutdown) {
         self.0.ends.ask(Clock::process().now(), how);
