@@ -1,7 +1,13 @@
 //! TLS sessions on simulated cores.
 #![cfg(feature = "tls")]
 
+mod bad;
 mod config;
 mod data;
+mod end;
+mod limit;
+#[path = "../rig/mod.rs"]
+mod outer;
 mod restart;
 mod rig;
+mod wired;

@@ -236,12 +236,15 @@ impl Session {
         TlsError::from_stack(stack, self.ssl()).swap_remove(0)
     }
 
-    /// Keeps errors for [`take_error`](Self::take_error); returns the first of them.
+    /// Keeps errors for [`take_error`](Self::take_error); returns the one that names the fault.
     fn keep(&mut self, errors: Vec<TlsError>) -> Option<TlsError> {
-        let first = errors.first().cloned();
+        // Below the protocol is only told how it failed, such as a cipher that a record does not
+        // fit; the protocol says behind it whose fault that is.
+        let names = |error: &&TlsError| !matches!(error, TlsError::OpenSsl { .. });
+        let fault = errors.iter().find(names).or_else(|| errors.first()).cloned();
         let room = MAX_PENDING_ERRORS - self.errors.len();
         self.errors.extend(errors.into_iter().take(room));
-        first
+        fault
     }
 }
 

@@ -1,0 +1,159 @@
+//! Ends: who says goodbye, who waits for it, and what the end without one is.
+
+use std::time::Duration;
+
+use sluicegate::TlsOptions;
+use sluicegate::openssl::ssl::SslVersion;
+use sluicegate::tls::Shutdown;
+
+use crate::wired::Wired;
+
+const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+const WITHIN: Duration = Duration::from_secs(2);
+
+#[test]
+fn a_clean_end_waits_for_the_peers_goodbye_and_no_longer_than_its_deadline() {
+    for version in VERSIONS {
+        for answers in [false, true] {
+            let options = TlsOptions::new().shutdown(Shutdown::Clean { within: WITHIN });
+            let mut wired = Wired::open(version, options);
+            let mut bev = wired.bev();
+            bev.output().add(&[1; 50_000]);
+            bev.close();
+            drop(bev);
+            wired.run();
+            let case = format!("{version:?}, answers {answers}");
+            assert_eq!((wired.got.len(), wired.heard_goodbye), (50_000, true), "{case}");
+            assert_eq!(wired.sim.core().stats().filters, 1, "{case}: it waits");
+            let turns = wired.sim.core().stats().turns;
+            if answers {
+                wired.tls.shutdown().expect("a goodbye");
+                wired.run();
+            } else {
+                wired.run_for(WITHIN);
+            }
+            wired.assert_empty(&case);
+            assert!(wired.sim.is_eof(wired.peer), "{case}: a good end of the stream");
+            let spent = wired.sim.core().stats().turns - turns;
+            assert!(spent < 100 + WITHIN.as_millis() as u64, "{case}: {spent} turns");
+        }
+    }
+}
+
+#[test]
+fn other_ends_wait_for_nobody() {
+    for version in VERSIONS {
+        for (shutdown, now, goodbye) in [
+            (Shutdown::Lazy, false, true),
+            (Shutdown::Immediate, false, false),
+            (Shutdown::default(), true, false),
+        ] {
+            let mut wired = Wired::open(version, TlsOptions::new().shutdown(shutdown));
+            wired.bev().output().add(b"the last");
+            wired.run();
+            if now {
+                wired.bev().close_now();
+            } else {
+                wired.bev().close();
+            }
+            wired.run();
+            let case = format!("{version:?} {shutdown:?} now {now}");
+            assert_eq!(wired.got, b"the last", "{case}");
+            assert_eq!(wired.heard_goodbye, goodbye, "{case}");
+            wired.assert_empty(&case);
+        }
+    }
+}
+
+#[test]
+fn a_lazy_goodbye_that_does_not_leave_in_time_is_counted() {
+    let options = TlsOptions::new().shutdown(Shutdown::Lazy);
+    let mut wired = Wired::open(SslVersion::TLS1_3, options);
+    let mut bev = wired.bev();
+    bev.output().add(&vec![1; 4 << 20]);
+    bev.close_within(Duration::from_secs(1));
+    drop(bev);
+    wired.rest(Duration::from_secs(3));
+    wired.assert_empty("nobody reads");
+    // What the core had no room to encrypt is lost together with the goodbye.
+    assert!(wired.sim.core().stats().goodbyes_lost <= 1);
+
+    let mut wired = Wired::open(SslVersion::TLS1_3, options);
+    wired.bev().output().add(&vec![1; 1 << 20]);
+    wired.rest(Duration::from_millis(50));
+    let (_, left) = wired.sim.lengths(wired.id).expect("it is open");
+    let mut read = 0;
+    let mut want = left;
+    while want > 0 {
+        // The session has taken all, and the socket not.
+        read += wired.sim.read(wired.peer).len();
+        wired.rest(Duration::from_millis(1));
+        want = wired.sim.lengths(wired.id).expect("it is open").1;
+    }
+    assert!(read < 1 << 20, "the socket below has taken everything");
+    wired.bev().close_within(Duration::from_secs(1));
+    wired.rest(Duration::from_secs(3));
+    wired.assert_empty("nobody reads the rest");
+    assert_eq!(wired.sim.core().stats().goodbyes_lost, 1);
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cut {
+    Fin,
+    Reset,
+    Goodbye,
+}
+
+#[test]
+fn only_a_goodbye_is_an_end_unless_a_bare_one_is_allowed_and_a_reset_never_is() {
+    let bytes = b"before the end";
+    for version in VERSIONS {
+        for (cut, dirty, end) in [
+            (Cut::Goodbye, false, "READING | EOF"),
+            (Cut::Goodbye, true, "READING | EOF"),
+            (Cut::Fin, false, "READING | ERROR"),
+            (Cut::Fin, true, "READING | EOF"),
+            (Cut::Reset, false, "ERROR"),
+            (Cut::Reset, true, "ERROR"),
+        ] {
+            let mut wired = Wired::open(version, TlsOptions::new().allow_dirty_shutdown(dirty));
+            assert_eq!(wired.bev().allow_dirty_shutdown(), Some(dirty));
+            wired.write(bytes);
+            wired.run();
+            match cut {
+                Cut::Fin => wired.sim.half_close(wired.peer),
+                Cut::Reset => wired.sim.reset(wired.peer),
+                Cut::Goodbye => drop(wired.tls.shutdown()),
+            }
+            wired.run_for(Duration::from_secs(6));
+            let told = wired.notes.all();
+            let case = format!("{version:?} {cut:?} dirty {dirty}: {told:?}");
+            assert_eq!(told.len(), 3, "{case}");
+            assert_eq!(told[1], format!("read {}", bytes.len()), "{case}");
+            let flags = told[2].split(')').next().expect("flags");
+            assert!(flags.ends_with(end), "{case}");
+            if cut == Cut::Fin && !dirty {
+                assert!(told[2].contains("without close_notify"), "{case}");
+            }
+            wired.assert_empty(&case);
+        }
+    }
+}
+
+#[test]
+fn each_side_may_end_its_half_and_read_on() {
+    for version in VERSIONS {
+        let mut wired = Wired::open(version, TlsOptions::new());
+        wired.bev().output().add(b"all");
+        wired.bev().shutdown_write();
+        wired.run();
+        assert_eq!((wired.got.as_slice(), wired.heard_goodbye), (&b"all"[..], true));
+        assert!(wired.is_there());
+        wired.write(&[2; 40_000]);
+        wired.run();
+        assert_eq!(wired.bev().input().len(), 40_000, "{version:?}");
+        let _goodbye = wired.tls.shutdown();
+        wired.run();
+        wired.assert_empty(&format!("{version:?}"));
+    }
+}

@@ -1,0 +1,169 @@
+//! A stream of the core over a simulated socket, and OpenSSL by hand at the other end of the wire.
+//!
+//! Owns what crosses the wire, counted to the byte; the other end does only what a test says.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::time::Duration;
+
+use sluicegate::openssl::ssl::{ErrorCode, Ssl, SslStream, SslVersion};
+use sluicegate::sim::{Faults, Peer, Simulation};
+use sluicegate::{BevId, BevMut, TlsOptions, TlsState};
+
+use crate::rig::{Keeper, Notes, context};
+
+/// What the OpenSSL at the other end reads from and writes to.
+#[derive(Default)]
+pub(crate) struct Pipe {
+    incoming: VecDeque<u8>,
+    outgoing: Vec<u8>,
+}
+
+impl Read for Pipe {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.incoming.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.incoming.read(out)
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.outgoing.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Both ends: the core's stream, and the peer's OpenSSL.
+pub(crate) struct Wired {
+    pub(crate) sim: Simulation,
+    pub(crate) id: BevId,
+    pub(crate) bottom: BevId,
+    pub(crate) notes: Notes,
+    pub(crate) peer: Peer,
+    pub(crate) tls: SslStream<Pipe>,
+    /// What the peer got, decrypted.
+    pub(crate) got: Vec<u8>,
+    /// The peer has been told of the end.
+    pub(crate) heard_goodbye: bool,
+    /// Bytes that crossed the wire, to the core and from it.
+    pub(crate) crossed: [usize; 2],
+}
+
+impl Wired {
+    /// Nothing has crossed yet; the core is a server.
+    pub(crate) fn new(version: SslVersion, options: TlsOptions) -> Self {
+        Self::observed(version, options, |_| {})
+    }
+
+    /// As [`new`](Self::new), with a look at the simulation before anything else.
+    pub(crate) fn observed(
+        version: SslVersion,
+        options: TlsOptions,
+        look: impl FnOnce(&mut Simulation),
+    ) -> Self {
+        let context = context(version);
+        let ssl = || Ssl::new(&context).expect("an object");
+        let mut sim = Simulation::with_faults(7, Faults::none());
+        look(&mut sim);
+        let (socket, peer) = sim.socket("10.0.0.2:443".parse().expect("an address"));
+        let notes = Notes::default();
+        let keeper = Keeper { notes: notes.clone(), echoes: false };
+        let state = TlsState::Accepting;
+        let id = sim.core().tls_socket(Some(socket), ssl(), state, options, keeper);
+        let id = id.expect("a session");
+        let bottom = sim.core().get(id).expect("it is open").underlying().expect("a socket");
+        let mut client = ssl();
+        client.set_connect_state();
+        let tls = SslStream::new(client, Pipe::default()).expect("a stream");
+        let (got, heard_goodbye, crossed) = (Vec::new(), false, [0; 2]);
+        Self { sim, id, bottom, notes, peer, tls, got, heard_goodbye, crossed }
+    }
+
+    /// With the handshake made.
+    pub(crate) fn open(version: SslVersion, options: TlsOptions) -> Self {
+        let mut wired = Self::new(version, options);
+        wired.run();
+        assert_eq!(wired.notes.all(), ["EventFlags(CONNECTED)"]);
+        wired
+    }
+
+    pub(crate) fn bev(&mut self) -> BevMut<'_> {
+        self.sim.core().get(self.id).expect("it is open")
+    }
+
+    /// Whether the core's stream is there.
+    pub(crate) fn is_there(&mut self) -> bool {
+        self.sim.core().get(self.id).is_some()
+    }
+
+    /// What the peer's OpenSSL has put out, not yet sent.
+    pub(crate) fn outgoing(&mut self) -> &mut Vec<u8> {
+        &mut self.tls.get_mut().outgoing
+    }
+
+    /// Encrypts; [`send`](Self::send) or [`exchange`](Self::exchange) send it.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let count = self.tls.ssl_write(left).expect("the pipe takes all");
+            left = &left[count..];
+        }
+    }
+
+    /// Sends what there is room for.
+    pub(crate) fn send(&mut self) {
+        let outgoing = &mut self.tls.get_mut().outgoing;
+        let count = self.sim.write(self.peer, outgoing);
+        outgoing.drain(..count);
+        self.crossed[0] += count;
+    }
+
+    /// Receives what has arrived and reads it, then sends.
+    pub(crate) fn exchange(&mut self) {
+        let arrived = self.sim.read(self.peer);
+        self.crossed[1] += arrived.len();
+        self.tls.get_mut().incoming.extend(arrived);
+        let mut buf = [0; 4096];
+        loop {
+            match self.tls.ssl_read(&mut buf) {
+                Ok(count) => self.got.extend(&buf[..count]),
+                Err(error) => {
+                    self.heard_goodbye |= error.code() == ErrorCode::ZERO_RETURN;
+                    break;
+                }
+            }
+        }
+        self.send();
+    }
+
+    /// Exchanges for a while of virtual time.
+    pub(crate) fn run_for(&mut self, span: Duration) {
+        let until = self.sim.now() + span;
+        while self.sim.now() < until {
+            self.exchange();
+            self.sim.run_for(Duration::from_millis(1));
+        }
+        self.exchange();
+    }
+
+    pub(crate) fn run(&mut self) {
+        self.run_for(Duration::from_millis(20));
+    }
+
+    /// Lets the core do what it does while the peer does nothing.
+    pub(crate) fn rest(&mut self, span: Duration) {
+        self.sim.run_for(span);
+    }
+
+    /// Nothing is left of the core's stream, and both handshake counters tell.
+    pub(crate) fn assert_empty(&mut self, case: &str) {
+        let stats = self.sim.core().stats();
+        let left = (stats.connections, stats.filters, stats.slots);
+        assert_eq!(left, (0, 0, 0), "{case}: {:?}", self.notes.all());
+    }
+}
