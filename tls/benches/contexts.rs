@@ -148,7 +148,7 @@ struct Plan {
 fn main() {
     let is_test =
         !env::args().any(|arg| arg == "--bench") || env::args().any(|arg| arg == "--test");
-    let plan = if is_test { Plan { rounds: 1, each: 2 } } else { Plan { rounds: 15, each: 200 } };
+    let plan = if is_test { Plan { rounds: 1, each: 2 } } else { Plan { rounds: 15, each: 50 } };
     sluicegate_tls::init().expect("OpenSSL starts");
     let certificate = Certificate::self_signed(&[NAME], 1).expect("a certificate");
     let roots = certificate.chain_pem().expect("it can be written");
