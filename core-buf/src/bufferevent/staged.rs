@@ -106,6 +106,9 @@ impl Bufferevent {
             }
             told = true;
         }
+        if told && let Some(staged) = &mut self.staged {
+            staged.note_news();
+        }
         told
     }
 
@@ -354,8 +357,9 @@ impl Bufferevent {
     fn wants_input(&self) -> bool {
         let runs = self.suspended.of(Direction::Read).is_empty()
             && self.marks.room_to_read(self.input.len()) > 0;
-        let needs = self.staged.as_ref().is_some_and(|staged| staged.needs_input());
-        (runs || needs) && !self.ready.contains(Readiness::READABLE)
+        let waiting = self.ready.contains(Readiness::READABLE);
+        let needs = self.staged.as_ref().is_some_and(|staged| staged.needs_input(waiting));
+        needs || (runs && !waiting)
     }
 
     // ---- private ----

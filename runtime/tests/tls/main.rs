@@ -2,6 +2,7 @@
 #![cfg(feature = "tls")]
 
 mod bad;
+mod begin;
 mod config;
 mod data;
 mod end;

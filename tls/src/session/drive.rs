@@ -141,7 +141,7 @@ impl Session {
             progress.events |= EventFlags::CONNECTED;
         } else {
             // It goes on with what comes, unless that has no place to go.
-            progress.needs_input |= self.held.has_room();
+            progress.needs_input |= self.reads_on();
         }
     }
 
@@ -253,6 +253,12 @@ impl Session {
         self.held.has_room() && ffi::is_shaking_hands(self.stream.ssl())
     }
 
+    /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
+    fn reads_on(&self) -> bool {
+        let waits = !self.stream.get_ref().incoming.is_empty() || self.pending() > 0;
+        self.held.has_room() && (!waits || self.holds())
+    }
+
     /// Bytes of a record that are decrypted and not given.
     fn pending(&self) -> usize {
         self.stream.ssl().pending()
@@ -307,7 +313,7 @@ impl Session {
                 self.phase = Phase::Over;
                 progress.events |= EventFlags::ERROR;
             }
-            None => progress.needs_input |= self.held.has_room(),
+            None => progress.needs_input |= self.reads_on(),
         }
         Wait::Input
     }

@@ -25,6 +25,8 @@ pub(in crate::bufferevent) struct Own {
     called: bool,
     /// It waits for bytes from below, whatever the user wants.
     needs_input: bool,
+    /// It has seen all that came: only more helps it, though the user may have to read some yet.
+    used_up: bool,
     /// It has said that writing waits for bytes from below.
     rests: bool,
     deadline: Option<Time>,
@@ -34,14 +36,29 @@ impl Own {
     fn new() -> Self {
         // Not known before the first look: it may be there, or be made by then.
         let link = Link::Awaited;
-        Self { link, called: false, needs_input: false, rests: false, deadline: None }
+        Self {
+            link,
+            called: false,
+            needs_input: false,
+            used_up: false,
+            rests: false,
+            deadline: None,
+        }
     }
 }
 
 impl Staged {
-    /// Whether bytes from below are wanted for the sake of the stage.
-    pub(in crate::bufferevent) fn needs_input(&self) -> bool {
-        self.own.as_ref().is_some_and(|own| own.needs_input)
+    /// Whether bytes from below are wanted for the sake of the stage, where some that came before
+    /// may be `waiting` for the user.
+    pub(super) fn needs_input(&self, waiting: bool) -> bool {
+        self.own.as_ref().is_some_and(|own| own.needs_input && (own.used_up || !waiting))
+    }
+
+    /// Something has come from below.
+    pub(super) fn note_news(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.used_up = false;
+        }
     }
 
     /// Whether nothing is to be written before something has come from below.
@@ -101,7 +118,9 @@ impl Bufferevent {
             return false;
         }
         match direction {
-            Direction::Read => own.needs_input && self.ready.contains(Readiness::READABLE),
+            Direction::Read => {
+                own.needs_input && !own.used_up && self.ready.contains(Readiness::READABLE)
+            }
             Direction::Write => {
                 // Where bytes are left to write they come first, as far as there is room.
                 let bare = self.output.is_empty() || suspended.contains(Suspend::CONNECTING);
@@ -132,10 +151,12 @@ impl Bufferevent {
         direction: Direction,
         deadline: Option<Time>,
         step: &Progress,
+        used_up: bool,
     ) {
         let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) else { return };
         own.deadline = deadline;
         own.needs_input = step.needs_input;
+        own.used_up = used_up;
         own.rests = match direction {
             Direction::Read => false,
             Direction::Write => step.write == Wait::Input,

@@ -139,7 +139,7 @@ impl Bufferevent {
             }
         };
         let moved = progress.used.unwrap_or(moved);
-        self.note_own(direction, deadline, &progress);
+        self.note_own(direction, deadline, &progress, lower.input.is_empty());
         self.note_events(now, progress);
         lower.handle_callback(now);
         self.finish_flushing();
