@@ -5,13 +5,21 @@
 mod views;
 
 use std::fmt;
+#[cfg(feature = "tls")]
+use std::net::TcpStream;
 
 use core_buf::Filter;
 use groups::Time;
+#[cfg(feature = "tls")]
+use tls::openssl::ssl::{Ssl, SslStream};
+#[cfg(feature = "tls")]
+use tls::{TlsOptions, TlsState};
 
 pub(crate) use self::views::lend;
 pub use self::views::{Input, Output};
 use crate::bev::{BevMut, Two};
+#[cfg(feature = "tls")]
+use crate::error::Result;
 use crate::filter::{FilterOptions, StackError};
 use crate::hand_off::{DetachError, Detached};
 use crate::handler::Handler;
@@ -19,6 +27,8 @@ use crate::id::{BevId, Key};
 use crate::pair::PairOptions;
 use crate::reactor::Core;
 use crate::slot::Stream;
+#[cfg(feature = "tls")]
+use crate::socket::Socket;
 
 /// The core and the connection a handler is called for.
 ///
@@ -130,6 +140,51 @@ impl<'a> Context<'a> {
         options: FilterOptions,
     ) -> Result<BevId, StackError> {
         self.core.filter(underlying, filter, options)
+    }
+
+    /// Puts a TLS session over a bufferevent of this core: see [`Core::tls_filter`].
+    ///
+    /// # Errors
+    /// `state` contradicts `ssl`, or `underlying` takes no filter.
+    #[cfg(feature = "tls")]
+    pub fn tls_filter(
+        &mut self,
+        underlying: BevId,
+        ssl: Ssl,
+        state: TlsState,
+        options: TlsOptions,
+    ) -> Result<BevId> {
+        self.core.tls_filter(underlying, ssl, state, options)
+    }
+
+    /// Makes a bufferevent with a TLS session next to its socket: see [`Core::tls_socket`].
+    ///
+    /// # Errors
+    /// `state` contradicts `ssl`, or the core cannot have the socket, which is closed.
+    #[cfg(feature = "tls")]
+    pub fn tls_socket(
+        &mut self,
+        socket: Option<Socket>,
+        ssl: Ssl,
+        state: TlsState,
+        options: TlsOptions,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        self.core.tls_socket(socket, ssl, state, options, handler)
+    }
+
+    /// Takes over a stream whose handshake was made elsewhere: see [`Core::tls_from_stream`].
+    ///
+    /// # Errors
+    /// The handshake is not over, or the core cannot have the socket; the stream is dropped.
+    #[cfg(feature = "tls")]
+    pub fn tls_from_stream(
+        &mut self,
+        stream: SslStream<TcpStream>,
+        options: TlsOptions,
+        handler: impl Handler,
+    ) -> Result<BevId> {
+        self.core.tls_from_stream(stream, options, handler)
     }
 
     /// The core, to listen, connect, set timers or write to other cores.
