@@ -1,15 +1,20 @@
 //! A server in a child process, as its parent sees it.
 //!
-//! Owns the child: starts this program again with `serve`, waits for its READY line, asks for
-//! figures, stops it, and never leaves it behind. Every wait has a bound.
+//! Owns the child: starts this program again with `serve`, or the command of a foreign server,
+//! waits for its READY line, asks for figures, stops it, and never leaves it behind. A foreign
+//! server answers nothing: its figures are those that any process has, and a signal stops it. Every
+//! wait has a bound.
 
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::arguments::ServeArguments;
 use crate::exit::{Failure, Outcome};
@@ -19,7 +24,9 @@ use crate::serve::ServerStats;
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Child,
+    /// Of a server of ours, until it is stopped.
     requests: Option<ChildStdin>,
+    is_foreign: bool,
     lines: Receiver<String>,
     addresses: Vec<SocketAddr>,
 }
@@ -31,12 +38,25 @@ impl ServerProcess {
     /// The process cannot be started, ends at once (its own message says why) or stays silent.
     pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
         let program = env::current_exe().map_err(Failure::io("finding this program"))?;
-        let mut child = Command::new(program)
-            .args(arguments.to_command_line())
-            .stdin(Stdio::piped())
+        let mut command = Command::new(program);
+        Self::spawn(command.args(arguments.to_command_line()).stdin(Stdio::piped()), false)
+    }
+
+    /// Starts a foreign server, a program and its arguments, and waits until it listens.
+    ///
+    /// # Errors
+    /// As for [`ServerProcess::start`].
+    pub(crate) fn start_foreign(words: &[String]) -> Outcome<Self> {
+        let (program, arguments) = words.split_first().expect("a command has a first word");
+        Self::spawn(Command::new(program).args(arguments).stdin(Stdio::null()), true)
+    }
+
+    fn spawn(command: &mut Command, is_foreign: bool) -> Outcome<Self> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(Failure::io("starting the server process"))?;
+            .map_err(Failure::io(format!("starting the server process {program}")))?;
         let requests = child.stdin.take();
         let output = child.stdout.take().expect("standard output was asked to be a pipe");
         let (sender, lines) = mpsc::channel();
@@ -50,7 +70,7 @@ impl ServerProcess {
                 }
             })
             .map_err(Failure::io("starting a thread"))?;
-        let mut server = Self { child, requests, lines, addresses: Vec::new() };
+        let mut server = Self { child, requests, is_foreign, lines, addresses: Vec::new() };
         let ready = server.line()?;
         let addresses: Option<Vec<SocketAddr>> = ready
             .strip_prefix("READY ")
@@ -75,6 +95,10 @@ impl ServerProcess {
     /// # Errors
     /// The server is gone or does not answer in time.
     pub(crate) fn stats(&mut self) -> Outcome<ServerStats> {
+        if self.is_foreign {
+            self.check()?;
+            return ServerStats::of_process(self.child.id());
+        }
         self.request("stats")?;
         self.figures()
     }
@@ -105,16 +129,21 @@ impl ServerProcess {
         }
     }
 
-    /// Lets the server drain and waits for its end.
+    /// Lets the server drain and waits for its end, which for a foreign one may be the signal's.
     ///
     /// # Errors
     /// It ends with an error, or not in time; it is then killed.
     pub(crate) fn stop(mut self) -> Outcome {
         // A server that is gone already is found by the wait below.
-        let _ = self.request("stop");
+        if self.is_foreign {
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        } else {
+            let _ = self.request("stop");
+        }
         drop(self.requests.take());
         match self.await_end()? {
             status if status.success() => Ok(()),
+            status if self.is_foreign && status.signal() == Some(Signal::TERM.as_raw()) => Ok(()),
             status => Err(Failure::ServerEnded { status: status.to_string() }),
         }
     }

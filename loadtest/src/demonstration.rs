@@ -100,6 +100,7 @@ fn round_of(service: Service, placement: &Placement, progress: &mut Progress) ->
         targets: vec![Target { address: server.address(), connections: CONNECTIONS }],
         traffic: Traffic::Echo,
         churn: None,
+        tls: None,
         size: REQUEST_BYTES,
         receive_buffer: None,
         threads: placement.client.len().max(1),

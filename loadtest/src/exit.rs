@@ -8,6 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sluicegate::tls::TlsConfigError;
 use thiserror::Error;
 
 /// Why a command did not end with exit code 0.
@@ -55,6 +56,9 @@ pub(crate) enum Failure {
     #[error("{doing}: {source}")]
     Io { doing: String, source: io::Error },
 
+    #[error("{doing}: {source}")]
+    Tls { doing: String, source: TlsConfigError },
+
     #[error("{0}")]
     Server(String),
 
@@ -76,6 +80,12 @@ impl Failure {
     pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let doing = doing.into();
         move |source| Self::Io { doing, source }
+    }
+
+    /// Wraps what is wrong with a certificate or a key with what was being done.
+    pub(crate) fn tls(doing: impl Into<String>) -> impl FnOnce(TlsConfigError) -> Self {
+        let doing = doing.into();
+        move |source| Self::Tls { doing, source }
     }
 
     /// Wraps an I/O error with the address that cannot be listened on.
@@ -112,6 +122,9 @@ pub(crate) fn connect_remedy(error: &io::Error) -> &'static str {
         io::ErrorKind::ConnectionRefused => "is a server listening there?",
         io::ErrorKind::AddrNotAvailable => {
             "no local port is left: use fewer connections or widen net.ipv4.ip_local_port_range"
+        }
+        io::ErrorKind::InvalidData => {
+            "does it speak TLS, as a version that the client takes, with the certificate it trusts?"
         }
         _ => "check the address and the way to it",
     }

@@ -3,10 +3,11 @@
 //! Without a command it shows both. This file only dispatches: it reads the command line, runs the
 //! command and turns the outcome into an exit code, which `exit` lists. Results go to standard
 //! output, everything else to standard error.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod arguments;
 mod audit;
+mod certificate;
 mod child;
 mod client;
 mod cpus;

@@ -2,7 +2,7 @@
 //!
 //! Owns the moments at which the server is asked: before the connections, when the warm-up ends,
 //! and when the measured part ends. Works with a server process of ours, with any local process
-//! whose number is known (CPU time only), or with a server about which nothing is known.
+//! whose number is known (CPU time and memory only), or with a server about which nothing is known.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,11 +22,11 @@ use crate::verdict::Noise;
 /// Who is loaded, as far as its figures are concerned.
 #[derive(Debug)]
 pub(crate) enum Subject<'a> {
-    /// A child of ours, which tells everything.
+    /// A child, which tells everything if it is ours.
     Child(&'a mut ServerProcess),
     /// A child of ours that holds its connections until the measured part begins.
     Held(&'a mut ServerProcess),
-    /// A process of this machine: CPU time only.
+    /// A process of this machine: CPU time and memory only.
     Process(u32),
     /// An address and nothing else.
     Unknown,
@@ -134,6 +134,9 @@ pub(crate) fn take(
     let tally =
         client::run(load, &mut watch).map_err(|failure| watch.read().err().unwrap_or(failure))?;
     let failed = match load.churn {
+        Some(_) if tally.ops == 0 && load.size == 0 => {
+            Some("no handshake was completed".to_owned())
+        }
         Some(_) if tally.ops == 0 => Some("no short connection got its reply".to_owned()),
         None if tally.errors.count() >= load.connections() as u64 => {
             Some(format!("none of {} connections lasted until the end", load.connections()))
@@ -179,11 +182,7 @@ impl Watch<'_, '_> {
     fn read(&mut self) -> Outcome<ServerStats> {
         match &mut self.subject {
             Subject::Child(server) | Subject::Held(server) => server.stats(),
-            Subject::Process(pid) => {
-                let cpu = procfs::cpu_time(&pid.to_string())
-                    .map_err(Failure::io(format!("reading CPU time of process {pid}")))?;
-                Ok(ServerStats { cpu, ..ServerStats::default() })
-            }
+            Subject::Process(pid) => ServerStats::of_process(*pid),
             Subject::Unknown => Ok(ServerStats::default()),
         }
     }
@@ -217,8 +216,11 @@ impl Spectator for Watch<'_, '_> {
         match (&mut self.subject, &mut self.live) {
             (Subject::Child(server), Some(live)) if self.is_measuring => {
                 let cores = server.stats()?.cores;
-                let cores = cores.iter().map(|core| core.connections).collect();
-                live.push(Live { at_s: elapsed.as_secs_f64(), cores });
+                let cores: Vec<u64> = cores.iter().map(|core| core.connections).collect();
+                // Of a foreign server they are not known.
+                if !cores.is_empty() {
+                    live.push(Live { at_s: elapsed.as_secs_f64(), cores });
+                }
                 Ok(())
             }
             (Subject::Child(server) | Subject::Held(server), _) => server.check(),

@@ -85,12 +85,12 @@ pub(crate) fn cpu_time(process: &str) -> io::Result<CpuTime> {
     Ok(sum)
 }
 
-/// Reads the memory of this process.
+/// Reads the memory of a process (`"self"` or a number).
 ///
 /// # Errors
-/// `/proc` is not mounted.
-pub(crate) fn memory() -> io::Result<Memory> {
-    let status = fs::read_to_string("/proc/self/status")?;
+/// The process does not exist.
+pub(crate) fn memory(process: &str) -> io::Result<Memory> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     Ok(Memory {
         anonymous_bytes: parse_kib(&status, "RssAnon:").unwrap_or(0) * 1024,
         resident_bytes: parse_kib(&status, "VmRSS:").unwrap_or(0) * 1024,
@@ -252,6 +252,6 @@ mod tests {
     #[test]
     fn this_process_has_used_time_and_memory() {
         assert!(cpu_time("self").unwrap().total_ns > 0);
-        assert!(memory().unwrap().resident_bytes > 0);
+        assert!(memory("self").unwrap().resident_bytes > 0);
     }
 }

@@ -31,6 +31,20 @@ pub(crate) struct ServerStats {
     pub(crate) group: GroupCounts,
 }
 
+impl ServerStats {
+    /// What can be read of any process from outside.
+    ///
+    /// # Errors
+    /// It is gone, or belongs to somebody else.
+    pub(crate) fn of_process(pid: u32) -> Outcome<Self> {
+        let process = pid.to_string();
+        let read = procfs::cpu_time(&process).and_then(|cpu| Ok((cpu, procfs::memory(&process)?)));
+        let (cpu, memory) =
+            read.map_err(Failure::io(format!("reading CPU time and memory of process {pid}")))?;
+        Ok(Self { cpu, memory, ..Self::default() })
+    }
+}
+
 /// What makes the main thread act.
 enum Request {
     Stats,
@@ -83,7 +97,7 @@ fn stats(server: &dyn Server) -> Outcome<ServerStats> {
     Ok(ServerStats {
         clock_ns: server.clock_ns(),
         cpu: procfs::cpu_time("self").map_err(Failure::io("reading CPU time"))?,
-        memory: procfs::memory().map_err(Failure::io("reading memory"))?,
+        memory: procfs::memory("self").map_err(Failure::io("reading memory"))?,
         cores: server.cores(),
         group: server.group(),
     })

@@ -22,6 +22,7 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 
 /// Files that may say `unsafe`: path, reason.
 const UNSAFE_FILES: &[(&str, &str)] = &[
+    ("loadtest/src/client/session.rs", "resumes TLS sessions, which openssl cannot tell apart"),
     ("runtime/tests/allocations.rs", "an allocator that counts is an unsafe trait"),
     ("tls/src/ffi/library.rs", "start and threading of OpenSSL, through dlsym"),
     ("tls/src/ffi/session.rs", "functions of OpenSSL without a safe binding"),

@@ -17,11 +17,27 @@ pub(crate) struct AbArguments {
     #[command(flatten)]
     pub(crate) load: LoadArguments,
     /// Server flags of the first side, as in '--watchdog off'; '' for the defaults
-    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
-    pub(crate) a: Side,
+    #[arg(
+        long,
+        value_name = "FLAGS",
+        allow_hyphen_values = true,
+        required_unless_present = "a_command"
+    )]
+    a: Option<Side>,
     /// Server flags of the second side
-    #[arg(long, value_name = "FLAGS", allow_hyphen_values = true)]
-    pub(crate) b: Side,
+    #[arg(
+        long,
+        value_name = "FLAGS",
+        allow_hyphen_values = true,
+        required_unless_present = "b_command"
+    )]
+    b: Option<Side>,
+    /// Command of a foreign server as the first side, as for run --server-command
+    #[arg(long, value_name = "COMMAND", conflicts_with = "a")]
+    a_command: Option<String>,
+    /// The same as the second side
+    #[arg(long, value_name = "COMMAND", conflicts_with = "b")]
+    b_command: Option<String>,
     /// Measured part of each trial
     #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
     pub(crate) duration: Duration,
@@ -51,6 +67,23 @@ pub(crate) struct Side {
     /// As it was given.
     pub(crate) text: String,
     pub(crate) server: ServerArguments,
+    /// Of a foreign server, which has no such flags.
+    pub(crate) command: Option<String>,
+}
+
+impl AbArguments {
+    /// The two sides.
+    pub(crate) fn sides(&self) -> [Side; 2] {
+        [(&self.a, &self.a_command), (&self.b, &self.b_command)].map(|(side, command)| {
+            let foreign = command.clone().map(|command| Side {
+                text: command.clone(),
+                command: Some(command),
+                ..Side::default()
+            });
+            // One of them is required.
+            foreign.or_else(|| side.clone()).unwrap_or_default()
+        })
+    }
 }
 
 /// All that a side may choose.
@@ -77,7 +110,7 @@ impl FromStr for Side {
             let said = said.join("; ");
             format!("{} (a side takes the server's flags)", said.trim_start_matches("error: "))
         })?;
-        Ok(Self { text: text.trim().to_owned(), server })
+        Ok(Self { text: text.trim().to_owned(), server, command: None })
     }
 }
 

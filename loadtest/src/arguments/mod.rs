@@ -8,6 +8,7 @@ mod placement;
 mod ratelimit;
 mod run;
 mod serve;
+mod tls;
 mod tune;
 mod watch;
 
@@ -20,6 +21,7 @@ pub(crate) use self::placement::PlacementArguments;
 pub(crate) use self::ratelimit::RatelimitArguments;
 pub(crate) use self::run::{LoadArguments, RunArguments, Subject, Workload};
 pub(crate) use self::serve::{LimitArguments, ServeArguments, Service};
+pub(crate) use self::tls::{ServerTlsArguments, TlsArguments, TlsVersion};
 pub(crate) use self::tune::{By, TuneArguments};
 pub(crate) use self::watch::WatchArguments;
 
@@ -49,7 +51,7 @@ pub(crate) enum Command {
     Simulate(SimulateArguments),
     /// Tries where to place a server's cores and ranks the ways.
     Tune(TuneArguments),
-    /// Compares two servers of ours in interleaved pairs of runs.
+    /// Compares two servers in interleaved pairs of runs.
     Ab(Box<AbArguments>),
     /// Says what this machine offers, what limits it and what to do about it.
     Doctor(DoctorArguments),

@@ -36,6 +36,9 @@ pub(crate) struct RatelimitArguments {
     /// group: least that a member moves at a time
     #[arg(long, value_name = "SIZE")]
     pub(crate) min_share: Option<Size>,
+    /// group: over TLS, where the limit is of ciphertext
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// CPUs of the server, one core each; placement takes two at least
     #[arg(long, value_name = "LIST", default_value = "auto")]
     pub(crate) server_cpus: CpuChoice,
@@ -50,12 +53,13 @@ impl RatelimitArguments {
         &self,
         names: &[&str],
     ) -> Option<(&'static str, &'static [&'static str])> {
-        let flags: [(_, _, &[&str]); 6] = [
+        let flags: [(_, _, &[&str]); 7] = [
             ("-c", self.connections.is_some(), &["group", "placement", "suspended"]),
             ("--group-limit", self.group_limit.is_some(), &["group", "placement"]),
             ("--burst", self.burst.is_some(), &["group"]),
             ("--tick", self.tick.is_some(), &["group"]),
             ("--min-share", self.min_share.is_some(), &["group"]),
+            ("--tls", self.tls, &["group"]),
             ("-d", self.duration.is_some(), &["group", "placement", "suspended"]),
         ];
         let unheeded = |heeding: &[&str]| !names.iter().any(|name| heeding.contains(name));

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{LimitArguments, PlacementArguments, WatchArguments};
+use super::{LimitArguments, PlacementArguments, TlsArguments, WatchArguments};
 use crate::client::MOST_SOURCES;
 use crate::cpus::CpuChoice;
 use crate::units::{Size, address, duration, per_second};
@@ -27,6 +27,8 @@ pub(crate) enum Workload {
     Idle,
     /// Connect, one echo, close: again and again.
     Churn,
+    /// Connect, a TLS handshake, a clean close: again and again.
+    Handshake,
 }
 
 impl Workload {
@@ -37,7 +39,13 @@ impl Workload {
             Self::Sink => "sink",
             Self::Idle => "idle",
             Self::Churn => "churn",
+            Self::Handshake => "handshake",
         }
+    }
+
+    /// Whether its connections come and go.
+    pub(crate) fn is_short(self) -> bool {
+        matches!(self, Self::Churn | Self::Handshake)
     }
 }
 
@@ -55,12 +63,12 @@ pub(crate) enum Subject {
 pub(crate) struct LoadArguments {
     #[arg(value_enum)]
     pub(crate) workload: Workload,
-    /// Connections, spread over the threads; churn: most short ones open at a time
+    /// Connections, spread over the threads; churn, handshake: most of them open at a time
     #[arg(short, long, value_name = "N", default_value_t = 64)]
     pub(crate) connections: usize,
-    /// Bytes of a request or of a write
-    #[arg(short, long, value_name = "SIZE", default_value = "64")]
-    pub(crate) size: Size,
+    /// Bytes of a request or of a write; handshake: there is none [default: 64]
+    #[arg(short, long, value_name = "SIZE")]
+    pub(crate) size: Option<Size>,
     /// Client threads [default: one per client CPU]
     #[arg(short, long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -73,11 +81,23 @@ pub(crate) struct LoadArguments {
     #[command(flatten)]
     pub(crate) churn: ChurnArguments,
     #[command(flatten)]
+    pub(crate) tls: TlsArguments,
+    #[command(flatten)]
     pub(crate) limits: LimitArguments,
     #[command(flatten)]
     pub(crate) placement: PlacementArguments,
     #[command(flatten)]
     pub(crate) watch: WatchArguments,
+}
+
+impl LoadArguments {
+    /// Bytes of a request, none where there is no request.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        match self.workload {
+            Workload::Handshake => 0,
+            _ => self.size.map_or(DEFAULT_SIZE, |size| size.0),
+        }
+    }
 }
 
 #[derive(Args, Clone, Debug)]
@@ -96,6 +116,10 @@ pub(crate) struct RunArguments {
     /// Server that is started
     #[arg(long, value_enum, default_value = "sluicegate", conflicts_with = "address")]
     pub(crate) server: Subject,
+    /// Command of a foreign server to start instead: says READY host:port, ends with SIGTERM. In it
+    /// {cpu} is its first CPU, {cpus} all of them, {cert} and {key} are files for --tls
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["address", "server"])]
+    pub(crate) server_command: Option<String>,
     /// Process whose CPU time is the server's, when it was started elsewhere
     #[arg(long, value_name = "PID", requires = "address")]
     pub(crate) server_pid: Option<u32>,
@@ -104,16 +128,17 @@ pub(crate) struct RunArguments {
     pub(crate) json: Option<PathBuf>,
 }
 
-/// What `run churn` knows beside the others.
+/// What short connections know beside the others.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ChurnArguments {
-    /// churn: connections begun per second, as in 10k [default: as soon as one has closed]
+    /// churn, handshake: connections begun per second, as in 10k
+    /// [default: as soon as one has closed]
     #[arg(short, long, value_name = "N/s", value_parser = per_second)]
     pub(crate) rate: Option<f64>,
     /// churn: connections that stay open beside the short ones
     #[arg(long, value_name = "N")]
     pub(crate) long: Option<usize>,
-    /// churn: local addresses to come from, 127.0.0.2 and on [default: 64]
+    /// churn, handshake: local addresses to come from, 127.0.0.2 and on [default: 64]
     #[arg(long, value_name = "N", value_parser = value_parser!(u8).range(1..=MOST_SOURCES.into()))]
     pub(crate) sources: Option<u8>,
     /// churn: closes with a reset, so that no port waits after its end
@@ -134,3 +159,5 @@ impl ChurnArguments {
         .find_map(|(name, given)| given.then_some(name))
     }
 }
+
+const DEFAULT_SIZE: u64 = 64;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use sluicegate::{Placement, PlacementError, Rate};
 
-use super::{PlacementArguments, WatchArguments};
+use super::{PlacementArguments, ServerTlsArguments, WatchArguments};
 use crate::cpus::CpuChoice;
 use crate::units::{Size, duration};
 
@@ -120,6 +120,8 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "BW", requires = "write_size")]
     pub(crate) pace: Option<Rate>,
     #[command(flatten)]
+    pub(crate) tls: ServerTlsArguments,
+    #[command(flatten)]
     pub(crate) watch: WatchArguments,
     /// Writes every metered operation to this file at the end
     #[arg(long, value_name = "FILE")]
@@ -176,6 +178,7 @@ impl ServeArguments {
             send_buffer: None,
             write_size: None,
             pace: None,
+            tls: ServerTlsArguments::default(),
             watch: WatchArguments::default(),
             audit: None,
             controlled: true,
@@ -217,6 +220,7 @@ impl ServeArguments {
             line.push(name.into());
             line.extend(value.map(OsString::from));
         }
+        line.extend(self.tls.to_command_line());
         if let Some(path) = &self.audit {
             line.extend(["--audit".into(), path.into()]);
         }
@@ -269,6 +273,11 @@ mod tests {
         server.send_buffer = Some(Size(4096));
         server.write_size = Some(Size(1000));
         server.pace = server.limits.group_limit;
+        server.tls = ServerTlsArguments {
+            tls: true,
+            cert: Some("a certificate.pem".into()),
+            key: Some("key.pem".into()),
+        };
         server.watch = WatchArguments {
             metrics: Some("127.0.0.1:9100".to_owned()),
             watchdog: Some("50ms".parse().unwrap()),
@@ -282,6 +291,6 @@ mod tests {
         assert!(read.controlled && read.port_per_core);
         assert_eq!((read.weights, read.send_buffer), (server.weights, server.send_buffer));
         assert_eq!((read.write_size, read.pace), (server.write_size, server.pace));
-        assert_eq!(read.watch, server.watch);
+        assert_eq!((read.watch, read.tls), (server.watch, server.tls));
     }
 }

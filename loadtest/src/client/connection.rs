@@ -1,16 +1,16 @@
 //! One client connection and the step it takes when its socket is ready.
 //!
-//! Owns a socket and the place in the current request. Edge triggered: after a short read or a
-//! would-block the next edge brings it back; a step that stops for its budget says so and is taken
-//! again. Reads the clock once per reply, because that moment is both the end of one request and
-//! the planned start of the next.
+//! Owns a stream and the place in the current request. Edge triggered: after a short read of a
+//! socket or a would-block the next edge brings it back; a step that stops for its budget says so
+//! and is taken again. Reads the clock once per reply, because that moment is both the end of one
+//! request and the planned start of the next.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind};
 use std::time::Instant;
 
 use mio::event::Event;
-use mio::net::TcpStream;
 
+use super::stream::Stream;
 use super::{Tally, Traffic};
 
 /// What one step came to.
@@ -39,7 +39,7 @@ pub(super) struct Shared {
 /// A connection of this client.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     /// Listed for another step already.
     pub(super) is_listed: bool,
     planned: Instant,
@@ -48,7 +48,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self { stream, is_listed: false, planned: Instant::now(), sent: 0, received: 0 }
     }
 
@@ -118,7 +118,7 @@ impl Connection {
                     let is_idle = shared.traffic == Traffic::Idle;
                     return Ok(if is_idle { Step::Wait } else { Step::Send });
                 }
-            } else if bytes < room && !closing {
+            } else if bytes < room && !closing && self.stream.short_read_is_last() {
                 return Ok(Step::Wait);
             }
         }

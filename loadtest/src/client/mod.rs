@@ -1,13 +1,16 @@
 //! The client: threads that load a server and count what comes back.
 //!
 //! Owns the order of a run: connect everything, start together, discard the warm-up, measure, stop.
-//! Built on mio and plain sockets alone, because a ruler is not made of what it measures. Never
-//! talks to the server process; whoever runs it takes the server's figures at the two moments it is
-//! told.
+//! Built on mio, plain sockets and OpenSSL alone, because a ruler is not made of what it measures.
+//! Never talks to the server process; whoever runs it takes the server's figures at the two moments
+//! it is told.
 
 mod churn;
 mod connection;
+mod session;
+mod stream;
 mod tally;
+mod tls;
 mod worker;
 
 use std::net::SocketAddr;
@@ -17,6 +20,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::churn::{Churn, MOST_SOURCES, parse_port_range};
 pub(crate) use self::tally::{ChurnTally, Errors, Receipt, Tally};
+pub(crate) use self::tls::{TlsTerms, Trust};
 use self::worker::{Opened, Worker};
 use crate::exit::{Failure, Outcome, connect_remedy};
 
@@ -43,6 +47,9 @@ pub(crate) struct Load {
     pub(crate) traffic: Traffic,
     /// Short connections beside those of the targets, to the first of them.
     pub(crate) churn: Option<Churn>,
+    /// TLS under all of them.
+    pub(crate) tls: Option<TlsTerms>,
+    /// Bytes of a request; short connections without any end with their handshake.
     pub(crate) size: usize,
     /// The kernel's receive buffer of each connection, if it is not to choose.
     pub(crate) receive_buffer: Option<usize>,
@@ -201,6 +208,7 @@ impl Load {
             targets,
             traffic: Traffic::Idle,
             churn: None,
+            tls: None,
             size: 1,
             receive_buffer: None,
             threads: 1,

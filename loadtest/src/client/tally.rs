@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::stream::Fault;
+use super::tls::Negotiated;
 use crate::latency::Latency;
 
 /// Figures of one thread, or of all after [`Tally::merge`].
@@ -25,6 +27,8 @@ pub(crate) struct Tally {
     /// Receipts that did not fit in the log.
     pub(crate) receipts_lost: u64,
     pub(crate) errors: Errors,
+    /// What the last connection came to speak, where TLS is spoken.
+    pub(crate) negotiated: Option<Negotiated>,
     /// Short connections, where the load has any.
     pub(crate) churn: Option<Box<ChurnTally>>,
     /// CPU time of each thread as a fraction of the measured time.
@@ -39,6 +43,10 @@ pub(crate) struct Tally {
 pub(crate) struct ChurnTally {
     /// From the call that connects to the moment it was seen to be connected.
     pub(crate) connect: Latency,
+    /// From there to the end of the handshake, where TLS is spoken: of new sessions, and of those
+    /// that were resumed.
+    pub(crate) full: Latency,
+    pub(crate) resumed: Latency,
     /// From there to the last byte of the reply.
     pub(crate) exchange: Latency,
     /// From the planned moment to the call that connects.
@@ -47,6 +55,8 @@ pub(crate) struct ChurnTally {
     pub(crate) backlog: u64,
     /// Under way at the end.
     pub(crate) unfinished: u64,
+    /// Served, and then not ended by the server as TLS wants it.
+    pub(crate) unclean: u64,
     /// Local ports that belonged to somebody else.
     pub(crate) skipped_ports: u64,
     /// Those that failed, until the thread adds them to its own.
@@ -80,7 +90,7 @@ pub(crate) struct Errors {
     pub(crate) closed: u64,
     /// Reset by the server.
     pub(crate) reset: u64,
-    /// Other errors by the name of their kind.
+    /// Other errors by the name of their kind, those of TLS by what failed.
     pub(crate) other: BTreeMap<String, u64>,
 }
 
@@ -88,8 +98,9 @@ impl Tally {
     /// Forgets the warm-up: everything counted so far is discarded, but for connections that ended
     /// in it, because the measured part has to do without them.
     pub(super) fn begin(&mut self, now: Instant, connections: usize) {
-        let errors = std::mem::take(&mut self.errors);
-        *self = Self { errors, began: Some(now), ..Self::default() };
+        let (errors, negotiated) =
+            (std::mem::take(&mut self.errors), std::mem::take(&mut self.negotiated));
+        *self = Self { errors, negotiated, began: Some(now), ..Self::default() };
         let blank = ConnectionTally { last_receipt: Some(now), ..ConnectionTally::default() };
         self.connections = vec![blank; connections];
     }
@@ -132,6 +143,7 @@ impl Tally {
         self.receipts.extend(other.receipts);
         self.receipts_lost += other.receipts_lost;
         self.errors.merge(other.errors);
+        self.negotiated = other.negotiated.or_else(|| self.negotiated.take());
         match (&mut self.churn, other.churn) {
             (Some(mine), Some(other)) => mine.merge(&other),
             (mine, other) => *mine = mine.take().or(other),
@@ -152,6 +164,7 @@ impl Default for Tally {
             receipts: Vec::new(),
             receipts_lost: 0,
             errors: Errors::default(),
+            negotiated: None,
             churn: None,
             cpu_fractions: Vec::new(),
             measured: Duration::ZERO,
@@ -163,10 +176,13 @@ impl Default for Tally {
 impl ChurnTally {
     fn merge(&mut self, other: &Self) {
         self.connect.merge(&other.connect);
+        self.full.merge(&other.full);
+        self.resumed.merge(&other.resumed);
         self.exchange.merge(&other.exchange);
         self.lateness.merge(&other.lateness);
         self.backlog += other.backlog;
         self.unfinished += other.unfinished;
+        self.unclean += other.unclean;
         self.skipped_ports += other.skipped_ports;
     }
 }
@@ -175,10 +191,13 @@ impl Default for ChurnTally {
     fn default() -> Self {
         Self {
             connect: Latency::new(),
+            full: Latency::new(),
+            resumed: Latency::new(),
             exchange: Latency::new(),
             lateness: Latency::new(),
             backlog: 0,
             unfinished: 0,
+            unclean: 0,
             skipped_ports: 0,
             errors: Errors::default(),
         }
@@ -196,11 +215,20 @@ impl ConnectionTally {
 impl Errors {
     /// Counts a connection that ended before it was to: by an error, or closed by the server.
     pub(super) fn note(&mut self, error: Option<&io::Error>) {
-        match error.map(io::Error::kind) {
-            None => self.closed += 1,
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => self.reset += 1,
-            Some(kind) => *self.other.entry(kind.to_string()).or_default() += 1,
-        }
+        let Some(error) = error else {
+            self.closed += 1;
+            return;
+        };
+        let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<Fault>());
+        let name = match (error.kind(), fault) {
+            (io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe, _) => {
+                self.reset += 1;
+                return;
+            }
+            (_, Some(fault)) => fault.to_string(),
+            (kind, None) => kind.to_string(),
+        };
+        *self.other.entry(name).or_default() += 1;
     }
 
     pub(crate) fn count(&self) -> u64 {

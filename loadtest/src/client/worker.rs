@@ -18,6 +18,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::churn::Churner;
 use super::connection::{Connection, Shared, Step};
+use super::stream::Stream;
+use super::tls::{Tls, negotiated};
 use super::{Load, Schedule, Tally};
 use crate::cpus;
 use crate::exit::{Failure, Outcome};
@@ -41,6 +43,7 @@ pub(super) struct Worker {
     /// Connections whose next request leaves at the end of the batch; at most all of them.
     sending: Vec<usize>,
     churner: Option<Churner>,
+    tls: Option<Tls>,
     shared: Shared,
 }
 
@@ -74,10 +77,11 @@ impl Worker {
 
     fn new(load: &Load, index: usize, threads: usize) -> io::Result<Self> {
         let poll = Poll::new()?;
+        let tls = load.tls.as_ref().map(|terms| Tls::new(terms, load.address(0))).transpose()?;
         let churner = load
             .churn
             .as_ref()
-            .map(|churn| Churner::new(load, churn, index, threads, poll.registry()));
+            .map(|churn| Churner::new(load, churn, (index, threads), tls.clone(), poll.registry()));
         Ok(Self {
             poll,
             connections: Vec::new(),
@@ -85,6 +89,7 @@ impl Worker {
             again: Vec::new(),
             sending: Vec::new(),
             churner: churner.transpose()?.flatten(),
+            tls,
             shared: Shared {
                 traffic: load.traffic,
                 payload: vec![b'x'; load.size],
@@ -120,7 +125,10 @@ impl Worker {
         if self.churner.is_some() && share.is_empty() {
             // A server that is not there is found now and not by thousands of refusals.
             match self.connect(load, 0) {
-                Ok(_) => opened.open += 1,
+                Ok(mut connection) => {
+                    connection.stream.finish();
+                    opened.open += 1;
+                }
                 Err(error) => {
                     opened.refused += 1;
                     opened.error = Some(error);
@@ -130,7 +138,7 @@ impl Worker {
         opened
     }
 
-    fn connect(&self, load: &Load, index: usize) -> io::Result<Connection> {
+    fn connect(&mut self, load: &Load, index: usize) -> io::Result<Connection> {
         let address = load.address(index);
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if let Some(bytes) = load.receive_buffer {
@@ -148,6 +156,14 @@ impl Worker {
         let mut stream = TcpStream::from_std(socket.into());
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, Token(self.connections.len()), both)?;
+        let stream = match &self.tls {
+            None => Stream::Plain(stream),
+            Some(tls) => {
+                let stream = tls.connect(stream, CONNECT_TIMEOUT)?;
+                self.shared.tally.negotiated = negotiated(&stream);
+                Stream::Tls(stream)
+            }
+        };
         Ok(Connection::new(stream))
     }
 

@@ -48,6 +48,7 @@ pub(super) fn scenarios(arguments: &RatelimitArguments, cores: usize) -> Outcome
             duration: arguments.duration.unwrap_or(DEFAULT_DURATION),
             spread,
             weights: weights.to_vec(),
+            tls: false,
         }
         .checked()
     };

@@ -31,6 +31,8 @@ pub(crate) struct Scenario {
     pub(crate) spread: Vec<usize>,
     /// Weights given out in turn; empty if all weigh 1.
     pub(crate) weights: Vec<NonZeroU32>,
+    /// Over TLS.
+    pub(crate) tls: bool,
 }
 
 /// What must come out, besides an audit without excess.
@@ -100,6 +102,7 @@ impl Scenario {
             duration: arguments.duration.unwrap_or(DEFAULT_DURATION),
             spread: Vec::new(),
             weights: Vec::new(),
+            tls: arguments.tls,
         }
         .checked()
     }
@@ -188,6 +191,7 @@ impl Scenario {
             duration: Duration::from_secs(5),
             spread: Vec::new(),
             weights: Vec::new(),
+            tls: false,
         }
     }
 

@@ -86,7 +86,7 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
     let judgement = &finding.judgement;
     writeln!(
         text,
-        "{:<20}{}   {} members{}, {}/s configured, burst {}",
+        "{:<20}{}   {} members{}{}, {}/s configured, burst {}",
         judgement.name,
         verdict(judgement.pass),
         judgement.members,
@@ -96,6 +96,7 @@ fn write(text: &mut String, finding: &Finding) -> std::fmt::Result {
             1 => " on one core".to_owned(),
             cores => format!(" on {cores} cores"),
         },
+        if finding.tls { " over TLS" } else { "" },
         bytes(judgement.configured_bytes_per_sec),
         bytes(judgement.burst_bytes as f64)
     )?;

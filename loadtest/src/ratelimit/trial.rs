@@ -15,8 +15,9 @@ use super::Scenario;
 use super::judge::{self, Judgement, Trace};
 use crate::arguments::ServeArguments;
 use crate::audit::AuditLog;
+use crate::certificate::Identity;
 use crate::child::ServerProcess;
-use crate::client::{Load, Target};
+use crate::client::{Load, Target, TlsTerms};
 use crate::cpus::Placement;
 use crate::exit::{Failure, Outcome};
 use crate::measurement::{self, Measurement, Subject};
@@ -28,6 +29,9 @@ use crate::verdict::Remark;
 pub(crate) struct Finding {
     #[serde(flatten)]
     pub(crate) judgement: Judgement,
+    /// Over TLS: what the server moved and was limited to is ciphertext, what the clients saw is
+    /// not.
+    pub(crate) tls: bool,
     pub(crate) draws: u64,
     pub(crate) draws_per_op: Option<f64>,
     pub(crate) rebalances: u64,
@@ -58,6 +62,8 @@ pub(crate) fn check(
     serve.audit = Some(file.path().to_owned());
     serve.break_limiter = break_limiter;
     serve.hold = scenario.hold;
+    let identity = scenario.tls.then(|| Identity::new(None)).transpose()?;
+    serve.tls = identity.as_ref().map(Identity::arguments).unwrap_or_default();
     let mut server = ServerProcess::start(&serve)?;
     let spread = match scenario.spread.as_slice() {
         [] => &[scenario.members],
@@ -68,6 +74,7 @@ pub(crate) fn check(
         targets: server.addresses().iter().zip(spread).map(target).collect(),
         traffic: scenario.traffic(),
         churn: None,
+        tls: identity.map(|one| one.trust().map(TlsTerms::trusting)).transpose()?,
         size: WRITE_BYTES,
         receive_buffer: None,
         threads: placement.client.len().max(1),
@@ -115,6 +122,7 @@ fn finding(
     let draws = figures.after.group.draws - figures.before.group.draws;
     Ok(Finding {
         judgement,
+        tls: scenario.tls,
         draws,
         draws_per_op: (metered > 0).then(|| draws as f64 / metered as f64),
         rebalances: figures.after.group.rebalances - figures.before.group.rebalances,

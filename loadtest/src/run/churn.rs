@@ -20,6 +20,9 @@ use crate::server::CoreCounts;
 /// What a run of short connections found out beside what all runs do.
 #[derive(Debug, Serialize)]
 pub(super) struct ChurnResult {
+    /// Whether nothing is exchanged.
+    #[serde(skip)]
+    ends_with_handshake: bool,
     pub(super) connections_per_sec: f64,
     pub(super) offered_per_sec: Option<f64>,
     pub(super) most_open: usize,
@@ -57,9 +60,15 @@ pub(super) struct LiveFigures {
 /// # Errors
 /// The flag and what to do.
 pub(super) fn check(arguments: &RunArguments) -> Outcome {
-    let given = arguments.load.churn.given();
-    if let Some(flag) = given.filter(|_| arguments.load.workload != Workload::Churn) {
-        return Err(Failure::Usage(format!("{flag} is of run churn; drop it")));
+    let (given, workload) = (arguments.load.churn.given(), arguments.load.workload);
+    if let Some(flag) = given.filter(|_| !workload.is_short()) {
+        return Err(Failure::Usage(format!("{flag} is of run churn and handshake; drop it")));
+    }
+    let of_churn =
+        [("--long", arguments.load.churn.long.is_some()), ("--reset", arguments.load.churn.reset)];
+    let mut given = of_churn.iter().filter(|(_, given)| *given && workload == Workload::Handshake);
+    if let Some((flag, _)) = given.next() {
+        return Err(Failure::Usage(format!("{flag} is of run churn alone; drop it")));
     }
     if arguments.load.churn.sources.is_some() && sources(arguments).is_none() {
         return Err(Failure::Usage(
@@ -72,7 +81,7 @@ pub(super) fn check(arguments: &RunArguments) -> Outcome {
 
 /// The short connections that the flags ask for.
 pub(super) fn load(arguments: &RunArguments) -> Option<Churn> {
-    (arguments.load.workload == Workload::Churn).then(|| Churn {
+    arguments.load.workload.is_short().then(|| Churn {
         rate: arguments.load.churn.rate,
         slots: arguments.load.connections,
         sources: arguments.load.churn.sources.unwrap_or(DEFAULT_SOURCES),
@@ -98,6 +107,7 @@ impl ChurnResult {
         let accepts = |counter: fn(&CoreCounts) -> u64| server.map(|server| server.sum(counter));
         let last = |addresses: u8| format!("127.0.0.2-127.0.0.{}", u16::from(addresses) + 1);
         Some(Self {
+            ends_with_handshake: arguments.load.workload == Workload::Handshake,
             connections_per_sec: tally.ops as f64 / tally.measured.as_secs_f64().max(1e-9),
             offered_per_sec: arguments.load.churn.rate,
             most_open: arguments.load.connections,
@@ -115,7 +125,11 @@ impl ChurnResult {
 
     /// Two lines of text, or one where the server's cores are not known.
     pub(super) fn render(&self, text: &mut String) -> fmt::Result {
-        write!(text, "churn      {} connections/s", count(self.connections_per_sec))?;
+        let (name, unit) = match self.ends_with_handshake {
+            true => ("handshake ", "handshakes"),
+            false => ("churn     ", "connections"),
+        };
+        write!(text, "{name} {} {unit}/s", count(self.connections_per_sec))?;
         if let Some(offered) = self.offered_per_sec {
             write!(text, " of {} offered   {} not begun", count(offered), self.backlog)?;
         }

@@ -2,15 +2,19 @@
 //!
 //! Owns the order of a measurement, which `tune` takes too: check the flags, start a server where
 //! no address is given, measure, judge, report. The parts are in `churn` (what short connections
-//! add), `result` (figures and JSON) and `table` (text).
+//! add), `tls` (what TLS adds), `foreign` (servers that are not ours), `result` (figures and JSON)
+//! and `table` (text).
 
 mod churn;
+mod foreign;
 mod result;
 mod table;
+mod tls;
 
 use sluicegate::placement::Snapshot;
 
 pub(crate) use self::result::{Environment, RunResult, SCHEMA};
+use self::tls::Tls;
 use crate::arguments::{self, LoadArguments, RunArguments, ServeArguments, Service, Workload};
 use crate::child::ServerProcess;
 use crate::client::{Load, Target, Traffic};
@@ -64,19 +68,25 @@ pub(crate) fn once(
         (Some(_), CpuChoice::Auto | CpuChoice::Unpinned) => Placement { shared: None, ..placement },
         _ => placement,
     };
-    let mut server = match arguments.address {
-        Some(_) => None,
-        None => {
+    let tls = Tls::new(arguments)?;
+    let mut server = match (arguments.address, &arguments.server_command) {
+        (Some(_), _) => None,
+        (None, Some(command)) => {
+            let words = foreign::words(command, &placement.server, tls.as_ref())?;
+            Some(ServerProcess::start_foreign(&words)?)
+        }
+        (None, None) => {
             let mut serve = ServeArguments::local(service(arguments), &placement.server);
             serve.limits = arguments.load.limits.clone();
             serve.placement = arguments.load.placement.clone();
             serve.watch = arguments.load.watch.clone();
+            serve.tls = Tls::of_server(tls.as_ref());
             serve.break_limiter = break_limiter;
             Some(ServerProcess::start(&serve)?)
         }
     };
     progress.step(step, arguments.warmup + arguments.duration);
-    let measurement = measure(arguments, &placement, server.as_mut(), progress)?;
+    let measurement = measure(arguments, &placement, tls, server.as_mut(), progress)?;
     if let Some(server) = server {
         server.stop()?;
     }
@@ -94,34 +104,37 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
     if arguments.load.threads == Some(0) {
         return Err(Failure::Usage("-t 0: give at least one client thread".to_owned()));
     }
-    if !(1..=LARGEST_REQUEST).contains(&arguments.load.size.0) {
-        return Err(Failure::Usage(format!(
-            "-s {}: give a size from 1 byte to {LARGEST_REQUEST} bytes",
-            arguments.load.size.0
-        )));
+    if let Some(size) = arguments.load.size {
+        if arguments.load.workload == Workload::Handshake {
+            return Err(Failure::Usage("-s: a handshake has no request; drop it".to_owned()));
+        }
+        if !(1..=LARGEST_REQUEST).contains(&size.0) {
+            return Err(Failure::Usage(format!(
+                "-s {}: give a size from 1 byte to {LARGEST_REQUEST} bytes",
+                size.0
+            )));
+        }
     }
     if arguments.duration.is_zero() {
         return Err(Failure::Usage("-d 0: give a duration such as 10s".to_owned()));
     }
-    if arguments.address.is_some() && arguments.load.limits.any() {
+    let is_foreign = arguments.address.is_some() || arguments.server_command.is_some();
+    if is_foreign && arguments.load.limits.any() {
         return Err(Failure::Usage(
-            "limits are set where the server is started; drop the address or the limits".to_owned(),
+            "limits are set where a server of ours is started; drop the address or the command, or \
+             the limits"
+                .to_owned(),
         ));
     }
-    let given = arguments.load.placement.flags();
-    if let Some((flag, _)) = given.first().filter(|_| arguments.address.is_some()) {
+    let placed = arguments.load.placement.flags().first().map(|(flag, _)| *flag);
+    let watched = arguments.load.watch.flags().first().map(|(flag, _)| *flag);
+    if let Some(flag) = placed.or(watched).filter(|_| is_foreign) {
         return Err(Failure::Usage(format!(
-            "{flag} is of the server that is started; drop it or the address"
-        )));
-    }
-    let watched = arguments.load.watch.flags();
-    if let Some((flag, _)) = watched.first().filter(|_| arguments.address.is_some()) {
-        return Err(Failure::Usage(format!(
-            "{flag} is of the server that is started; drop it or the address"
+            "{flag} is of a server of ours that is started; drop it, or the address or the command"
         )));
     }
     let bare = arguments.server == arguments::Subject::Bare;
-    if let Some((flag, _)) = watched.first().filter(|_| bare) {
+    if let Some(flag) = watched.filter(|_| bare) {
         return Err(Failure::Usage(format!("--server bare has no {flag}; drop it")));
     }
     if bare && matches!(arguments.load.workload, Workload::Source | Workload::Sink) {
@@ -133,11 +146,16 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
         return Err(Failure::Usage("--server bare has no limits; drop them".to_owned()));
     }
     churn::check(arguments)?;
+    tls::check(arguments)?;
     Terms::check(&arguments.load.limits)?;
     arguments.load.watch.check()?;
-    match arguments.address {
-        Some(_) => check_process(arguments.server_pid)?,
-        None => check_server(arguments)?,
+    match (arguments.address, &arguments.server_command) {
+        (Some(_), _) => check_process(arguments.server_pid)?,
+        (None, Some(command)) => {
+            let cpus = placement(&arguments.load)?.server;
+            foreign::words(command, &cpus, Tls::new(arguments)?.as_ref()).map(drop)?;
+        }
+        (None, None) => check_server(arguments)?,
     }
     let (open, long) = (arguments.load.connections, arguments.load.churn.long.unwrap_or_default());
     let most = if long > open { format!("--long {long}") } else { format!("-c {open}") };
@@ -167,15 +185,18 @@ fn check_process(pid: Option<u32>) -> Outcome {
 fn service(arguments: &RunArguments) -> Service {
     match (arguments.server, arguments.load.workload) {
         (arguments::Subject::Bare, _) => Service::Bare,
-        (_, Workload::Echo | Workload::Idle | Workload::Churn) => Service::Echo,
         (_, Workload::Source) => Service::Source,
         (_, Workload::Sink) => Service::Sink,
+        (_, Workload::Echo | Workload::Idle | Workload::Churn | Workload::Handshake) => {
+            Service::Echo
+        }
     }
 }
 
 fn measure(
     arguments: &RunArguments,
     placement: &Placement,
+    tls: Option<Tls>,
     server: Option<&mut ServerProcess>,
     progress: &mut Progress,
 ) -> Outcome<Measurement> {
@@ -184,19 +205,21 @@ fn measure(
     let load = Load {
         targets: vec![Target {
             address,
-            connections: match arguments.load.workload {
-                Workload::Churn => arguments.load.churn.long.unwrap_or_default(),
-                _ => arguments.load.connections,
+            connections: if arguments.load.workload.is_short() {
+                arguments.load.churn.long.unwrap_or_default()
+            } else {
+                arguments.load.connections
             },
         }],
         traffic: match arguments.load.workload {
             Workload::Echo => Traffic::Echo,
             Workload::Source => Traffic::Source,
             Workload::Sink => Traffic::Sink,
-            Workload::Idle | Workload::Churn => Traffic::Idle,
+            Workload::Idle | Workload::Churn | Workload::Handshake => Traffic::Idle,
         },
         churn: churn::load(arguments),
-        size: arguments.load.size.0 as usize,
+        tls: tls.map(|tls| tls.terms),
+        size: arguments.load.size_bytes() as usize,
         receive_buffer: None,
         threads: arguments.load.threads.unwrap_or_else(|| placement.client.len().max(1)),
         cpus: placement.client.clone(),

@@ -2,13 +2,15 @@
 //!
 //! Owns the result's schema: a reader may rely on `schema`, `verdict`, `totals`, `latency.planned`,
 //! `server` and `client`; a figure that could not be taken is null. An operation is a reply (echo,
-//! idle) or, where nobody replies, one read or write of the server that moved the data.
+//! idle), a handshake or, where nobody replies, one read or write of the server that moved the
+//! data.
 
 use std::env;
 
 use serde::Serialize;
 
 use super::churn::ChurnResult;
+use super::tls::TlsResult;
 use crate::arguments::{RunArguments, Workload};
 use crate::client::{ChurnTally, Errors, Tally};
 use crate::cpus::{self, Placement};
@@ -39,6 +41,7 @@ pub(crate) struct RunResult {
     pub(super) errors: Errors,
     pub(super) cores: Vec<CoreResult>,
     pub(super) churn: Option<ChurnResult>,
+    pub(super) tls: Option<TlsResult>,
 }
 
 /// A core of the server.
@@ -79,6 +82,8 @@ impl Environment {
 pub(super) struct LoadFigures {
     pub(super) workload: &'static str,
     pub(super) address: Option<String>,
+    /// Of a foreign server that was started.
+    pub(super) server_command: Option<String>,
     pub(super) connections: usize,
     pub(super) size_bytes: u64,
     pub(super) duration_s: f64,
@@ -101,10 +106,13 @@ pub(super) struct Totals {
 
 #[derive(Debug, Serialize)]
 pub(super) struct LatencyFigures {
-    /// From the planned moment to the last byte of the reply.
+    /// From the planned moment to the last byte of the reply, or to the end of the handshake.
     pub(super) planned: Percentiles,
     /// Of short connections: from the call that connects until connected.
     pub(super) connect: Option<Percentiles>,
+    /// With TLS, from there to the end of the handshake: of new sessions and of resumed ones.
+    pub(super) handshake_full: Option<Percentiles>,
+    pub(super) handshake_resumed: Option<Percentiles>,
     /// From there to the last byte of the reply.
     pub(super) exchange: Option<Percentiles>,
     /// From the planned moment to the call that connects.
@@ -229,6 +237,7 @@ impl RunResult {
                 .flat_map(|f| cores(arguments.load.workload, f))
                 .collect(),
             churn: ChurnResult::new(arguments, measurement),
+            tls: TlsResult::new(arguments, tally),
         }
     }
 }
@@ -239,7 +248,7 @@ fn operations(workload: Workload, tally: &Tally, server: Option<&ServerFigures>)
         server.map(|figures| figures.sum(counter)).filter(|&sum| sum > 0).unwrap_or(tally.ops)
     };
     match workload {
-        Workload::Echo | Workload::Idle | Workload::Churn => tally.ops,
+        Workload::Echo | Workload::Idle | Workload::Churn | Workload::Handshake => tally.ops,
         Workload::Source => of_server(|core| core.writes),
         Workload::Sink => of_server(|core| core.reads),
     }
@@ -260,8 +269,9 @@ impl LoadFigures {
         Self {
             workload: arguments.load.workload.name(),
             address: arguments.address.map(|address| address.to_string()),
+            server_command: arguments.server_command.clone(),
             connections: arguments.load.connections,
-            size_bytes: arguments.load.size.0,
+            size_bytes: arguments.load.size_bytes(),
             duration_s: arguments.duration.as_secs_f64(),
             warmup_s: arguments.warmup.as_secs_f64(),
             threads: tally.cpu_fractions.len(),
@@ -289,6 +299,8 @@ impl LatencyFigures {
         Self {
             planned: tally.latency.percentiles(),
             connect: of_churn(|churn| &churn.connect),
+            handshake_full: of_churn(|churn| &churn.full),
+            handshake_resumed: of_churn(|churn| &churn.resumed),
             exchange: of_churn(|churn| &churn.exchange),
             lateness: of_churn(|churn| &churn.lateness),
         }
@@ -307,7 +319,9 @@ impl ServerResult {
         let megabytes = (tally.bytes_in.max(tally.bytes_out)) as f64 / 1e6;
         let grown = figures.after.memory.anonymous_bytes as f64
             - figures.at_start.memory.anonymous_bytes as f64;
-        let connections = figures.sum(|core| core.connections) as f64;
+        // Those that last, where the server does not say.
+        let lasting = (tally.connections.len() as u64).saturating_sub(tally.errors.count());
+        let connections = if known { figures.sum(|core| core.connections) } else { lasting } as f64;
         let syscalls = figures.sum(|core| core.syscalls) as f64;
         Self {
             cpu_us_per_op: per(cpu.total_ns as f64 / 1e3, ops as f64),

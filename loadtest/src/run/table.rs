@@ -36,7 +36,7 @@ fn header(text: &mut String, result: &RunResult) -> std::fmt::Result {
         text,
         "loadtest run {}   {}   {} connections   {}   {} s (+{} s warm-up)",
         load.workload,
-        load.address.as_deref().unwrap_or("own server"),
+        load.address.as_deref().or(load.server_command.as_deref()).unwrap_or("own server"),
         load.connections,
         bytes(load.size_bytes as f64),
         load.duration_s,
@@ -79,6 +79,8 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
     }
     for (name, latency) in [
         ("connect ", result.latency.connect),
+        ("full    ", result.latency.handshake_full),
+        ("resumed ", result.latency.handshake_resumed),
         ("exchange", result.latency.exchange),
         ("lateness", result.latency.lateness),
     ] {
@@ -88,6 +90,9 @@ fn figures(text: &mut String, result: &RunResult) -> std::fmt::Result {
     }
     if let Some(churn) = &result.churn {
         churn.render(text)?;
+    }
+    if let Some(tls) = &result.tls {
+        tls.render(text)?;
     }
     if let Some(server) = &result.server {
         cost(text, server)?;

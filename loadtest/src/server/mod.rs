@@ -125,7 +125,13 @@ pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Box<dyn Server>> {
                 .to_owned(),
         ));
     }
+    if let Some(flag) = arguments.tls.given().filter(|_| !arguments.tls.tls) {
+        return Err(Failure::Usage(format!("{flag} is of TLS; give --tls too")));
+    }
     match arguments.service {
+        Service::Bare if arguments.tls.tls => {
+            Err(Failure::Usage("serve bare speaks no TLS; drop --tls or serve echo".to_owned()))
+        }
         Service::Bare if arguments.limits.any() || arguments.audit.is_some() => Err(
             Failure::Usage("serve bare has no limits to audit; drop them or serve echo".to_owned()),
         ),

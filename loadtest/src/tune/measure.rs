@@ -32,7 +32,8 @@ impl Measure {
         let workload = load.workload;
         if workload == Workload::Idle {
             return Err(Failure::Usage(
-                "idle does nothing that could be compared; give echo, source, sink or churn"
+                "idle does nothing that could be compared; give echo, source, sink, churn or \
+                 handshake"
                     .to_owned(),
             ));
         }

@@ -114,6 +114,7 @@ fn trial(load: LoadArguments, (warmup, duration): (Duration, Duration)) -> RunAr
         duration,
         warmup,
         server: Subject::Sluicegate,
+        server_command: None,
         server_pid: None,
         json: None,
     }

@@ -77,7 +77,11 @@ fn bad_flags_are_refused_with_what_is_right() {
     says(&ab(&["--a", "", "--b", "", "--by", "user", "-d", "1s"]), 2, &["-d 1s", "--by cost"]);
     says(&ab(&["--a", "", "--b", "", "--pairs", "5"]), 2, &["--pairs 5", "6"]);
     says(&ab(&["--a", "", "--b", "", "-c", "0"]), 2, &["-c 0"]);
-    says(&["ab", "idle", "--a", "", "--b", ""], 2, &["idle", "echo, source, sink or churn"]);
+    says(
+        &["ab", "idle", "--a", "", "--b", ""],
+        2,
+        &["idle", "echo, source, sink, churn or handshake"],
+    );
     let sides = ["--a", "--group-limit 10MB/s", "--b", "--group-limit 20MB/s"];
     for flag in [["--burst", "1MiB"], ["--tick", "10ms"], ["--group-limit", "1MB/s"]] {
         says(&ab(&[&sides[..], &flag].concat()), 2, &[flag[0], "within --a, --b or both"]);

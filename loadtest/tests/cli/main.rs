@@ -12,4 +12,5 @@ mod ratelimit;
 mod refusal;
 mod run;
 mod simulate;
+mod tls;
 mod tune;

@@ -103,6 +103,6 @@ fn bad_flags_are_refused_with_what_is_right() {
     says(&tune(&["--ordr", "pack"]), 2, &["--ordr", "--order"]);
     says(&tune(&["--cores", "9999"]), 2, &["9999"]);
     says(&["tune"], 2, &["WORKLOAD"]);
-    says(&["tune", "idle"], 2, &["idle", "echo, source, sink or churn"]);
+    says(&["tune", "idle"], 2, &["idle", "echo, source, sink, churn or handshake"]);
     says(&["tune", "echo", "127.0.0.1:9"], 2, &["127.0.0.1:9"]);
 }

@@ -1,4 +1,4 @@
-//! Short connections: connect, one exchange, close, as many as are due.
+//! Short connections: connect, one exchange or a handshake alone, close, as many as are due.
 //!
 //! Owns a bounded number of slots, of which each holds one short connection at a time, and the
 //! plan of when the next is due: at a rate, or as soon as a slot is free. A connection that is due
@@ -28,6 +28,7 @@ pub(crate) use self::source::{MOST_SOURCES, parse_port_range};
 use self::ticker::Ticker;
 use super::connection::Shared;
 use super::tally::ChurnTally;
+use super::tls::Tls;
 use super::{Load, share};
 
 /// How short connections come and go.
@@ -48,6 +49,7 @@ pub(crate) struct Churn {
 pub(super) struct Churner {
     address: SocketAddr,
     reset: bool,
+    tls: Option<Tls>,
     slots: Vec<Option<Short>>,
     /// Slots without a connection; those of failed ones come back with the next sweep.
     free: Vec<usize>,
@@ -64,8 +66,8 @@ impl Churner {
     pub(super) fn new(
         load: &Load,
         churn: &Churn,
-        index: usize,
-        threads: usize,
+        (index, threads): (usize, usize),
+        tls: Option<Tls>,
         registry: &Registry,
     ) -> io::Result<Option<Self>> {
         // Threads without a slot take no turns in the pace either.
@@ -79,6 +81,7 @@ impl Churner {
         Ok(Some(Self {
             address,
             reset: churn.reset,
+            tls,
             slots: (0..slots).map(|_| None).collect(),
             free: (0..slots).rev().collect(),
             resting: Vec::new(),
@@ -181,11 +184,12 @@ impl Churner {
         }
         let started = Instant::now();
         self.tally.lateness.record(started.saturating_duration_since(planned));
-        let short = Short::new(socket, self.address, (planned, started), |stream| {
+        let moments = (planned, started);
+        let short = Short::new(socket, self.address, moments, self.tls.as_ref(), |stream| {
             let both = mio::Interest::READABLE | mio::Interest::WRITABLE;
             registry.register(stream, Token(FIRST_SLOT + index), both)
         })?;
-        Ok(short)
+        Ok(if self.reset { short.ends_with_a_reset() } else { short })
     }
 
     fn fail(&mut self, index: usize, error: Option<&io::Error>) {
@@ -244,7 +248,8 @@ mod tests {
             keep_receipts: false,
             tally: Tally::default(),
         };
-        let mut churner = Churner::new(&load, &churn, 0, 1, poll.registry()).unwrap().unwrap();
+        let mut churner =
+            Churner::new(&load, &churn, (0, 1), None, poll.registry()).unwrap().unwrap();
         let now = Instant::now();
         churner.begin(now);
         churner.launch(poll.registry(), &mut shared);
@@ -277,8 +282,9 @@ mod tests {
             let churn = Churn { rate: Some(100.0), slots, sources: 1, reset: true };
             let load = load("127.0.0.1:9".parse().unwrap(), &churn);
             let due = (0..4).filter_map(|index| {
+                let share = (index, 4);
                 let mut churner =
-                    Churner::new(&load, &churn, index, 4, poll.registry()).unwrap()?;
+                    Churner::new(&load, &churn, share, None, poll.registry()).unwrap()?;
                 churner.begin(now);
                 Some(churner.finish(now + Duration::from_secs(1)).backlog)
             });

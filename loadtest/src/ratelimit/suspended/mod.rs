@@ -196,6 +196,7 @@ impl Suspended {
             targets: vec![Target { address: server.address(), connections: slice.members }],
             traffic: if echoes { Traffic::Echo } else { Traffic::Source },
             churn: None,
+            tls: None,
             size: ECHO_BYTES,
             receive_buffer: (!echoes).then_some(SOCKET_BUFFER),
             threads: placement.client.len().max(1),

@@ -1,8 +1,8 @@
 //! The servers made of the runtime: echo, source and sink, with limits and an audit.
 //!
 //! Owns a running runtime and its listeners: one port for all cores, or one for each. What its
-//! connections are under is in `limits`. With an audit every metered operation is recorded and
-//! written when it stops.
+//! connections are under is in `limits`; with TLS that counts what the sockets carry. With an audit
+//! every metered operation is recorded and written when it stops.
 
 mod handler;
 mod limits;
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use sluicegate::{
     BevMut, BuildError, Clock, Core, Error, Handle, Handler, ListenOptions, Running, Runtime,
-    Shutdown, Stopped,
+    Shutdown, Stopped, TlsConfig, TlsOptions,
 };
 
 use self::handler::{Echo, Sink, Source};
@@ -27,7 +27,8 @@ use self::limits::Limits;
 use self::pace::Paced;
 use self::recorder::Recording;
 use super::{CoreCounts, GroupCounts, Server};
-use crate::arguments::{ServeArguments, Service};
+use crate::arguments::{ServeArguments, ServerTlsArguments, Service};
+use crate::certificate::Identity;
 use crate::exit::{Failure, Outcome};
 
 /// A running server on the runtime.
@@ -36,6 +37,8 @@ pub(crate) struct Ours {
     running: Running,
     limits: Arc<Limits>,
     audit: Option<Audit>,
+    /// Files that were made for this server stay as long as it.
+    _identity: Option<Identity>,
 }
 
 /// Where the metered operations go.
@@ -52,6 +55,7 @@ impl Ours {
     /// Limits that contradict each other, CPUs that are not allowed, an address in use, or an audit
     /// that cannot be written.
     pub(crate) fn start(arguments: &ServeArguments, cpus: &[usize]) -> Outcome<Self> {
+        let (tls, identity) = secure(&arguments.tls)?.unzip();
         let audit = arguments.audit.as_deref().map(Audit::new).transpose()?;
         let recording = audit.as_ref().map(|audit| audit.recording.clone());
         let runtime = build(arguments, cpus, recording.as_ref())?;
@@ -61,15 +65,17 @@ impl Ours {
                 let bytes = arguments.write_size.map(|size| size.0 as usize);
                 match bytes.zip(arguments.pace) {
                     Some((bytes, rate)) => {
-                        serve(runtime, arguments, &limits, Paced::new(bytes, rate))
+                        serve(runtime, arguments, &limits, tls, Paced::new(bytes, rate))
                     }
-                    None => serve(runtime, arguments, &limits, Source::new(SOURCE_PIECE, bytes)),
+                    None => {
+                        serve(runtime, arguments, &limits, tls, Source::new(SOURCE_PIECE, bytes))
+                    }
                 }
             }
-            Service::Sink => serve(runtime, arguments, &limits, Sink),
-            Service::Echo | Service::Bare => serve(runtime, arguments, &limits, Echo),
+            Service::Sink => serve(runtime, arguments, &limits, tls, Sink),
+            Service::Echo | Service::Bare => serve(runtime, arguments, &limits, tls, Echo),
         }?;
-        Ok(Self { addresses, running, limits, audit })
+        Ok(Self { addresses, running, limits, audit, _identity: identity })
     }
 }
 
@@ -146,6 +152,20 @@ impl Audit {
     }
 }
 
+/// The TLS of a server, if it speaks it, and the files it is made of.
+fn secure(arguments: &ServerTlsArguments) -> Outcome<Option<(TlsConfig, Identity)>> {
+    if !arguments.tls {
+        return Ok(None);
+    }
+    let identity = Identity::new(arguments.cert.as_deref().zip(arguments.key.as_deref()))?;
+    let config = TlsConfig::server().certificate_files(&identity.cert, &identity.key).build();
+    let config = config.map_err(|error| Failure::Usage(format!("--cert, --key: {error}")))?;
+    if identity.is_throw_away() {
+        eprintln!("certificate {}: give it to a client as --cert", identity.cert.display());
+    }
+    Ok(Some((config, identity)))
+}
+
 fn build(
     arguments: &ServeArguments,
     cpus: &[usize],
@@ -176,12 +196,22 @@ fn serve<H: Handler + Prepare>(
     mut runtime: Runtime,
     arguments: &ServeArguments,
     limits: &Arc<Limits>,
+    tls: Option<TlsConfig>,
     handler: H,
 ) -> Outcome<(Vec<SocketAddr>, Running)> {
     let limits = Arc::clone(limits);
     let accept = move |connection: &mut BevMut<'_>| {
+        // Of what the socket carries, whatever comes over it.
         limits.admit(connection);
-        handler.prepare(connection)
+        let Some(config) = &tls else { return handler.prepare(connection) };
+        match connection.tls_accept(config, TlsOptions::new()) {
+            Ok(top) => match connection.core().get(top) {
+                Some(mut top) => handler.prepare(&mut top),
+                None => handler.clone(),
+            },
+            // It is closed.
+            Err(_) => handler.clone(),
+        }
     };
     let listen = &arguments.listen;
     let refused = |error: Error| match error {

@@ -1,4 +1,4 @@
-//! The `ab` command: two servers of ours, compared in interleaved pairs of runs.
+//! The `ab` command: two servers, compared in interleaved pairs of runs.
 //!
 //! Owns what a side is and what cannot be compared. Each pair is one run of either in an order
 //! drawn anew, so what disturbs a pair disturbs both; statistics and words are those of `tune`.
@@ -10,12 +10,11 @@ mod verdict;
 use std::time::Duration;
 
 use self::report::Report;
-use super::frame::sides;
 use super::interval::rounds_needed;
 use super::measure::Measure;
 use super::rounds::Plan;
-use super::{MOST_ROUNDS, drawn_seed, take, trial};
-use crate::arguments::{AbArguments, LoadArguments, Side};
+use super::{MOST_ROUNDS, drawn_seed, frame, take, trial};
+use crate::arguments::{AbArguments, RunArguments, Side};
 use crate::exit::{Failure, Outcome};
 use crate::output::Output;
 use crate::run;
@@ -37,15 +36,13 @@ pub(crate) fn compare(arguments: &AbArguments) -> Outcome {
         plan.rounds,
         plan.seed,
         measure.name(),
-        sides(&placement, &plan)
+        frame::sides(&placement, &plan)
     ))?;
-    let sides = [&arguments.a, &arguments.b];
-    let trials = take(&plan, measure, |side| {
-        trial(load(arguments, sides[side]), (arguments.warmup, arguments.duration))
-    });
+    let sides = arguments.sides();
+    let trials = take(&plan, measure, |side| run_of(arguments, &sides[side]));
     let mut told = Ok(());
     if trials.rounds() > 0 {
-        let report = Report::new(arguments, &placement, (&plan, &trials), measure);
+        let report = Report::new((arguments, &sides), &placement, (&plan, &trials), measure);
         output.text(&report.render(measure))?;
         output.result(&report)?;
         told = report.outcome();
@@ -73,24 +70,24 @@ fn check(arguments: &AbArguments) -> Outcome<Plan> {
             "{flag} is of one server: give it within --a, --b or both"
         )));
     }
-    let times = (arguments.warmup, arguments.duration);
-    for side in [&arguments.a, &arguments.b] {
-        run::check(&trial(load(arguments, side), times))?;
+    for side in &arguments.sides() {
+        run::check(&run_of(arguments, side))?;
     }
     Ok(Plan {
         candidates: 2,
         rounds: arguments.pairs,
-        trial: times.0 + times.1,
+        trial: arguments.warmup + arguments.duration,
         budget: Duration::MAX,
         seed: arguments.seed.unwrap_or_else(drawn_seed),
     })
 }
 
-/// The load with the server of a side.
-fn load(arguments: &AbArguments, side: &Side) -> LoadArguments {
+/// A trial with the server of a side.
+fn run_of(arguments: &AbArguments, side: &Side) -> RunArguments {
     let mut load = arguments.load.clone();
     load.placement = side.server.placement.clone();
     load.limits = side.server.limits.clone();
     load.watch = side.server.watch.clone();
-    load
+    let run = trial(load, (arguments.warmup, arguments.duration));
+    RunArguments { server_command: side.command.clone(), ..run }
 }

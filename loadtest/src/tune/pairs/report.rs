@@ -55,7 +55,7 @@ impl SideResult {
 
 impl Report {
     pub(super) fn new(
-        arguments: &AbArguments,
+        (arguments, sides): (&AbArguments, &[Side; 2]),
         placement: &Placement,
         (plan, trials): (&Plan, &Trials),
         measure: Measure,
@@ -77,8 +77,8 @@ impl Report {
                 .doubt
                 .and_then(|doubt| doubt.more())
                 .filter(|&more| more <= MOST_ROUNDS),
-            a: SideResult::new(&arguments.a, first),
-            b: SideResult::new(&arguments.b, second),
+            a: SideResult::new(&sides[0], first),
+            b: SideResult::new(&sides[1], second),
         }
     }
 
