@@ -39,8 +39,8 @@ const VARIABLES: [(&str, Setter, Getter); 7] = [
 ];
 
 /// Names by which this project's tests tell their own programs something else.
-const OTHERS: [&str; 6] =
-    ["CASE", "REQUIRE_BROWSER", "SEED", "SEEDS", "STAND_IN_CHILD", "TEST_CHILD"];
+const OTHERS: [&str; 7] =
+    ["CASE", "REQUIRE_BROWSER", "REQUIRE_INTEROP", "SEED", "SEEDS", "STAND_IN_CHILD", "TEST_CHILD"];
 
 const TRUTH: Words<bool> = Words {
     what: "yes or no",
