@@ -64,6 +64,8 @@ fn a_need_ends_with_the_step_that_does_not_repeat_it() {
 fn writing_that_waits_for_input_rests_until_some_comes() {
     let mut it = idle(Wait::Input, true);
     it.calls();
+    it.stack.upper().call_stage();
+    it.calls();
     it.stack.upper().buffers().1.add(b"data");
     // What it said before there was output holds.
     assert_eq!(it.calls(), []);
@@ -113,6 +115,8 @@ fn a_deadline_that_has_to_wait_for_tokens_is_not_asked_for_again_and_again() {
     let mut it = Played::open(move |_| (answer(), Some(at(10))));
     it.stack.upper().set_rate_limit(at(0), Some(per_second(10)));
     it.calls();
+    it.stack.upper().call_stage();
+    assert_eq!(it.calls().len(), 1);
     it.stack.upper().call_stage();
     assert_eq!(it.calls(), [], "in debt");
     it.stack.advance_to(at(10));

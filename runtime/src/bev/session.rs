@@ -124,8 +124,9 @@ impl BevMut<'_> {
     /// Ends the session without a goodbye and gives the bufferevent below back, with the handler of
     /// this one, and the SSL object, which can become a session again ([`TlsState::Open`]).
     ///
-    /// `None` when not TLS, or where [`release`](Self::release) refuses. What the session has read
-    /// and not given is inside the object.
+    /// `None` when not TLS, where [`release`](Self::release) refuses, or while the session keeps
+    /// what a renegotiation had to read over: read on first. What the session has read and not
+    /// given is inside the object.
     pub fn release_tls(&mut self) -> Option<(BevId, Ssl)> {
         self.core.release_session(self.key)
     }

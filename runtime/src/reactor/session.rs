@@ -235,7 +235,8 @@ impl Core {
 
     /// Takes the session from over a stream, which its handler gets back.
     pub(crate) fn release_session(&mut self, key: Key) -> Option<(BevId, Ssl)> {
-        self.slots.look(key)?.transport.session()?;
+        // What is outside of the object would not go on with it.
+        self.slots.look(key)?.transport.session().filter(|it| !it.keeps_plaintext())?;
         let lower = self.release(key)?;
         let Transport::Stage(over) = &mut self.slots.stream(key)?.transport else { return None };
         Some((lower, over.between.take_session()?.into_ssl()))

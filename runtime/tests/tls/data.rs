@@ -1,7 +1,7 @@
 //! Bytes pass, both ways, under each version.
 
-use sluicegate::TlsOptions;
 use sluicegate::openssl::ssl::SslVersion;
+use sluicegate::{Charge, Group, TlsOptions, TlsState, TokenBucketConfig};
 
 use crate::rig::over_pair;
 
@@ -70,4 +70,40 @@ fn a_server_refuses_a_renegotiation_by_its_client() {
     ends.run();
     let told = ends.told[0].all();
     assert!(told[1].contains("ERROR") && told[1].contains("no renegotiation"), "{told:?}");
+}
+
+#[test]
+fn what_a_session_holds_comes_out_of_it_though_the_wire_is_silent() {
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let mut ends = over_pair(version, TlsOptions::new());
+        ends.run();
+        let client = ends.client;
+        ends.sim.core().get(client).expect("it is open").set_read_watermark(0, 4);
+        ends.add(ends.server, b"0123456789");
+        ends.run();
+        let mut bev = ends.sim.core().get(client).expect("it is open");
+        assert_eq!(bev.input().drain(10), 4, "the rest is inside the object");
+        let (lower, ssl) = bev.release_tls().expect("it is the topmost");
+        drop(bev);
+        let options = TlsOptions::new();
+        let again = ends.sim.core().tls_filter(lower, ssl, TlsState::Open, options);
+        let again = again.expect("the handshake is over");
+        ends.run();
+        let mut bev = ends.sim.core().get(again).expect("it is open");
+        assert_eq!(bev.input().first(), b"456789", "{version:?}");
+    }
+}
+
+#[test]
+fn a_handshake_takes_nothing_from_a_group_that_counts_plaintext() {
+    let limit = TokenBucketConfig::per_second("1MB/s".parse().expect("a rate"));
+    let mut ends = over_pair(SslVersion::TLS1_3, TlsOptions::new().charge(Charge::Plaintext));
+    let group = Group::builder(limit).clock(ends.sim.clock()).build().expect("a group");
+    let client = ends.client;
+    ends.sim.core().get(client).expect("it is open").join(&group).expect("there is a seat");
+    ends.run();
+    assert_eq!((ends.told[0].all().len(), group.totals()), (1, (0, 0)), "CONNECTED alone");
+    ends.add(client, &[7; 1_000]);
+    ends.run();
+    assert_eq!(group.totals(), (1_000, 1_000));
 }

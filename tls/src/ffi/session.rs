@@ -31,6 +31,8 @@ unsafe extern "C" {
     fn SSL_in_before(ssl: *const sys::SSL) -> c_int;
     fn SSL_in_init(ssl: *const sys::SSL) -> c_int;
     fn SSL_clear(ssl: *mut sys::SSL) -> c_int;
+    fn SSL_set_read_ahead(ssl: *mut sys::SSL, yes: c_int);
+    fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
 }
 
 const SSL_CTRL_MODE: c_int = 33;
@@ -79,6 +81,18 @@ pub(crate) fn reset(ssl: &SslRef) -> bool {
         unsafe { sys::SSL_set_connect_state(ssl.as_ptr()) };
     }
     cleared
+}
+
+/// Has an object read one record at a time, so that what it has not opened stays where it is seen.
+pub(crate) fn read_by_record(ssl: &SslRef) {
+    // SAFETY: rules 1 and 2.
+    unsafe { SSL_set_read_ahead(ssl.as_ptr(), 0) };
+}
+
+/// Whether bytes are inside an object, be they opened or not.
+pub(crate) fn holds_bytes(ssl: &SslRef) -> bool {
+    // SAFETY: rules 1 and 2.
+    (unsafe { SSL_has_pending(ssl.as_ptr()) }) != 0
 }
 
 /// Adds modes to those of an object.

@@ -199,7 +199,7 @@ impl Session {
                 return if self.held.is_empty() { Wait::Over } else { Wait::Room };
             }
             let (arrived, inside) = (self.stream.get_ref().incoming.len(), self.pending());
-            if arrived == 0 && inside == 0 {
+            if arrived == 0 && inside == 0 && !ffi::holds_bytes(self.stream.ssl()) {
                 return if self.held.is_empty() { Wait::Source } else { Wait::Room };
             }
             let holds = left == 0 && !discards && self.holds();
@@ -208,7 +208,7 @@ impl Session {
             }
             let most = if discards || holds { RECORD_BYTES } else { left.min(RECORD_BYTES) };
             let target = if holds { self.held.buffer() } else { &mut *upper_input };
-            let room = target.reserve(arrived.max(inside).min(most));
+            let room = target.reserve(arrived.max(inside).max(1).min(most));
             let Ok(mut room) = room else { return Wait::Room };
             ffi::clear_errors();
             match self.stream.ssl_read(room.first()) {

@@ -102,21 +102,29 @@ impl TlsError {
     pub(crate) fn from_stack(stack: &ErrorStack, ssl: &SslRef) -> Vec<Self> {
         let verified = ssl.verify_result();
         let errors: Vec<_> =
-            stack.errors().iter().map(|error| Self::judge(error, verified)).collect();
+            stack.errors().iter().map(|error| Self::from_error(error, verified)).collect();
         if !errors.is_empty() {
             return errors;
         }
         vec![Self::OpenSsl { code: 0, detail: "a call failed and gave no reason".into() }]
     }
 
-    fn judge(error: &Error, verified: X509VerifyResult) -> Self {
-        let code = error.code();
-        let words = error.reason().unwrap_or("unknown reason");
+    fn from_error(error: &Error, verified: X509VerifyResult) -> Self {
+        let library = error.library().unwrap_or("a library");
+        Self::judge(error.code(), library, error.reason().unwrap_or("unknown reason"), verified)
+    }
+
+    /// Whose fault a packed code is, where a library raised it for a reason in words.
+    fn judge(code: u64, library: &str, words: &str, verified: X509VerifyResult) -> Self {
         let said = |what: &str| format!("{what} ({words}, {code:08X})").into_boxed_str();
-        if error.library_code() != ERR_LIB_SSL {
-            return Self::OpenSsl { code, detail: said(error.library().unwrap_or("a library")) };
+        if (code >> 23) & 0xFF != ERR_LIB_SSL {
+            return Self::OpenSsl { code, detail: said(library) };
         }
-        match error.reason_code() {
+        match code & 0x7F_FFFF {
+            // Common to all libraries: a wrong argument; or memory, a provider, a fault inside.
+            reason if reason & COMMON != 0 && !MISUSE.contains(&(reason & !COMMON)) => {
+                Self::OpenSsl { code, detail: said("internal error") }
+            }
             CERTIFICATE_VERIFY_FAILED => {
                 let why = verified.error_string();
                 let what = format!(
@@ -140,11 +148,13 @@ impl TlsError {
                 code,
                 detail: said("does not speak TLS here, or a version of it that is none"),
             },
-            reason if reason >= ALERTS => Self::Peer { code, detail: said("refused by an alert") },
-            reason if LOCAL.contains(&reason) => {
+            reason if (ALERTS..ALERTS + 256).contains(&reason) => {
+                Self::Peer { code, detail: said("refused by an alert") }
+            }
+            reason if reason & COMMON != 0 || LOCAL.contains(&reason) => {
                 Self::Local { code, detail: said("the settings or the state do not allow it") }
             }
-            INTERNAL_ERROR => Self::OpenSsl { code, detail: said("internal error") },
+            CALLBACK_FAILED => Self::OpenSsl { code, detail: said("a callback of ours failed") },
             _ => Self::Peer { code, detail: said("broke off or does not fit") },
         }
     }
@@ -152,8 +162,8 @@ impl TlsError {
 
 /// Whether the reason is an alert of the peer about a certificate: bad, unsupported, revoked,
 /// expired, unknown, unknown_ca, access_denied, certificate_required.
-fn is_about_certificate(reason: i32) -> bool {
-    matches!(reason - ALERTS, 42..=46 | 48 | 49 | 116)
+fn is_about_certificate(reason: u64) -> bool {
+    matches!(reason.wrapping_sub(ALERTS), 42..=46 | 48 | 49 | 116)
 }
 
 impl From<TlsError> for io::Error {
@@ -169,17 +179,60 @@ impl From<TlsError> for io::Error {
     }
 }
 
-const ERR_LIB_SSL: i32 = 20;
+const ERR_LIB_SSL: u64 = 20;
 /// SSL_R_UNEXPECTED_EOF_WHILE_READING of the SSL library, packed.
 const UNEXPECTED_EOF: u64 = 0x0A00_0126;
-const CERTIFICATE_VERIFY_FAILED: i32 = 134;
-const HTTPS_PROXY_REQUEST: i32 = 155;
-const HTTP_REQUEST: i32 = 156;
-const PEER_GAVE_NO_CERTIFICATE: i32 = 199;
-const INTERNAL_ERROR: i32 = 68;
-const WRONG_VERSION_NUMBER: i32 = 267;
+const CERTIFICATE_VERIFY_FAILED: u64 = 134;
+const HTTPS_PROXY_REQUEST: u64 = 155;
+const HTTP_REQUEST: u64 = 156;
+const PEER_GAVE_NO_CERTIFICATE: u64 = 199;
+/// The flags that mark a reason which all libraries of 3.x share.
+const COMMON: u64 = 3 << 18;
+/// Those of the common reasons that a caller is to blame for: called where it must not be, a null
+/// parameter, an invalid argument.
+const MISUSE: [u64; 3] = [257, 258, 262];
+const CALLBACK_FAILED: u64 = 234;
+const WRONG_VERSION_NUMBER: u64 = 267;
 /// What is added to the number of an alert.
-const ALERTS: i32 = 1000;
+const ALERTS: u64 = 1000;
 /// no ciphers available, no protocols available, no certificate set, protocol is shutdown,
 /// uninitialized, wrong ssl version, connection type not set, no suitable signature algorithm.
-const LOCAL: [i32; 8] = [181, 191, 179, 207, 276, 266, 144, 118];
+const LOCAL: [u64; 8] = [181, 191, 179, 207, 276, 266, 144, 118];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_one_partys_fault() {
+        let cases: [(u64, u64, &str); 16] = [
+            (ERR_LIB_SSL, CERTIFICATE_VERIFY_FAILED, "certificate"),
+            (ERR_LIB_SSL, PEER_GAVE_NO_CERTIFICATE, "certificate"),
+            (ERR_LIB_SSL, 1042, "certificate"),
+            (ERR_LIB_SSL, 1116, "certificate"),
+            (ERR_LIB_SSL, HTTP_REQUEST, "peer"),
+            (ERR_LIB_SSL, WRONG_VERSION_NUMBER, "peer"),
+            (ERR_LIB_SSL, 1040, "peer"),
+            (ERR_LIB_SSL, 1255, "peer"),
+            (ERR_LIB_SSL, 281, "peer"),
+            (ERR_LIB_SSL, 181, "local"),
+            (ERR_LIB_SSL, 257 | COMMON, "local"),
+            (ERR_LIB_SSL, 262 | 2 << 18, "local"),
+            (ERR_LIB_SSL, 256 | COMMON, "openssl"),
+            (ERR_LIB_SSL, 259 | 2 << 18, "openssl"),
+            (ERR_LIB_SSL, CALLBACK_FAILED, "openssl"),
+            (4, CERTIFICATE_VERIFY_FAILED, "openssl"),
+        ];
+        for (library, reason, fault) in cases {
+            let code = library << 23 | reason;
+            let error = TlsError::judge(code, "a library", "words", X509VerifyResult::OK);
+            let found = match &error {
+                TlsError::Peer { .. } => "peer",
+                TlsError::Certificate { .. } => "certificate",
+                TlsError::Local { .. } => "local",
+                TlsError::OpenSsl { .. } => "openssl",
+            };
+            assert_eq!((found, error.code()), (fault, code), "{library} {reason}: {error}");
+        }
+    }
+}

@@ -105,6 +105,7 @@ impl Session {
                 | SslMode::ACCEPT_MOVING_WRITE_BUFFER
                 | SslMode::RELEASE_BUFFERS,
         );
+        ffi::read_by_record(&ssl);
         ffi::clear_errors();
         let stream = SslStream::new(ssl, Wire::default()).map_err(|stack| {
             let detail = stack.to_string().into_boxed_str();
@@ -162,6 +163,11 @@ impl Session {
     /// Sets whether it does; see [`TlsOptions::allow_dirty_shutdown`].
     pub fn set_allow_dirty_shutdown(&mut self, on: bool) {
         self.allow_dirty_shutdown = on;
+    }
+
+    /// Whether it keeps plaintext outside of the object, as a renegotiation had to read over it.
+    pub fn keeps_plaintext(&self) -> bool {
+        !self.held.is_empty()
     }
 
     /// What the limits of the stream over this session count.
@@ -265,6 +271,10 @@ impl Stage for Session {
         let wire = self.stream.get_mut();
         std::mem::swap(&mut wire.incoming, step.lower_input);
         std::mem::swap(&mut wire.outgoing, step.lower_output);
+        if self.charge == Charge::Plaintext && step.read.is_none() {
+            // What the session says on its own account is nobody's.
+            progress.used.get_or_insert(0);
+        }
         if step.outlook == Outlook::Closed && step.upper_output.is_empty() {
             // Nothing of the user's can be lost any more.
             progress.events = EventFlags::empty();

@@ -81,6 +81,9 @@ impl Bufferevent {
             for direction in Direction::ALL {
                 stream.suspended.add(direction, Suspend::CONNECTING);
             }
+        } else {
+            // The stage may hold bytes already, though nothing comes from below.
+            stream.ready |= Readiness::READABLE;
         }
         stream
     }
