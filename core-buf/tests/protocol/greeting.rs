@@ -105,3 +105,28 @@ fn a_second_connected_is_told_again_as_after_a_renegotiation() {
         assert_eq!(it.told(), [EventFlags::CONNECTED]);
     }
 }
+
+#[test]
+fn a_flush_that_meets_output_waiting_for_input_goes_on_with_it() {
+    // Writes nothing until something has come, as while new keys are made.
+    let mut has_come = false;
+    let mut it = Played::open(move |mut step| {
+        has_come |= !step.lower_input.is_empty();
+        step.lower_input.clear();
+        if has_come {
+            return (pass(&mut step, Progress::default()), None);
+        }
+        (Progress { write: Wait::Input, needs_input: true, ..Progress::default() }, None)
+    });
+    it.write(b"data");
+    let flush = Flush { mode: FlushMode::Flush, further: 0 };
+    it.stack.upper().flush_stage(WRITE, flush);
+    it.stack.run();
+    assert_eq!(it.stack.upper().poll_flush(WRITE), None, "its bytes have not passed");
+    it.stack.arrive(b"!");
+    it.stack.run();
+    assert_eq!(
+        (it.stack.sent(), it.stack.upper().poll_flush(WRITE)),
+        (b"data".to_vec(), Some(flush))
+    );
+}

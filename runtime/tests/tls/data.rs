@@ -1,9 +1,14 @@
 //! Bytes pass, both ways, under each version.
 
-use sluicegate::openssl::ssl::SslVersion;
-use sluicegate::{Charge, Group, TlsOptions, TlsState, TokenBucketConfig};
+use std::time::Duration;
 
-use crate::rig::over_pair;
+use sluicegate::openssl::ssl::{Ssl, SslContext, SslMethod, SslStream, SslVersion};
+use sluicegate::sim::Simulation;
+use sluicegate::tls::into_ssl;
+use sluicegate::{Charge, Group, PairOptions, TlsOptions, TlsState, TokenBucketConfig};
+
+use crate::rig::{Keeper, Notes, context, over_pair};
+use crate::wired::Pipe;
 
 #[test]
 fn an_echo_over_a_pair_and_a_clean_end() {
@@ -106,4 +111,51 @@ fn a_handshake_takes_nothing_from_a_group_that_counts_plaintext() {
     ends.add(client, &[7; 1_000]);
     ends.run();
     assert_eq!(group.totals(), (1_000, 1_000));
+}
+
+#[test]
+fn records_that_an_object_has_read_ahead_are_not_stranded() {
+    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+        let mut ahead = SslContext::builder(SslMethod::tls()).expect("a context");
+        ahead.set_read_ahead(true);
+        let mut ends = [ahead.build(), context(version)].map(|context| {
+            let ssl = Ssl::new(&context).expect("an object");
+            SslStream::new(ssl, Pipe::default()).expect("a stream")
+        });
+        let pass = |ends: &mut [SslStream<Pipe>; 2]| {
+            for (from, to) in [(0, 1), (1, 0)] {
+                let bytes = std::mem::take(&mut ends[from].get_mut().outgoing);
+                ends[to].get_mut().incoming.extend(bytes);
+            }
+        };
+        for _ in 0..4 {
+            let [client, server] = &mut ends;
+            let _unfinished = (client.connect(), server.accept());
+            pass(&mut ends);
+        }
+        for record in [b"0123", b"4567", b"89ab"] {
+            assert_eq!(ends[1].ssl_write(record).expect("the pipe takes it"), 4);
+        }
+        pass(&mut ends);
+        let mut first = [0; 2];
+        assert_eq!(ends[0].ssl_read(&mut first).expect("it has come"), 2);
+        let [client, _server] = ends;
+        assert!(client.get_ref().incoming.is_empty(), "all of it is inside the object");
+
+        let mut sim = Simulation::new(1);
+        let keep = || Keeper { notes: Notes::default(), echoes: false };
+        let (bottom, _wire) = sim.core().pair(PairOptions::new(), keep(), keep());
+        let (state, options) = (TlsState::Open, TlsOptions::new());
+        let top = sim.core().tls_filter(bottom, into_ssl(client), state, options);
+        let top = top.expect("the handshake is over");
+        sim.core().get(top).expect("it is open").set_read_watermark(0, 5);
+        for expected in [&b"23456"[..], b"789ab"] {
+            sim.run_for(Duration::from_millis(5));
+            let mut bev = sim.core().get(top).expect("it is open");
+            let mut found = [0; 9];
+            let count = bev.input().copy_out(0, &mut found);
+            assert_eq!(&found[..count], expected, "{version:?}");
+            bev.input().drain(count);
+        }
+    }
 }

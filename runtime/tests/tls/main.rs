@@ -6,6 +6,7 @@ mod begin;
 mod config;
 mod data;
 mod end;
+mod keys;
 mod limit;
 #[path = "../rig/mod.rs"]
 mod outer;

@@ -15,8 +15,8 @@ use crate::rig::{Keeper, Notes, context};
 /// What the OpenSSL at the other end reads from and writes to.
 #[derive(Default)]
 pub(crate) struct Pipe {
-    incoming: VecDeque<u8>,
-    outgoing: Vec<u8>,
+    pub(crate) incoming: VecDeque<u8>,
+    pub(crate) outgoing: Vec<u8>,
 }
 
 impl Read for Pipe {

@@ -9,7 +9,7 @@
 
 use core_buf::{Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Wait};
 use groups::Time;
-use openssl::ssl::{Error, ErrorCode};
+use openssl::ssl::{Error, ErrorCode, SslVersion};
 
 use super::{Charge, Phase, Rekeying, Session, Shutdown};
 use crate::config::TlsConfig;
@@ -46,14 +46,24 @@ impl Session {
         if self.phase == Phase::Open {
             // What is written needs nothing of what arrives, but for new keys and the goodbye.
             let writes_on = leave.write.is_some() && leave.outlook == Outlook::Open;
-            if !writes_on || self.rekeying.is_some() {
+            let rekeys = self.rekeying.is_some() || ffi::is_shaking_hands(self.stream.ssl());
+            if rekeys {
+                self.begin_rekeying(&mut progress);
+            }
+            if !writes_on || rekeys {
                 self.read(&mut leave, &mut progress);
+            }
+            if rekeys {
+                // What has been read may have been in its way.
                 self.begin_rekeying(&mut progress);
                 self.note_rekeying(&mut progress);
             }
         }
         if self.phase == Phase::Open {
             self.write(&mut leave, &mut progress);
+        }
+        if self.phase == Phase::Open {
+            self.bound_rekeying(&leave, &mut progress);
         }
         if self.phase == Phase::Open && leave.outlook != Outlook::Open {
             self.take_leave(&leave, &mut progress);
@@ -110,18 +120,20 @@ impl Session {
 
     /// Puts out what begins new keys that were asked for.
     fn begin_rekeying(&mut self, progress: &mut Progress) {
-        // Not before what is decrypted has been given: it would not begin.
-        if self.rekeying != Some(Rekeying::Wanted)
-            || self.phase != Phase::Open
-            || self.pending() > 0
-        {
+        if self.rekeying != Some(Rekeying::Wanted) || self.phase != Phase::Open {
             return;
         }
-        self.rekeying = Some(Rekeying::Begun);
         // What has arrived belongs to the old keys and must not be met by the handshake.
         let arrived = std::mem::take(&mut self.stream.get_mut().incoming);
         ffi::clear_errors();
-        let outcome = self.stream.do_handshake();
+        let outcome = match self.give_way() {
+            Ok(true) => {
+                self.rekeying = Some(Rekeying::Begun);
+                self.stream.do_handshake()
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
         self.stream.get_mut().incoming = arrived;
         if let Err(error) = outcome
             && error.code() != ErrorCode::WANT_READ
@@ -130,18 +142,50 @@ impl Session {
         }
     }
 
+    /// Keeps what the object has decrypted and not given, as a handshake would meet it; says
+    /// whether nothing of the old keys is inside any more.
+    fn give_way(&mut self) -> Result<bool, Error> {
+        while self.pending() > 0 {
+            if !self.held.has_room() {
+                return Ok(false);
+            }
+            let inside = self.pending();
+            let Ok(mut room) = self.held.buffer().reserve(inside) else { return Ok(false) };
+            let count = self.stream.ssl_read(room.first())?;
+            room.commit(count);
+        }
+        // Up to TLS 1.2 a record that has come in part has to be read to its end.
+        let is_cut = ffi::holds_bytes(self.stream.ssl());
+        Ok(!is_cut || self.stream.ssl().version2() == Some(SslVersion::TLS1_3))
+    }
+
     /// Tells when the new keys are there.
     fn note_rekeying(&mut self, progress: &mut Progress) {
-        if self.rekeying != Some(Rekeying::Begun) || self.phase != Phase::Open {
+        if self.rekeying.is_none() || self.phase != Phase::Open {
             return;
         }
         let ssl = self.stream.ssl();
-        if !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl) {
+        let is_over = !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl);
+        if is_over && self.rekeying == Some(Rekeying::Begun) {
             self.rekeying = None;
             progress.events |= EventFlags::CONNECTED;
         } else {
             // It goes on with what comes, unless that has no place to go.
             progress.needs_input |= self.reads_on();
+        }
+    }
+
+    /// A handshake for new keys, whoever has begun it, may take as long as the first.
+    fn bound_rekeying(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+        if !ffi::is_shaking_hands(self.stream.ssl()) {
+            if !self.notified {
+                self.deadline = None;
+            }
+            return;
+        }
+        let Some(timeout) = self.handshake_timeout else { return };
+        if *self.deadline.get_or_insert(leave.now + timeout) <= leave.now {
+            self.give_up(TlsError::stalled_handshake(timeout), progress);
         }
     }
 
@@ -199,8 +243,11 @@ impl Session {
                 return if self.held.is_empty() { Wait::Over } else { Wait::Room };
             }
             let (arrived, inside) = (self.stream.get_ref().incoming.len(), self.pending());
-            if arrived == 0 && inside == 0 && !ffi::holds_bytes(self.stream.ssl()) {
-                return if self.held.is_empty() { Wait::Source } else { Wait::Room };
+            self.used_up &= arrived == 0;
+            // One that began open may hold records that it has read ahead.
+            let is_empty = self.used_up || !ffi::holds_bytes(self.stream.ssl());
+            if arrived == 0 && inside == 0 && is_empty {
+                return self.await_source();
             }
             let holds = left == 0 && !discards && self.holds();
             if left == 0 && !discards && !holds {
@@ -219,7 +266,7 @@ impl Session {
                 }
                 Err(error) => {
                     drop(room);
-                    if let Some(wait) = self.stop_reading(&error, arrived, progress) {
+                    if let Some(wait) = self.stop_reading(&error, progress) {
                         return wait;
                     }
                 }
@@ -227,16 +274,18 @@ impl Session {
         }
     }
 
+    /// Only more from below makes more, but for what is kept here.
+    fn await_source(&self) -> Wait {
+        if self.held.is_empty() { Wait::Source } else { Wait::Room }
+    }
+
     /// What the end of a read means; `None` to try again.
-    fn stop_reading(
-        &mut self,
-        error: &Error,
-        arrived: usize,
-        progress: &mut Progress,
-    ) -> Option<Wait> {
+    fn stop_reading(&mut self, error: &Error, progress: &mut Progress) -> Option<Wait> {
         match error.code() {
-            ErrorCode::WANT_READ if self.stream.get_ref().incoming.len() < arrived => None,
-            ErrorCode::WANT_READ => Some(Wait::Source),
+            ErrorCode::WANT_READ => {
+                self.used_up = true;
+                Some(self.await_source())
+            }
             ErrorCode::ZERO_RETURN => {
                 self.peer_closed = true;
                 None
@@ -250,7 +299,8 @@ impl Session {
 
     /// Whether plaintext is kept here, as a renegotiation needs what is behind it.
     fn holds(&self) -> bool {
-        self.held.has_room() && ffi::is_shaking_hands(self.stream.ssl())
+        self.held.has_room()
+            && (self.rekeying.is_some() || ffi::is_shaking_hands(self.stream.ssl()))
     }
 
     /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
@@ -280,6 +330,9 @@ impl Session {
             if left == 0 {
                 break Wait::Room;
             }
+            if self.is_in_the_way() {
+                break self.await_keys(leave.ended, progress);
+            }
             let whole = output.len().min(RECORD_BYTES);
             let small = output.first().len() < whole.min(WORTH_A_RECORD);
             let bytes = if small { output.pull_up(whole) } else { Some(output.first()) };
@@ -303,6 +356,13 @@ impl Session {
         if self.charge == Charge::Plaintext {
             progress.used = Some(before - output.len());
         }
+    }
+
+    /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
+    fn is_in_the_way(&self) -> bool {
+        let is_due = self.rekeying == Some(Rekeying::Wanted);
+        (is_due || ffi::is_shaking_hands(self.stream.ssl()))
+            && (self.pending() > 0 || !self.stream.get_ref().incoming.is_empty())
     }
 
     /// Writing waits for new keys, and they for the peer.
@@ -330,10 +390,18 @@ impl Session {
             return;
         }
         let silent = closed && self.shutdown == Shutdown::Immediate;
-        if !silent && !std::mem::replace(&mut self.notified, true) {
+        if !silent && !self.notified {
+            if ffi::is_shaking_hands(self.stream.ssl()) {
+                // Nothing else may be said before the new keys are there.
+                progress.write = self.await_keys(leave.ended, progress);
+                return;
+            }
             ffi::clear_errors();
-            // It fails while a renegotiation is under way: the peer will see a cut.
-            let _cut = self.stream.shutdown();
+            if let Err(error) = self.stream.shutdown() {
+                self.fail(&error, progress);
+                return;
+            }
+            self.notified = true;
         }
         if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
             self.deadline.get_or_insert(leave.now + within);

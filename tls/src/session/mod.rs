@@ -68,6 +68,8 @@ pub struct Session {
     peer_closed: bool,
     /// The end of reading has been told.
     end_told: bool,
+    /// The object has asked for more since something came: what it holds is part of a record.
+    used_up: bool,
     /// Our close_notify has been put out.
     notified: bool,
     /// New keys were asked for here: to begin, or to tell that they are there.
@@ -123,6 +125,7 @@ impl Session {
             deadline: None,
             peer_closed: false,
             end_told: false,
+            used_up: false,
             notified: false,
             rekeying: None,
             held: Held::default(),
@@ -225,7 +228,7 @@ impl Session {
         ffi::clear_errors();
         self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Over };
         self.deadline = None;
-        (self.peer_closed, self.end_told, self.notified) = (false, false, false);
+        (self.peer_closed, self.end_told, self.used_up, self.notified) = Default::default();
         self.rekeying = None;
         self.held.discard();
         true

@@ -113,8 +113,8 @@ impl TlsOptions {
         self
     }
 
-    /// How long the handshake may take, from when the socket is connected. Default 10 s; `None`
-    /// leaves it to the timeouts of the stream.
+    /// How long the handshake may take, from when the socket is connected, and as long one for new
+    /// keys once it has begun. Default 10 s; `None` leaves it to the timeouts of the stream.
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;

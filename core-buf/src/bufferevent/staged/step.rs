@@ -116,7 +116,6 @@ impl Bufferevent {
             ended: staged.ended.as_ref().filter(|end| end.is_final).map(End::how),
             outlook,
         });
-        let deadline = stage.deadline();
         if let Some(unread) = unread {
             self.output.append(unread);
         }
@@ -125,7 +124,8 @@ impl Bufferevent {
             Direction::Write => progress.write,
         };
         // What has not passed as a whole goes on in the same mode.
-        let slot = if wait == Wait::Room { &mut staged.flushes } else { &mut staged.passed };
+        let is_part = wait == Wait::Room || (wait == Wait::Input && !self.output.is_empty());
+        let slot = if is_part { &mut staged.flushes } else { &mut staged.passed };
         if flush.is_some() {
             slot[direction.index()] = flush;
         }
@@ -139,7 +139,7 @@ impl Bufferevent {
             }
         };
         let moved = progress.used.unwrap_or(moved);
-        self.note_own(direction, deadline, &progress, lower.input.is_empty());
+        self.note_own(direction, stage.deadline(), &progress, lower.input.is_empty());
         self.note_events(now, progress);
         lower.handle_callback(now);
         self.finish_flushing();

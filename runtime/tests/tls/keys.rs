@@ -1,0 +1,152 @@
+//! New keys in the middle of a session: what is in flight, what is held up, and what ends it.
+
+use std::time::Duration;
+
+use sluicegate::openssl::ssl::SslVersion;
+use sluicegate::tls::Shutdown;
+use sluicegate::{BevId, Direction, TlsOptions};
+
+use crate::rig::{Ends, over_pair};
+use crate::wired::Wired;
+
+/// More than a session keeps while nobody reads.
+const MUCH: usize = 200_000;
+
+const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+
+fn count(told: &[String], what: &str) -> usize {
+    told.iter().filter(|note| note.contains(what)).count()
+}
+
+fn on(ends: &mut Ends, id: BevId, what: impl FnOnce(&mut sluicegate::BevMut<'_>)) {
+    what(&mut ends.sim.core().get(id).expect("it is open"));
+}
+
+#[test]
+fn more_in_flight_than_is_kept_waits_for_the_reader_and_breaks_nothing() {
+    for version in VERSIONS {
+        let mut ends = over_pair(version, TlsOptions::new());
+        ends.run();
+        let (client, server) = (ends.client, ends.server);
+        on(&mut ends, server, |bev| bev.disable(Direction::Read));
+        ends.add(client, &[1; MUCH]);
+        ends.run();
+        // The client's answer is behind that, and does not come through.
+        on(&mut ends, server, |bev| bev.renegotiate().expect("it may"));
+        ends.run();
+        on(&mut ends, client, |bev| bev.disable(Direction::Read));
+        ends.add(server, &[2; MUCH]);
+        ends.run();
+        ends.add(client, &[3; MUCH]);
+        ends.run();
+        for id in [client, server] {
+            on(&mut ends, id, |bev| bev.enable(Direction::Read));
+        }
+        ends.sim.run_for(Duration::from_secs(2));
+        for told in &ends.told {
+            assert_eq!(count(&told.all(), "ERROR"), 0, "{version:?}: {:?}", told.all());
+        }
+        assert_eq!(count(&ends.told[1].all(), "CONNECTED"), 2, "{version:?}");
+        // The server echoes what it gets, behind what it has said itself.
+        on(&mut ends, client, |bev| {
+            let mut all = vec![0; bev.input().len()];
+            bev.input().copy_out(0, &mut all);
+            let (own, echoed) = all.split_at(MUCH);
+            assert!(own.iter().all(|&byte| byte == 2), "{version:?}");
+            assert_eq!(echoed, [[1; MUCH], [3; MUCH]].concat(), "{version:?}");
+        });
+    }
+}
+
+#[test]
+fn an_end_while_new_keys_are_made_is_announced_when_they_are_there() {
+    type End = fn(&mut sluicegate::BevMut<'_>);
+    let ways: [(&str, End); 2] =
+        [("close", |bev| bev.close()), ("shutdown_write", |bev| bev.shutdown_write())];
+    for shutdown in [Shutdown::default(), Shutdown::Lazy] {
+        for ((name, end), last) in ways.into_iter().flat_map(|way| [(way, ""), (way, "last")]) {
+            let case = format!("{name} after {last:?}, {shutdown:?}");
+            let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new().shutdown(shutdown));
+            wired.bev().renegotiate().expect("it may");
+            wired.rest(Duration::from_millis(5));
+            // The request is answered, and what follows waits for the peer.
+            wired.exchange();
+            wired.rest(Duration::from_millis(5));
+            wired.bev().output().add(last.as_bytes());
+            end(&mut wired.bev());
+            wired.rest(Duration::from_millis(500));
+            assert!(wired.is_there(), "{case}: it waits for the peer");
+            wired.run();
+            let told = wired.notes.all();
+            assert_eq!((&wired.got[..], wired.heard_goodbye), (last.as_bytes(), true), "{case}");
+            assert_eq!(count(&told, "ERROR"), 0, "{case}: {told:?}");
+        }
+    }
+}
+
+#[test]
+fn a_close_while_new_keys_are_made_waits_no_longer_than_for_a_handshake() {
+    let options = TlsOptions::new().handshake_timeout(Some(Duration::from_secs(3)));
+    let mut wired = Wired::open(SslVersion::TLS1_2, options);
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(Duration::from_millis(5));
+    wired.exchange();
+    wired.rest(Duration::from_millis(5));
+    wired.bev().close();
+    wired.rest(Duration::from_secs(2));
+    assert!(wired.is_there());
+    wired.rest(Duration::from_secs(2));
+    wired.assert_empty("nothing came");
+}
+
+#[test]
+fn new_keys_begin_also_in_the_middle_of_a_record_that_nobody_reads() {
+    for is_cut in [false, true] {
+        let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
+        wired.bev().set_read_watermark(0, 10);
+        wired.write(&[7; 1_000]);
+        let rest = wired.outgoing().len() / 2;
+        let rest = if is_cut { wired.outgoing().split_off(rest) } else { Vec::new() };
+        wired.send();
+        wired.rest(Duration::from_millis(5));
+        wired.bev().renegotiate().expect("it may");
+        wired.rest(Duration::from_millis(5));
+        wired.outgoing().extend(rest);
+        wired.run();
+        let told = wired.notes.all();
+        assert_eq!(count(&told, "CONNECTED"), 2, "cut {is_cut}: {told:?}");
+        wired.bev().set_read_watermark(0, 0);
+        wired.run();
+        assert_eq!(wired.bev().input().len(), 1_000, "cut {is_cut}");
+    }
+}
+
+#[test]
+fn a_peer_that_begins_new_keys_and_falls_silent_is_given_up() {
+    let options = TlsOptions::new().handshake_timeout(Some(Duration::from_secs(3)));
+    let mut wired = Wired::open(SslVersion::TLS1_2, options);
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(Duration::from_millis(5));
+    // The ClientHello arrives, and nothing after it.
+    wired.exchange();
+    wired.rest(Duration::from_secs(2));
+    wired.bev().output().add(b"must wait");
+    assert!(wired.is_there());
+    wired.rest(Duration::from_secs(2));
+    let told = wired.notes.all();
+    assert_eq!(count(&told, "did not finish the handshake within 3s"), 1, "{told:?}");
+    wired.assert_empty("the stream is closed");
+}
+
+#[test]
+fn a_peer_that_ignores_the_wish_for_new_keys_is_left_alone() {
+    let options = TlsOptions::new().handshake_timeout(Some(Duration::from_secs(3)));
+    let mut wired = Wired::open(SslVersion::TLS1_2, options);
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(Duration::from_secs(10));
+    assert!(wired.is_there(), "{:?}", wired.notes.all());
+    wired.run();
+    assert_eq!(count(&wired.notes.all(), "CONNECTED"), 2);
+    wired.rest(Duration::from_secs(10));
+    assert!(wired.is_there(), "{:?}", wired.notes.all());
+}
