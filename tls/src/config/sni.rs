@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 
 use openssl::ssl::{NameType, SniError, SslContext, SslRef};
 
+use super::error::quietly;
 use super::server::ServerMaterial;
 use crate::ticket::CoreKeys;
 
@@ -40,9 +41,10 @@ impl Chooser {
             .map_err(|_| SniError::ALERT_FATAL)
     }
 
+    /// Makes a context in the middle of a handshake, which would take a leftover for its failure.
     fn context(&self, name: &str) -> Option<SslContext> {
         let certificate = self.material.by_name().get(name)?;
-        self.material.context(certificate, self.keys.as_ref(), None).ok()
+        quietly(|| self.material.context(certificate, self.keys.as_ref(), None)).ok()
     }
 }
 
@@ -65,6 +67,23 @@ fn find<'a, T>(names: &'a HashMap<String, T>, asked: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::material::Material;
+    use crate::{Certificate, TlsConfig};
+
+    /// Whether decoding leaves errors behind depends on the release of OpenSSL.
+    #[test]
+    fn a_context_made_within_a_handshake_leaves_no_error_to_it() {
+        let certificate = Certificate::self_signed(&["a.example"], 1).expect("a certificate");
+        let config = TlsConfig::server().certificate(certificate.clone());
+        let config = config.certificate_for("a.example", certificate).build().expect("built");
+        let Material::Server(material) = config.shared.material.lock().clone() else {
+            panic!("it is a server's")
+        };
+        let stale = openssl::x509::X509::from_der(b"none").expect_err("no certificate");
+        stale.put();
+        assert!(Chooser::new(material, None).context("a.example").is_some());
+        assert!(openssl::error::ErrorStack::get().errors().is_empty());
+    }
 
     #[test]
     fn exact_goes_before_wildcard_and_a_wildcard_stands_for_one_label() {

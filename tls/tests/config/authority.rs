@@ -27,6 +27,11 @@ impl Issued {
         make(name, NOW, true, None)
     }
 
+    /// One of a key of another kind.
+    pub(crate) fn root_of(name: &str, key: PKey<Private>) -> Self {
+        make_of(key, name, NOW, true, None)
+    }
+
     pub(crate) fn intermediate(&self, name: &str) -> Self {
         make(name, NOW, true, Some(self))
     }
@@ -54,11 +59,21 @@ impl Issued {
     }
 }
 
-fn make(name: &str, [from, until]: [i64; 2], authority: bool, issuer: Option<&Issued>) -> Issued {
-    const YEAR: i64 = 365 * 24 * 3_600;
-    let time = |years| Asn1Time::from_unix(years * YEAR).expect("a time");
+fn make(name: &str, valid: [i64; 2], authority: bool, issuer: Option<&Issued>) -> Issued {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256");
     let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
+    make_of(key, name, valid, authority, issuer)
+}
+
+fn make_of(
+    key: PKey<Private>,
+    name: &str,
+    [from, until]: [i64; 2],
+    authority: bool,
+    issuer: Option<&Issued>,
+) -> Issued {
+    const YEAR: i64 = 365 * 24 * 3_600;
+    let time = |years| Asn1Time::from_unix(years * YEAR).expect("a time");
     let mut subject = X509Name::builder().expect("a name");
     subject.append_entry_by_nid(Nid::COMMONNAME, name).expect("a name");
     let subject = subject.build();
