@@ -1,6 +1,7 @@
 //! One ticket key: a name that goes with the ticket, and two secrets.
 //!
-//! Owns random bytes and when they may be used. Invariant: the secrets are overwritten on drop.
+//! Owns random bytes and when they may be used. Invariants: the secrets are overwritten on drop; a
+//! key lives by the shorter of two lifetimes, that of its making and that in force.
 //! Source: RFC 5077 §4, the ticket format OpenSSL writes: AES-256-CBC, then HMAC-SHA-256.
 
 use std::fmt;
@@ -20,27 +21,35 @@ pub(crate) struct TicketKey {
     pub(crate) cipher: [u8; KEY_BYTES],
     /// For HMAC-SHA-256.
     pub(crate) mac: [u8; KEY_BYTES],
-    /// When it stops sealing.
-    pub(crate) seals_until: Time,
-    /// When nothing it sealed is good any more.
-    pub(crate) opens_until: Time,
+    made: Time,
+    /// That of tickets when it was made.
+    lifetime: Duration,
 }
 
 impl TicketKey {
     /// Makes a key from random bytes, in use from `now`.
     pub(crate) fn random(now: Time, lifetime: Duration) -> Result<Self, ErrorStack> {
-        let seals_until = now + lifetime / PERIODS;
         let mut key = Self {
             name: [0; NAME_BYTES],
             cipher: [0; KEY_BYTES],
             mac: [0; KEY_BYTES],
-            seals_until,
-            opens_until: seals_until + lifetime,
+            made: now,
+            lifetime,
         };
         rand_bytes(&mut key.name)?;
         rand_priv_bytes(&mut key.cipher)?;
         rand_priv_bytes(&mut key.mac)?;
         Ok(key)
+    }
+
+    /// When it stops sealing, where tickets now live for `lifetime`.
+    pub(crate) fn seals_until(&self, lifetime: Duration) -> Time {
+        self.made + self.lifetime.min(lifetime) / PERIODS
+    }
+
+    /// When it stops opening, where tickets now live for `lifetime`.
+    pub(crate) fn opens_until(&self, lifetime: Duration) -> Time {
+        self.seals_until(lifetime) + self.lifetime.min(lifetime)
     }
 }
 

@@ -8,14 +8,16 @@
 //!
 //! Invariants: a key seals for at most a quarter of the lifetime by the clock of `now`, opens for
 //! at most five quarters, and is overwritten in memory when the last list with it is gone; there
-//! are at most `ring::MAX_KEYS`.
+//! are at most `ring::MAX_KEYS`. A reload to a shorter lifetime holds for the keys there are; a
+//! ticket may then be refused before its time, which costs one full handshake.
 //!
 //! **Forward secrecy.** Whoever reads the keys out of the server's memory can open the tickets
 //! sealed by them, that is of at most the last five quarters of the lifetime. Under TLS 1.2 that
 //! opens whole recorded connections that began with or were given such a ticket, since the ticket
 //! holds their master secret. Under TLS 1.3 resumption does a new key exchange, and recorded data
-//! stays closed. An idle server drops keys only when the next connection comes. A shorter lifetime
-//! narrows the window; [`Tickets::off`] closes it.
+//! stays closed. An idle server drops keys only when the next connection comes, and a connection
+//! from before a reload keeps the list of its context. A shorter lifetime narrows the window;
+//! [`Tickets::off`] closes it.
 
 mod key;
 mod ring;

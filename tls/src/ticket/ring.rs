@@ -26,10 +26,10 @@ impl TicketKeys {
     /// Drops the keys that are of no more use, and makes a new one if none seals.
     fn rotate(&self, now: Time, lifetime: Duration) -> Result<Vec<Arc<TicketKey>>, ErrorStack> {
         let mut keys = self.keys.lock();
-        if keys.first().is_none_or(|newest| newest.seals_until <= now) {
+        if keys.first().is_none_or(|newest| newest.seals_until(lifetime) <= now) {
             keys.insert(0, Arc::new(TicketKey::random(now, lifetime)?));
         }
-        keys.retain(|key| key.opens_until > now);
+        keys.retain(|key| key.opens_until(lifetime) > now);
         keys.truncate(MAX_KEYS);
         Ok(keys.clone())
     }
@@ -64,7 +64,7 @@ impl CoreKeys {
     pub(crate) fn advance(&self, now: Time) -> Result<(), ErrorStack> {
         let mut copy = self.copy.lock();
         copy.now = copy.now.max(now);
-        if copy.keys.first().is_none_or(|newest| newest.seals_until <= copy.now) {
+        if copy.keys.first().is_none_or(|newest| newest.seals_until(self.lifetime) <= copy.now) {
             copy.keys = self.shared.rotate(copy.now, self.lifetime)?;
         }
         Ok(())
@@ -89,7 +89,8 @@ impl CoreKeys {
             copy.keys = self.shared.current();
             found = find(&copy.keys);
         }
-        let key = copy.keys.get(found?).filter(|key| key.opens_until > copy.now)?;
+        let opens = |key: &&Arc<TicketKey>| key.opens_until(self.lifetime) > copy.now;
+        let key = copy.keys.get(found?).filter(opens)?;
         Some(with(&self.cipher, key, found == Some(0)))
     }
 }
@@ -115,7 +116,11 @@ mod tests {
     }
 
     fn core(shared: &Arc<TicketKeys>) -> CoreKeys {
-        CoreKeys::new(Arc::clone(shared), LIFETIME).expect("OpenSSL has AES")
+        core_for(shared, LIFETIME)
+    }
+
+    fn core_for(shared: &Arc<TicketKeys>, lifetime: Duration) -> CoreKeys {
+        CoreKeys::new(Arc::clone(shared), lifetime).expect("OpenSSL has AES")
     }
 
     fn sealing(core: &CoreKeys) -> [u8; NAME_BYTES] {
@@ -154,6 +159,28 @@ mod tests {
         assert_eq!(two.open(&sealing(&one), |_, _, newest| newest), Some(true));
         assert_eq!(sealing(&one), sealing(&two), "and now it has");
         assert_eq!(two.open(&[7; NAME_BYTES], |_, _, _| ()), None);
+    }
+
+    #[test]
+    fn another_lifetime_shortens_the_life_of_keys_and_lengthens_none() {
+        // A key made at 0 for the first; when it seals and opens for the second.
+        for (first, second, seals, opens) in
+            [(4_000, 400, 100, 500), (400, 400, 100, 500), (400, 4_000, 100, 500)]
+        {
+            for seconds in [1, seals - 1, seals, opens - 1, opens] {
+                let shared: Arc<TicketKeys> = Arc::default();
+                let before = core_for(&shared, Duration::from_secs(first));
+                before.advance(at(0)).expect("random bytes");
+                let key = sealing(&before);
+                let after = core_for(&shared, Duration::from_secs(second));
+                after.advance(at(seconds)).expect("random bytes");
+                let case = format!("{first} to {second} s after {seconds} s");
+                assert_eq!(sealing(&after) == key, seconds < seals, "{case}");
+                assert_eq!(after.open(&key, |_, _, _| ()).is_some(), seconds < opens, "{case}");
+                let kept = shared.current().iter().any(|it| it.name == key);
+                assert_eq!(kept, seconds < opens, "{case}");
+            }
+        }
     }
 
     #[test]

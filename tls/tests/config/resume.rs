@@ -172,6 +172,27 @@ fn a_session_is_good_for_the_lifetime_of_a_ticket() {
 }
 
 #[test]
+fn a_reload_to_a_shorter_lifetime_holds_for_tickets_given_out_before() {
+    for version in BOTH {
+        // By the lifetime after, a key made at 0 opens until 500.
+        for (seconds, resumed) in [(499, true), (500, false)] {
+            let certificate = Certificate::self_signed(&[HOST], 1).expect("a certificate");
+            let server_for = |lifetime| {
+                let tickets = Tickets::rotated(Duration::from_secs(lifetime));
+                let server = TlsConfig::server().certificate(certificate.clone());
+                server.tickets(tickets).build().expect("built")
+            };
+            let client = sides(version).1.danger_accept_any_certificate().build().expect("built");
+            let server = server_for(4_000);
+            let meet = |now| connect_at(at(now), (&server, 0), (&client, 0), HOST);
+            assert!(!resumes(meet(0)));
+            server.reload(&server_for(400)).expect("a server's");
+            assert_eq!(resumes(meet(seconds)), resumed, "{version:?} after {seconds} s");
+        }
+    }
+}
+
+#[test]
 fn a_client_keeps_a_bounded_number_of_sessions() {
     let (server, client) = both(TlsVersion::Tls13);
     // Each brings two tickets; with one host more than fits, those of the first are dropped.
