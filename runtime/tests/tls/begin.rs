@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::{Ssl, SslVersion};
+use sluicegate::openssl::ssl::{Ssl, SslContext, SslMethod, SslVersion};
 use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{
     BevId, BevMut, Context, Direction, Event, EventFlags, FilterOptions, Handler, ListenOptions,
@@ -152,10 +152,18 @@ fn a_state_that_contradicts_the_object_is_a_typed_error_and_leaves_nothing() {
         let bev = ends.sim.core().get(client);
         bev.expect("it is open").release_tls().expect("it is on top").1
     };
+    let one_way = |method| Ssl::new(&SslContext::builder(method).expect("a context").build());
+    let one_way = |method| one_way(method).expect("an object");
+    let (accepts, connects) = (SslMethod::tls_server, SslMethod::tls_client);
+    let mut turned_round = one_way(connects());
+    turned_round.set_accept_state();
     for (ssl, state, says) in [
         (fresh(), TlsState::Open, "handshake is over"),
         (finished(), TlsState::Connecting, "has begun"),
         (finished(), TlsState::Accepting, "has begun"),
+        (one_way(accepts()), TlsState::Connecting, "is a server's"),
+        (one_way(connects()), TlsState::Accepting, "is a client's"),
+        (turned_round, TlsState::Accepting, "is a client's"),
     ] {
         let mut sim = Simulation::new(1);
         let (socket, _peer) = sim.socket("10.0.0.2:443".parse().expect("an address"));

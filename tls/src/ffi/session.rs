@@ -33,6 +33,7 @@ unsafe extern "C" {
     fn SSL_clear(ssl: *mut sys::SSL) -> c_int;
     fn SSL_set_read_ahead(ssl: *mut sys::SSL, yes: c_int);
     fn SSL_has_pending(ssl: *const sys::SSL) -> c_int;
+    fn SSL_get_ssl_method(ssl: *const sys::SSL) -> *const sys::SSL_METHOD;
 }
 
 const SSL_CTRL_MODE: c_int = 33;
@@ -106,6 +107,26 @@ pub(crate) fn add_mode(ssl: &SslRef, mode: SslMode) {
 pub(crate) fn is_fresh(ssl: &SslRef) -> bool {
     // SAFETY: rules 1 and 2.
     (unsafe { SSL_in_before(ssl.as_ptr()) }) != 0
+}
+
+/// Whether the context of the object was made to accept only.
+pub(crate) fn accepts_only(ssl: &SslRef) -> bool {
+    // SAFETY: rule 1; it returns the address of a static.
+    let accepting = unsafe { sys::TLS_server_method() };
+    ptr::eq(method(ssl), accepting)
+}
+
+/// Whether the context of the object was made to connect only.
+pub(crate) fn connects_only(ssl: &SslRef) -> bool {
+    // SAFETY: rule 1; it returns the address of a static.
+    let connecting = unsafe { sys::TLS_client_method() };
+    ptr::eq(method(ssl), connecting)
+}
+
+/// The method of an object, to compare.
+fn method(ssl: &SslRef) -> *const sys::SSL_METHOD {
+    // SAFETY: rules 1 and 2; what it returns is a static.
+    unsafe { SSL_get_ssl_method(ssl.as_ptr()) }
 }
 
 /// Whether a handshake is under way, or has failed.

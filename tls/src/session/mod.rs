@@ -316,8 +316,11 @@ fn check_state(ssl: &SslRef, state: TlsState) -> Result<(), TlsError> {
             "the handshake of this SSL object has begun: use TlsState::Open once it is over, or a \
              new object"
         }
-        TlsState::Accepting if !ssl.is_server() => {
+        TlsState::Accepting if !ssl.is_server() || ffi::connects_only(ssl) => {
             "this SSL object is a client's: use TlsState::Connecting, or a server's context"
+        }
+        TlsState::Connecting if ffi::accepts_only(ssl) => {
+            "this SSL object is a server's: use TlsState::Accepting, or a client's context"
         }
         _ => return Ok(()),
     };
