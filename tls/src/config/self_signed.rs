@@ -1,7 +1,8 @@
 //! A throw-away certificate, for programs that are being tried out.
 //!
 //! Owns the recipe: P-256, version 3, names in `subjectAltName`, its own issuer and an authority
-//! for nothing but itself. The only place where this crate lets OpenSSL read the system's clock
+//! for nothing but itself. Its key has an identifier, by which a client that trusts several of one
+//! subject tells them apart. The only place where this crate lets OpenSSL read the system's clock
 //! for a caller.
 
 use openssl::asn1::{Asn1Integer, Asn1Time};
@@ -11,7 +12,9 @@ use openssl::error::ErrorStack;
 use openssl::hash::MessageDigest;
 use openssl::nid::Nid;
 use openssl::pkey::PKey;
-use openssl::x509::extension::{BasicConstraints, SubjectAlternativeName};
+use openssl::x509::extension::{
+    AuthorityKeyIdentifier, BasicConstraints, SubjectAlternativeName, SubjectKeyIdentifier,
+};
 use openssl::x509::{X509, X509NameBuilder};
 
 use super::certificate::Certificate;
@@ -78,6 +81,12 @@ fn sign(
     builder.append_extension2(&*BasicConstraints::new().critical().ca().pathlen(0).build()?)?;
     let alternatives = alternatives.build(&builder.x509v3_context(None, None))?;
     builder.append_extension2(&alternatives)?;
+    let own = SubjectKeyIdentifier::new().build(&builder.x509v3_context(None, None))?;
+    builder.append_extension2(&own)?;
+    // Copied from the one before, as the issuer is the same.
+    let mut issuers = AuthorityKeyIdentifier::new();
+    let issuers = issuers.keyid(true).build(&builder.x509v3_context(None, None))?;
+    builder.append_extension2(&issuers)?;
     builder.sign(&key, MessageDigest::sha256())?;
     Certificate::of(&[builder.build()], &key)
 }

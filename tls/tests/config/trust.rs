@@ -154,3 +154,16 @@ fn a_server_tells_its_clients_whose_certificates_it_accepts() {
     let sent = &pair.server.stream.get_ref().sent;
     assert!(sent.windows(name.len()).any(|bytes| bytes == name), "in clear under TLS 1.2");
 }
+
+#[test]
+fn self_signed_certificates_of_one_subject_are_told_apart() {
+    let both = [0, 1].map(|_| Certificate::self_signed(&["a.example"], 1).expect("a certificate"));
+    let pems = both.each_ref().map(|it| it.chain_pem().expect("PEM"));
+    for roots in [pems.concat(), [&*pems[1], &*pems[0]].concat()] {
+        let client = TlsConfig::client().roots_pem(roots).resume(false).build().expect("built");
+        for shown in &both {
+            let server = TlsConfig::server().certificate(shown.clone()).build().expect("built");
+            assert_eq!(connect(&server, &client, "a.example").client.outcome, Ok(()));
+        }
+    }
+}
