@@ -209,7 +209,7 @@ impl Core {
         let Some((upper, under)) = self.slots.two_streams(key, lower) else { return };
         let Transport::Stage(over) = &mut upper.transport else { return };
         let Some(session) = over.between.session_mut() else { return };
-        if session.restart() {
+        if session.restart(now) {
             upper.bev.restart_stage(now, &mut under.bev);
             self.update(key);
         }

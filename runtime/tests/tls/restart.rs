@@ -1,10 +1,11 @@
-//! A TLS socket that gets another connection: the session begins anew.
+//! A TLS socket that gets another connection: the session begins anew, and may resume.
 
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::{Ssl, SslVersion};
+use sluicegate::openssl::ssl::{Ssl, SslRef, SslVersion};
 use sluicegate::sim::Simulation;
-use sluicegate::{TlsOptions, TlsState};
+use sluicegate::tls::{Certificate, TlsVersion};
+use sluicegate::{Context, Event, Handler, TlsConfig, TlsOptions, TlsState};
 
 use crate::rig::{Keeper, Notes, context};
 
@@ -37,6 +38,69 @@ fn another_connection_begins_with_a_handshake() {
             assert_eq!(sim.core().get(client).expect("it is open").input().len(), 5 * round);
             let connected = told.all().iter().filter(|it| it.contains("CONNECTED")).count();
             assert_eq!((connected, told.all().len()), (round, 2 * round), "{:?}", told.all());
+        }
+    }
+}
+
+/// Leaves its end open whatever the client does.
+struct Stays;
+impl Handler for Stays {
+    fn on_event(&mut self, _cx: &mut Context<'_>, _event: Event) {}
+}
+
+/// What an object offers to resume.
+fn offered(ssl: &SslRef) -> Option<Vec<u8>> {
+    ssl.session().map(|session| session.id().to_vec())
+}
+
+#[test]
+fn what_is_resumed_is_what_the_configuration_keeps_and_a_ticket_is_offered_once() {
+    use TlsVersion::{Tls12, Tls13};
+    const NAME: &str = "example.com";
+    // A connection that ended without a goodbye bars its session: under TLS 1.3 the last ticket of
+    // it, of which there are two after a full handshake and one after a resumed one.
+    for (version, goodbye, expected) in [
+        (Tls12, true, [true, true, true]),
+        (Tls12, false, [false, false, false]),
+        (Tls13, true, [true, true, true]),
+        (Tls13, false, [true, false, true]),
+    ] {
+        let certificate = Certificate::self_signed(&[NAME], 1).expect("a certificate");
+        let roots = certificate.chain_pem().expect("it can be written");
+        let client = TlsConfig::client().roots_pem(roots).versions(version..=version);
+        let client = client.build().expect("a client");
+        let server = TlsConfig::server().certificate(certificate).build().expect("a server");
+        let mut sim = Simulation::new(1);
+        let listener = sim.core().listen("10.0.0.9:443", Default::default(), move |conn| {
+            conn.tls_accept(&server, TlsOptions::new()).expect("it is new");
+            Stays
+        });
+        let addr = listener.expect("it is free").local_addr();
+        let options = TlsOptions::new();
+        let id = sim.core().tls_connect(addr, NAME, &client, options, Stays).expect("it can try");
+        sim.run_for(Duration::from_millis(50));
+        for (round, resumed) in expected.into_iter().enumerate() {
+            let case = format!("{version:?}, goodbye {goodbye}, round {round}");
+            if goodbye {
+                sim.core().get(id).expect("it is open").shutdown_write();
+                sim.run_for(Duration::from_millis(50));
+            }
+            let now = sim.now();
+            let mut bev = sim.core().get(id).expect("it is open");
+            bev.connect(addr).expect("it can be tried");
+            let ours = offered(bev.ssl().expect("it has a session"));
+            drop(bev);
+            let another = client.connect(0, now, NAME).expect("an object");
+            assert_eq!(ours.is_some(), resumed, "{case}");
+            if version == Tls13 && resumed {
+                assert_ne!(ours, offered(&another), "{case}: a ticket was given out twice");
+            }
+            sim.run_for(Duration::from_millis(50));
+            let bev = sim.core().get(id).expect("it is open");
+            let ssl = bev.ssl().expect("it has a session");
+            assert!(ssl.is_init_finished(), "{case}");
+            assert_eq!(ssl.session_reused(), resumed, "{case}");
+            drop(bev);
         }
     }
 }

@@ -26,6 +26,7 @@ use super::material::Material;
 use super::policy::Policy;
 use super::resume::{Origin, Sessions};
 use super::roots::Roots;
+use crate::ffi;
 
 /// What is chosen for a client only; see the methods of [`TlsConfigBuilder`].
 #[derive(Debug)]
@@ -156,9 +157,7 @@ impl ClientCore {
         }
         if let Some(sessions) = &self.sessions {
             let origin = Origin { host: host.key(), sessions: Arc::clone(sessions) };
-            if let Some(session) = sessions.take(now, &origin.host) {
-                session.offer(&mut ssl)?;
-            }
+            origin.offer(now, &ssl)?;
             ssl.set_ex_data(origin_index()?, origin);
         }
         Ok(ssl)
@@ -169,6 +168,17 @@ impl ClientCore {
 pub(crate) fn keep_session(ssl: &SslRef) {
     if let Some(origin) = origin_index().ok().and_then(|index| ssl.ex_data(index)) {
         origin.keep_renewed(ssl);
+    }
+}
+
+/// Offers what is kept for the host of a client's object that begins anew, and no session else.
+///
+/// Nothing changes for an object that no configuration with sessions to resume has made.
+pub(crate) fn offer_again(now: Time, ssl: &SslRef) {
+    if let Some(origin) = origin_index().ok().and_then(|index| ssl.ex_data(index)) {
+        ffi::offer_none(ssl);
+        // Without it the handshake is a full one.
+        let _refused = quietly(|| origin.offer(now, ssl));
     }
 }
 

@@ -193,6 +193,11 @@ impl TlsConfig {
         client::keep_session(ssl);
     }
 
+    /// Offers a session on a client's object that begins anew, as [`connect`](Self::connect) does.
+    pub(crate) fn offer_again(now: Time, ssl: &SslRef) {
+        client::offer_again(now, ssl);
+    }
+
     /// Returns which side this is for.
     #[must_use]
     pub fn role(&self) -> TlsRole {

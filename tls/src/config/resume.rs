@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use groups::Time;
+use openssl::error::ErrorStack;
 use openssl::ssl::{SslRef, SslSession, SslSessionRef, SslVersion};
 use parking_lot::Mutex;
 
@@ -26,6 +27,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
+    /// Offers the newest session kept for the host, if there is one, on a new connection to it.
+    pub(crate) fn offer(&self, now: Time, ssl: &SslRef) -> Result<(), ErrorStack> {
+        self.sessions.take(now, &self.host).map_or(Ok(()), |session| session.offer(ssl))
+    }
+
     /// Keeps a session that OpenSSL made on this connection.
     pub(crate) fn keep(&self, ssl: &SslRef, session: SslSession) {
         let lifetime = Duration::from_secs(u64::try_from(session.timeout()).unwrap_or(0));
@@ -59,7 +65,7 @@ pub(crate) struct Sessions {
 
 impl Sessions {
     /// Gives out the newest session for `host` that may be resumed.
-    pub(crate) fn take(&self, now: Time, host: &Arc<str>) -> Option<Resumable> {
+    fn take(&self, now: Time, host: &Arc<str>) -> Option<Resumable> {
         let mut kept = self.kept.lock();
         kept.now = kept.now.max(now);
         kept.take(host)

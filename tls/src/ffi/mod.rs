@@ -7,4 +7,4 @@ pub(crate) mod session;
 mod ticket;
 
 pub(crate) use self::library::{OldLibrary, is_seeded, thread_id, thread_stop};
-pub(crate) use self::ticket::{Resumable, cleanse, use_ticket_keys};
+pub(crate) use self::ticket::{Resumable, cleanse, offer_none, use_ticket_keys};

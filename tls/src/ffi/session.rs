@@ -68,8 +68,8 @@ pub(crate) fn into_ssl<S: Read + Write>(stream: SslStream<S>) -> Ssl {
     ssl
 }
 
-/// Takes an object back to before its handshake, with all its settings and the session it had,
-/// which a client then offers to resume; `false` with an error in the queue if that cannot be.
+/// Takes an object back to before its handshake, with all its settings; `false` with an error in
+/// the queue if that cannot be. A client then offers the session it had, if a goodbye ended it.
 pub(crate) fn reset(ssl: &SslRef) -> bool {
     let is_server = ssl.is_server();
     // SAFETY: rules 1 and 2.

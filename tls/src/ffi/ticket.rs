@@ -101,13 +101,20 @@ impl Resumable {
     }
 
     /// Offers the session on a connection whose handshake has not begun; not on another context's.
-    pub(crate) fn offer(&self, ssl: &mut SslRef) -> Result<(), ErrorStack> {
+    pub(crate) fn offer(&self, ssl: &SslRef) -> Result<(), ErrorStack> {
         if ssl.ssl_context().as_ptr().addr() != self.context {
             return Ok(());
         }
-        // SAFETY: rule 5, checked above.
-        unsafe { ssl.set_session(&self.session) }
+        // SAFETY: rule 1; rule 5, checked above. It counts a reference of its own.
+        let set = unsafe { openssl_sys::SSL_set_session(ssl.as_ptr(), self.session.as_ptr()) };
+        if set == 1 { Ok(()) } else { Err(ErrorStack::get()) }
     }
+}
+
+/// Takes back what a connection offers whose handshake has not begun.
+pub(crate) fn offer_none(ssl: &SslRef) {
+    // SAFETY: rule 1; null stands for no session, which cannot fail.
+    unsafe { openssl_sys::SSL_set_session(ssl.as_ptr(), ptr::null_mut()) };
 }
 
 /// Where a context keeps its keys.

@@ -35,6 +35,7 @@ pub use self::options::{
     Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, Shutdown, TlsOptions, TlsState,
 };
 use self::wire::Wire;
+use crate::config::TlsConfig;
 use crate::ffi::session as ffi;
 
 /// Errors kept for [`Session::take_error`]; of more the first are kept.
@@ -215,18 +216,21 @@ impl Session {
         self.restarts
     }
 
-    /// Begins anew, for another connection, with the settings of the object. A client offers to
-    /// resume what it had.
+    /// Begins anew, for another connection, with the settings of the object.
+    ///
+    /// A client of a [`TlsConfig`] offers to resume what that keeps for the host at `now`, as a new
+    /// object would; one of another object what it had, unless that ended without a goodbye.
     ///
     /// Nothing happens to a session that began open or has not begun, which is `false`; one that
     /// OpenSSL cannot reset is over.
-    pub fn restart(&mut self) -> bool {
+    pub fn restart(&mut self, now: Time) -> bool {
         let is_fresh = self.phase == Phase::Handshake && ffi::is_fresh(self.ssl());
         if !self.restarts || is_fresh {
             return false;
         }
         ffi::clear_errors();
         self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Over };
+        TlsConfig::offer_again(now, self.ssl());
         self.deadline = None;
         (self.peer_closed, self.end_told, self.used_up, self.notified) = Default::default();
         self.rekeying = None;
