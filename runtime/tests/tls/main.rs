@@ -6,6 +6,8 @@ mod begin;
 mod config;
 mod data;
 mod end;
+mod flood;
+mod forge;
 mod keys;
 mod limit;
 #[path = "../rig/mod.rs"]

@@ -10,13 +10,21 @@ use sluicegate::openssl::ec::{EcGroup, EcKey};
 use sluicegate::openssl::hash::MessageDigest;
 use sluicegate::openssl::nid::Nid;
 use sluicegate::openssl::pkey::PKey;
-use sluicegate::openssl::ssl::{Ssl, SslContext, SslMethod, SslVersion};
+use sluicegate::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion};
 use sluicegate::openssl::x509::{X509Builder, X509NameBuilder};
 use sluicegate::sim::Simulation;
 use sluicegate::{BevId, Context, Event, EventFlags, Handler, TlsOptions, TlsState};
 
 /// A context of both ends: with a certificate, verifying nothing.
 pub(crate) fn context(version: SslVersion) -> SslContext {
+    context_with(version, |_| {})
+}
+
+/// As [`context`], with other settings.
+pub(crate) fn context_with(
+    version: SslVersion,
+    set: impl FnOnce(&mut SslContextBuilder),
+) -> SslContext {
     let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256 is there");
     let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
     let mut name = X509NameBuilder::new().expect("a name");
@@ -37,6 +45,7 @@ pub(crate) fn context(version: SslVersion) -> SslContext {
     builder.set_private_key(&key).expect("its key");
     builder.set_min_proto_version(Some(version)).expect("a version");
     builder.set_max_proto_version(Some(version)).expect("a version");
+    set(&mut builder);
     builder.build()
 }
 

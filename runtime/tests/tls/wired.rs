@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::{ErrorCode, Ssl, SslStream, SslVersion};
+use sluicegate::openssl::ssl::{ErrorCode, Ssl, SslContext, SslStream, SslVersion};
 use sluicegate::sim::{Faults, Peer, Simulation};
 use sluicegate::{BevId, BevMut, TlsOptions, TlsState};
 
@@ -52,6 +52,8 @@ pub(crate) struct Wired {
     pub(crate) heard_goodbye: bool,
     /// Bytes that crossed the wire, to the core and from it.
     pub(crate) crossed: [usize; 2],
+    /// Those from it.
+    pub(crate) received: Vec<u8>,
 }
 
 impl Wired {
@@ -66,8 +68,16 @@ impl Wired {
         options: TlsOptions,
         look: impl FnOnce(&mut Simulation),
     ) -> Self {
-        let context = context(version);
-        let ssl = || Ssl::new(&context).expect("an object");
+        Self::by(&context(version), options, look)
+    }
+
+    /// As [`observed`](Self::observed), by a context for both ends.
+    pub(crate) fn by(
+        context: &SslContext,
+        options: TlsOptions,
+        look: impl FnOnce(&mut Simulation),
+    ) -> Self {
+        let ssl = || Ssl::new(context).expect("an object");
         let mut sim = Simulation::with_faults(7, Faults::none());
         look(&mut sim);
         let (socket, peer) = sim.socket("10.0.0.2:443".parse().expect("an address"));
@@ -80,16 +90,30 @@ impl Wired {
         let mut client = ssl();
         client.set_connect_state();
         let tls = SslStream::new(client, Pipe::default()).expect("a stream");
-        let (got, heard_goodbye, crossed) = (Vec::new(), false, [0; 2]);
-        Self { sim, id, bottom, notes, peer, tls, got, heard_goodbye, crossed }
+        Self {
+            sim,
+            id,
+            bottom,
+            notes,
+            peer,
+            tls,
+            got: Vec::new(),
+            heard_goodbye: false,
+            crossed: [0; 2],
+            received: Vec::new(),
+        }
     }
 
     /// With the handshake made.
     pub(crate) fn open(version: SslVersion, options: TlsOptions) -> Self {
-        let mut wired = Self::new(version, options);
-        wired.run();
-        assert_eq!(wired.notes.all(), ["EventFlags(CONNECTED)"]);
-        wired
+        Self::new(version, options).opened()
+    }
+
+    /// Makes the handshake.
+    pub(crate) fn opened(mut self) -> Self {
+        self.run();
+        assert_eq!(self.notes.all(), ["EventFlags(CONNECTED)"]);
+        self
     }
 
     pub(crate) fn bev(&mut self) -> BevMut<'_> {
@@ -127,6 +151,7 @@ impl Wired {
     pub(crate) fn exchange(&mut self) {
         let arrived = self.sim.read(self.peer);
         self.crossed[1] += arrived.len();
+        self.received.extend(&arrived);
         self.tls.get_mut().incoming.extend(arrived);
         let mut buf = [0; 4096];
         loop {

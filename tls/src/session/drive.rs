@@ -26,6 +26,9 @@ const WORTH_A_RECORD: usize = 8 << 10;
 /// Plaintext encrypted in one step, so that one stream with much to write lets others go on.
 const WRITE_BYTES_PER_STEP: usize = 256 << 10;
 
+/// What OpenSSL may have answered of its own and the peer not taken: more than any handshake.
+const MAX_ANSWER_BYTES: usize = 64 << 10;
+
 /// What a step may use.
 pub(super) struct Leave<'a> {
     pub(super) now: Time,
@@ -198,7 +201,9 @@ impl Session {
         }
         let mut left = leave.read.map_or(0, |pass| pass.limit);
         left -= self.held.give(leave.upper_input, left);
+        let put_out = self.stream.get_ref().outgoing.len();
         progress.read = self.decrypt(leave.upper_input, left, discards, progress);
+        self.bound_answers(put_out, progress);
         if self.end_told || self.phase != Phase::Open {
             return;
         }
@@ -277,6 +282,17 @@ impl Session {
     /// Only more from below makes more, but for what is kept here.
     fn await_source(&self) -> Wait {
         if self.held.is_empty() { Wait::Source } else { Wait::Room }
+    }
+
+    /// Gives up on a peer that asks for answers of OpenSSL's, to new keys or to renegotiations that
+    /// are refused, and does not take them: they would fill the memory. `before` was put out when
+    /// reading began.
+    fn bound_answers(&mut self, before: usize, progress: &mut Progress) {
+        let grown = self.stream.get_ref().outgoing.len() - before;
+        self.answers = self.answers.min(before) + grown;
+        if self.answers > MAX_ANSWER_BYTES && self.phase == Phase::Open {
+            self.give_up(TlsError::answers_not_taken(), progress);
+        }
     }
 
     /// What the end of a read means; `None` to try again.

@@ -88,6 +88,12 @@ impl TlsError {
         Self::Peer { code: 0, detail: detail.into() }
     }
 
+    /// The peer has asked for answers and does not take them.
+    pub(crate) fn answers_not_taken() -> Self {
+        let detail = "asks for new keys or handshakes over and over and does not take the answers";
+        Self::Peer { code: TOO_MANY_KEY_UPDATES, detail: detail.into() }
+    }
+
     /// What an ended session was asked for.
     pub(crate) fn local(detail: &str) -> Self {
         Self::Local { code: 0, detail: detail.into() }
@@ -182,6 +188,8 @@ impl From<TlsError> for io::Error {
 const ERR_LIB_SSL: u64 = 20;
 /// SSL_R_UNEXPECTED_EOF_WHILE_READING of the SSL library, packed.
 const UNEXPECTED_EOF: u64 = 0x0A00_0126;
+/// SSL_R_TOO_MANY_KEY_UPDATES, packed.
+const TOO_MANY_KEY_UPDATES: u64 = 0x0A00_0084;
 const CERTIFICATE_VERIFY_FAILED: u64 = 134;
 const HTTPS_PROXY_REQUEST: u64 = 155;
 const HTTP_REQUEST: u64 = 156;

@@ -77,6 +77,8 @@ pub struct Session {
     rekeying: Option<Rekeying>,
     /// Plaintext that a renegotiation had to read over, without leave to give it.
     held: Held,
+    /// Bytes of answers to the peer that wait below, at most.
+    answers: usize,
     errors: Vec<TlsError>,
 }
 
@@ -130,6 +132,7 @@ impl Session {
             notified: false,
             rekeying: None,
             held: Held::default(),
+            answers: 0,
             errors: Vec::new(),
         })
     }
@@ -235,6 +238,7 @@ impl Session {
         (self.peer_closed, self.end_told, self.used_up, self.notified) = Default::default();
         self.rekeying = None;
         self.held.discard();
+        self.answers = 0;
         true
     }
 
