@@ -12,6 +12,7 @@ mod keys;
 mod limit;
 #[path = "../rig/mod.rs"]
 mod outer;
+mod record;
 mod restart;
 mod rig;
 mod wired;
