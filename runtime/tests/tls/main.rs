@@ -4,6 +4,7 @@
 mod bad;
 mod begin;
 mod config;
+mod crowd;
 mod data;
 mod end;
 mod flood;
