@@ -38,6 +38,8 @@ impl Bufferevent {
             self.end(Direction::Read);
             self.deadlines.stop(Direction::Write);
             self.suspended.lift(Direction::Write, Suspend::USER);
+            // One that rests may have nobody left to wait for.
+            self.call_stage();
         }
         self.finish_flushing();
         if self.life == Life::Flushing {

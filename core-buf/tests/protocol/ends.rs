@@ -3,7 +3,7 @@
 use std::io;
 
 use sluicegate_core_buf::{
-    Bufferevent, EventFlags, InputEnd, Landing, Link, Outlook, Progress, ReadOutcome, Wait,
+    Bufferevent, EventFlags, InputEnd, Landing, Link, Outlook, Progress, ReadOutcome, Step, Wait,
 };
 
 use crate::script::{Call, Played, READ, WELCOME, WRITE, at, greeter, pass};
@@ -27,6 +27,27 @@ fn a_close_during_the_handshake_goes_on_with_it_for_the_sake_of_the_output() {
     assert_eq!(outcome(&mut it), (true, false));
     assert!(it.stack.upper().drained_until().is_some(), "what is below may be closed");
     assert_eq!(it.told(), [], "no callback comes after a close");
+}
+
+#[test]
+fn a_close_is_told_once_to_a_stage_that_rests() {
+    for bytes in [b"".as_slice(), b"data"] {
+        for connects in [false, true] {
+            let script =
+                |_: Step<'_>| (Progress { write: Wait::Input, ..Default::default() }, None);
+            let mut it = if connects { Played::connecting(script) } else { Played::open(script) };
+            it.write(bytes);
+            it.stack.upper().call_stage();
+            it.calls();
+            it.stack.upper().close(at(LATER));
+            let calls = it.calls();
+            let [Call { outlook: Outlook::Closed, .. }] = calls[..] else {
+                panic!("{bytes:?}, connects {connects}: {calls:?}")
+            };
+            it.stack.upper().close(at(LATER));
+            assert_eq!(it.calls(), [], "{bytes:?}, connects {connects}: it rests again");
+        }
+    }
 }
 
 #[test]
