@@ -157,3 +157,76 @@ fn each_side_may_end_its_half_and_read_on() {
         wired.assert_empty(&format!("{version:?}"));
     }
 }
+
+/// Where in the course of a session the wire ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    /// Within the client's first message, and behind it.
+    Hello(usize),
+    /// Within a record.
+    Record,
+    /// Once the core has ended its writing, and within a record then.
+    Half,
+    HalfRecord,
+}
+
+#[test]
+fn an_end_out_of_place_is_told_once_and_a_reset_is_no_end() {
+    let places =
+        [Place::Hello(50), Place::Hello(usize::MAX), Place::Record, Place::Half, Place::HalfRecord];
+    let cuts = [(Cut::Fin, false), (Cut::Fin, true), (Cut::Reset, false), (Cut::Reset, true)];
+    for (place, (cut, dirty)) in places.into_iter().flat_map(|it| cuts.map(|cut| (it, cut))) {
+        let expected = match (place, cut, dirty) {
+            (Place::Hello(_), Cut::Reset, _) => "EventFlags(ERROR): connection reset",
+            (Place::Hello(_), ..) => "EventFlags(ERROR): the peer closed during the handshake",
+            (_, Cut::Reset, _) => "EventFlags(READING | ERROR): connection reset",
+            // Where a protocol above marks its own end it misses the rest of a record as well.
+            (.., true) => "EventFlags(READING | EOF)",
+            _ => "EventFlags(READING | ERROR): the peer closed without close_notify",
+        };
+        for version in VERSIONS {
+            let case = format!("{version:?} {place:?} {cut:?} dirty {dirty}");
+            let options = TlsOptions::new().allow_dirty_shutdown(dirty);
+            let mut wired = brought_to(place, version, options);
+            let (told, turns) = (wired.notes.all().len(), wired.sim.core().stats().turns);
+            match cut {
+                Cut::Reset => wired.sim.reset(wired.peer),
+                _ => wired.sim.half_close(wired.peer),
+            }
+            wired.rest(Duration::from_secs(40));
+            let all = wired.notes.all();
+            let [end] = &all[told..] else { panic!("{case}: {all:?}") };
+            assert!(end.starts_with(expected), "{case}: {end}");
+            wired.assert_empty(&case);
+            let spent = wired.sim.core().stats().turns - turns;
+            assert!(spent < 20, "{case}: {spent} turns");
+        }
+    }
+}
+
+fn brought_to(place: Place, version: SslVersion, options: TlsOptions) -> Wired {
+    let mut wired = match place {
+        Place::Hello(_) => Wired::new(version, options),
+        _ => Wired::open(version, options),
+    };
+    if matches!(place, Place::Half | Place::HalfRecord) {
+        wired.bev().shutdown_write();
+        wired.run();
+        assert!(wired.heard_goodbye);
+    }
+    let sent = match place {
+        Place::Hello(sent) => {
+            let _begun = wired.tls.do_handshake();
+            sent
+        }
+        Place::Half => 0,
+        Place::Record | Place::HalfRecord => {
+            wired.write(&[7; 1_000]);
+            500
+        }
+    };
+    wired.outgoing().truncate(sent);
+    wired.send();
+    wired.rest(Duration::from_millis(20));
+    wired
+}
