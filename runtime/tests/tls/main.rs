@@ -16,4 +16,5 @@ mod outer;
 mod record;
 mod restart;
 mod rig;
+mod timeout;
 mod wired;
