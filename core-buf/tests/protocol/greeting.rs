@@ -1,7 +1,8 @@
 //! The first call, and CONNECTED: the user's bytes wait for it and it is told before them.
 
 use sluicegate_core_buf::{
-    DEFAULT_MAX_OUTPUT, EventFlags, Flush, FlushMode, Link, Outlook, Pass, Progress, Suspend, Wait,
+    Callback, DEFAULT_MAX_OUTPUT, EventFlags, Flush, FlushMode, Link, Outlook, Pass, Progress,
+    Suspend, Wait,
 };
 
 use crate::script::{Call, Played, READ, WELCOME, WRITE, at, greeter, pass};
@@ -44,6 +45,20 @@ fn connected_lifts_the_wait_and_is_told_before_bytes() {
     for direction in [READ, WRITE] {
         assert_eq!(it.stack.upper().suspended(direction), Suspend::empty());
     }
+}
+
+#[test]
+fn what_the_stage_says_itself_is_no_output_that_has_drained() {
+    let mut it = Played::connecting(greeter());
+    let drained = |it: &mut Played| {
+        it.stack.run();
+        it.stack.told().iter().filter(|told| matches!(told, Callback::Write)).count()
+    };
+    assert_eq!((drained(&mut it), it.stack.sent()), (0, b"hello".to_vec()));
+    it.stack.arrive(WELCOME);
+    assert_eq!(drained(&mut it), 0);
+    it.write(b"data");
+    assert_eq!(drained(&mut it), 1);
 }
 
 #[test]

@@ -198,7 +198,12 @@ impl Bufferevent {
             // Something has followed a flush that finished.
             staged.finished = false;
         }
-        self.note_departure(now, usize::from(count > 0 || took));
+        // What a protocol says on its own account, such as a handshake, is not the user's.
+        let speaks = staged.own.is_some() && !took;
+        if speaks && count > 0 {
+            self.deadlines.restart(now, Direction::Write);
+        }
+        self.note_departure(now, usize::from(!speaks && (count > 0 || took)));
     }
 
     /// How many bytes the user's side has leave for; `None` while it stands still, and the stage is
