@@ -72,6 +72,7 @@ const PARITY: &[(&str, &str, usize)] = &[
     ("regress_buffer.c", "core-buf/tests/libevent_parity", 61),
     ("regress_bufferevent.c", "runtime/tests/libevent_parity", 39),
     ("regress_listener.c", "runtime/tests/libevent_parity", 11),
+    ("regress_ssl.c", "runtime/tests/libevent_parity_tls", 27),
 ];
 
 /// What any library may depend on while the models run.

@@ -29,6 +29,8 @@ pub(crate) mod ends;
 pub(crate) mod filter;
 pub(crate) mod log;
 pub(crate) mod sim;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 
 /// The longest any wait may take; far more than a slow machine needs.
 pub(crate) const BOUND: Duration = Duration::from_secs(30);

@@ -1,0 +1,40 @@
+//! What the tests of TLS share: a server and a client that trusts it, and their SSL objects.
+//!
+//! Owns only those. Decides nothing about what is tested.
+
+use sluicegate::openssl::ssl::Ssl;
+use sluicegate::tls::{Certificate, TlsVersion};
+use sluicegate::{Time, TlsConfig};
+
+/// Every version that is spoken here.
+pub(crate) const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
+
+/// Whom the server's certificate is for.
+pub(crate) const HOST: &str = "localhost";
+
+/// A server and a client that trusts it, of one version; resuming is up to the client.
+#[derive(Clone)]
+pub(crate) struct Configs {
+    pub(crate) server: TlsConfig,
+    pub(crate) client: TlsConfig,
+}
+
+impl Configs {
+    pub(crate) fn new(version: TlsVersion) -> Self {
+        let certificate = Certificate::self_signed(&[HOST], 1).expect("a certificate");
+        let roots = certificate.chain_pem().expect("it can be written");
+        let client = TlsConfig::client().roots_pem(roots).versions(version..=version);
+        let server = TlsConfig::server().certificate(certificate).versions(version..=version);
+        let server = server.allow_client_renegotiation(true);
+        Self {
+            server: server.build().expect("a server"),
+            client: client.build().expect("a client"),
+        }
+    }
+
+    /// The object of a client's end, and that of a server's.
+    pub(crate) fn objects(&self) -> (Ssl, Ssl) {
+        let client = self.client.connect(0, Time::ZERO, HOST).expect("an object");
+        (client, self.server.accept(0, Time::ZERO).expect("an object"))
+    }
+}
