@@ -1,10 +1,13 @@
-//! What the tests of TLS share: a server and a client that trusts it, and their SSL objects.
+//! What the tests of TLS share: a server and a client that trusts it, and sessions of theirs.
 //!
 //! Owns only those. Decides nothing about what is tested.
 
 use sluicegate::openssl::ssl::Ssl;
+use sluicegate::sim::Simulation;
 use sluicegate::tls::{Certificate, TlsVersion};
-use sluicegate::{Time, TlsConfig};
+use sluicegate::{Time, TlsConfig, TlsOptions, TlsState};
+
+use super::ends::End;
 
 /// Every version that is spoken here.
 pub(crate) const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
@@ -37,4 +40,18 @@ impl Configs {
         let client = self.client.connect(0, Time::ZERO, HOST).expect("an object");
         (client, self.server.accept(0, Time::ZERO).expect("an object"))
     }
+}
+
+/// Puts a client's session over the first end and a server's over the second; what is on top then.
+pub(crate) fn secured(
+    sim: &mut Simulation,
+    (a, b): (End, End),
+    configs: &Configs,
+    options: TlsOptions,
+) -> (End, End) {
+    let (client, server) = configs.objects();
+    let a_top = sim.core().tls_filter(a.id, client, TlsState::Connecting, options);
+    let b_top = sim.core().tls_filter(b.id, server, TlsState::Accepting, options);
+    let top = |id: sluicegate::Result<_>, end: End| End { id: id.expect("a session"), ..end };
+    (top(a_top, a), top(b_top, b))
 }
