@@ -8,31 +8,31 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::harness::{number, says, told};
+use crate::harness::{number, patiently, positive, says, told, tried};
 
-/// Runs a short `run churn` with JSON on standard output.
-fn churn(arguments: &[&str]) -> Value {
-    let short = ["run", "churn", "-d", "600ms"];
-    let warm_up: &[_] = if arguments.contains(&"-w") { &[] } else { &["-w", "100ms"] };
-    told(&[&short[..], warm_up, arguments].concat())
+/// Runs a `run churn` for as short a time as brings enough, with JSON on standard output.
+fn churn(arguments: &[&str], enough: impl Fn(&Value) -> bool) -> Value {
+    told(600, &[&["run", "churn", "-w", "100ms"], arguments].concat(), enough)
 }
 
 #[test]
 fn short_connections_are_counted_and_timed_in_their_parts() {
     for server in ["sluicegate", "bare"] {
-        let result = churn(&["-c", "4", "--server", server]);
+        let figures = [
+            "/totals/ops",
+            "/latency/connect/count",
+            "/latency/lateness/count",
+            "/cores/0/accepted",
+            "/server/cpu_us_per_op",
+        ];
+        let result = churn(&["-c", "4", "--server", server], positive(&figures));
         let ops = number(&result, "/totals/ops");
-        assert!(ops > 0.0);
         assert_eq!(number(&result, "/latency/planned/count"), ops);
         assert_eq!(number(&result, "/latency/exchange/count"), ops);
-        assert!(number(&result, "/latency/connect/count") > 0.0);
-        assert!(number(&result, "/latency/lateness/count") > 0.0);
         assert_eq!(
             number(&result, "/churn/connections_per_sec"),
             number(&result, "/totals/ops_per_sec")
         );
-        assert!(number(&result, "/cores/0/accepted") > 0.0);
-        assert!(number(&result, "/server/cpu_us_per_op") > 0.0);
         assert_eq!(result["churn"]["sources"], "127.0.0.2-127.0.0.65");
         assert_eq!(result["churn"]["close"], "fin");
         assert!(number(&result, "/churn/unfinished") <= 4.0);
@@ -43,49 +43,58 @@ fn short_connections_are_counted_and_timed_in_their_parts() {
     }
 }
 
+/// How many connections the cores had together each time it was looked.
+fn looks(result: &Value) -> Vec<u64> {
+    let samples = result["churn"]["live"]["samples"].as_array().into_iter().flatten();
+    let cores = samples.map(|sample| sample["cores"].as_array().unwrap());
+    cores.map(|cores| cores.iter().map(|core| core.as_u64().unwrap()).sum()).collect()
+}
+
 #[test]
 fn long_connections_stay_and_are_seen_on_the_cores() {
-    let result = churn(&["--rate", "0.2k/s", "--long", "3", "-t", "2", "--sources", "2"]);
+    let arguments = ["--rate", "0.2k/s", "--long", "3", "-t", "2", "--sources", "2"];
+    let result = churn(&arguments, |result| {
+        !looks(result).is_empty() && looks(result).iter().all(|&open| open >= 3)
+    });
     assert_eq!(number(&result, "/churn/offered_per_sec"), 200.0);
     assert_eq!(number(&result, "/churn/long"), 3.0);
     assert_eq!(result["churn"]["sources"], "127.0.0.2-127.0.0.3");
-    let samples = result["churn"]["live"]["samples"].as_array().unwrap();
-    assert!(!samples.is_empty());
-    for sample in samples {
-        let cores = sample["cores"].as_array().unwrap();
-        assert!(cores.iter().map(|core| core.as_u64().unwrap()).sum::<u64>() >= 3, "{sample}");
-    }
     assert!(number(&result, "/cores/0/connections") >= 3.0);
     // Of 200 a second no more can have been begun, however fast the machine.
-    assert!(number(&result, "/latency/lateness/count") <= 141.0);
+    let seconds = number(&result, "/load/duration_s") + number(&result, "/load/warmup_s");
+    assert!(number(&result, "/latency/lateness/count") <= 200.0 * seconds + 1.0);
 }
 
 #[test]
 fn the_spread_tells_a_core_that_has_all_from_cores_that_share() {
-    let spread = |mode: &str| {
+    let mean = |result: &Value| number(result, "/churn/live/spread");
+    let spread = |mode: &str, enough: &dyn Fn(&Value) -> bool| {
         let placed = ["--cores", "2", "--pin", "none", "--accept", mode];
-        let result = churn(&[&["-c", "4", "--long", "40"], &placed[..]].concat());
-        ["/churn/live/spread", "/churn/live/worst_spread"].map(|path| number(&result, path))
+        let arguments = [&["-c", "4", "--long", "40"], &placed[..]].concat();
+        let result = churn(&arguments, |result| {
+            let looks = looks(result);
+            !looks.is_empty() && looks.iter().all(|&open| open > 0) && enough(result)
+        });
+        [mean(&result), number(&result, "/churn/live/worst_spread")]
     };
     // One core has twice the mean then, and the other nothing.
-    assert_eq!(spread("fixed:0"), [2.0, 2.0]);
-    let [mean, worst] = spread("balanced");
-    // A balanced core keeps two or three more than the other, of some twenty.
-    assert!(mean < 1.0 && mean <= worst, "{mean} {worst}");
+    assert_eq!(spread("fixed:0", &|_| true), [2.0, 2.0]);
+    // A balanced core keeps two or three more than the other, of some twenty; but one without a
+    // CPU has not taken yet what was handed to it.
+    let [mean, worst] = spread("balanced", &|result| mean(result) < 1.0);
+    assert!(mean <= worst, "{mean} {worst}");
 }
 
 #[test]
 fn a_rate_that_cannot_be_met_is_said_to_be_overloaded() {
-    let result = churn(&["-c", "1", "--rate", "10M"]);
+    let result = churn(&["-c", "1", "--rate", "10M"], positive(&["/churn/backlog"]));
     assert!(result["verdict"].as_str().unwrap().contains("OVERLOADED"), "{}", result["verdict"]);
-    assert!(number(&result, "/churn/backlog") > 0.0);
 }
 
 #[test]
 fn a_reset_is_only_used_when_asked_for() {
-    let result = churn(&["--reset", "-c", "2"]);
+    let result = churn(&["--reset", "-c", "2"], positive(&["/totals/ops"]));
     assert_eq!(result["churn"]["close"], "reset");
-    assert!(number(&result, "/totals/ops") > 0.0);
 }
 
 #[test]
@@ -103,19 +112,24 @@ fn a_server_that_never_answers_leaves_nothing_measured() {
 
 #[test]
 fn a_connection_that_is_cut_short_is_counted_and_the_next_one_follows() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        // The first finds out whether anybody listens, the second is cut short.
-        for stream in listener.incoming().skip(2) {
-            let mut stream = stream.unwrap();
-            let mut request = [0; 64];
-            let _ = stream.read_exact(&mut request).and_then(|()| stream.write_all(&request));
-        }
+    let result = patiently(600, |duration| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        // It ends with the process.
+        thread::spawn(move || {
+            // The first finds out whether anybody listens, the second is cut short.
+            for stream in listener.incoming().skip(2) {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 64];
+                let _ = stream.read_exact(&mut request).and_then(|()| stream.write_all(&request));
+            }
+        });
+        // What fails in a warm-up is discarded.
+        let (code, result) =
+            tried(&["run", "churn", &address, "-c", "1", "-w", "0s", "-d", duration])?;
+        assert_eq!(code, 0, "{result}");
+        Ok(result)
     });
-    // What fails in a warm-up is discarded.
-    let result = churn(&[&address, "-c", "1", "-w", "0s"]);
-    assert!(number(&result, "/totals/ops") > 0.0);
     let errors = &result["errors"];
     let cut = errors["closed"].as_u64().unwrap() + errors["reset"].as_u64().unwrap();
     assert_eq!(cut, 1, "{errors}");

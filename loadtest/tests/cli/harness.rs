@@ -20,13 +20,52 @@ pub(crate) fn loadtest_with(arguments: &[&str], variables: &[(&str, &str)]) -> O
     finish(child.expect("the program starts"))
 }
 
-/// Runs `loadtest` with these arguments to its good end, and returns the JSON that it writes.
+/// Calls `attempt` with longer and longer times to measure for, until it gets what it is about.
+///
+/// How soon a machine comes to anything is its own business: it may serve others just then. An
+/// attempt that saw too little says what it saw; whatever is wrong for ever it panics over.
 #[track_caller]
-pub(crate) fn told(arguments: &[&str]) -> Value {
+pub(crate) fn patiently<T>(first_ms: u64, mut attempt: impl FnMut(&str) -> Result<T, String>) -> T {
+    let mut seen = String::new();
+    for doubled in 0..ATTEMPTS {
+        match attempt(&format!("{}ms", first_ms << doubled)) {
+            Ok(found) => return found,
+            Err(little) => seen = little,
+        }
+    }
+    panic!("{ATTEMPTS} attempts, the first of {first_ms} ms and each twice as long: {seen}")
+}
+
+/// Runs `loadtest` with these arguments, and returns its exit code and the JSON that it writes; or
+/// what it said instead, if nothing moved in its time.
+#[track_caller]
+pub(crate) fn tried(arguments: &[&str]) -> Result<(i32, Value), String> {
     let output = loadtest(&[arguments, &["--json", "-"]].concat());
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    serde_json::from_slice(&output.stdout).expect("standard output is JSON alone")
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    if NOTHING_MOVED.iter().any(|nothing| errors.contains(nothing)) {
+        return Err(errors);
+    }
+    let result = serde_json::from_slice(&output.stdout);
+    let result = result.unwrap_or_else(|_| panic!("standard output is JSON alone: {errors}"));
+    Ok((output.status.code().expect("no signal ends it"), result))
+}
+
+/// Runs `loadtest` with these arguments to its good end, for so long that its JSON has `enough`.
+#[track_caller]
+pub(crate) fn told(first_ms: u64, arguments: &[&str], enough: impl Fn(&Value) -> bool) -> Value {
+    patiently(first_ms, |duration| {
+        let (code, result) = tried(&[arguments, &["-d", duration]].concat())?;
+        assert_eq!(code, 0, "{result}");
+        if enough(&result) { Ok(result) } else { Err(result.to_string()) }
+    })
+}
+
+/// Whether these figures of a result are more than nothing.
+pub(crate) fn positive(paths: &[&str]) -> impl Fn(&Value) -> bool {
+    move |result| {
+        let figure = |path: &&str| result.pointer(path).and_then(Value::as_f64);
+        paths.iter().all(|path| figure(path) > Some(0.0))
+    }
 }
 
 /// Expects a command to end with this exit code and a message that has these parts.
@@ -161,4 +200,9 @@ fn finish(mut child: Child) -> Output {
     child.wait_with_output().expect("its output can be read")
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+/// The last takes 32 times as long as the first.
+const ATTEMPTS: u32 = 6;
+/// What is said where a run came to nothing, which a longer one may not.
+const NOTHING_MOVED: [&str; 3] =
+    ["no bytes moved in", "no short connection got its reply", "no handshake was completed"];

@@ -10,85 +10,86 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::harness::{Served, Started, loadtest, number, told};
+use crate::harness::{Served, Started, loadtest, number, patiently, positive, told};
 
-const SHORT: [&str; 6] = ["-d", "300ms", "-w", "100ms", "-c", "5"];
+const SHORT: [&str; 4] = ["-w", "100ms", "-c", "5"];
 
-/// Runs `run` with short times and JSON on standard output.
-fn result(arguments: &[&str]) -> Value {
-    told(&[&["run"], arguments, &SHORT].concat())
+/// Runs `run` for as short a time as brings enough, with JSON on standard output.
+fn result(arguments: &[&str], enough: impl Fn(&Value) -> bool) -> Value {
+    told(300, &[&["run"], arguments, &SHORT].concat(), enough)
+}
+
+/// Whether the server has accepted all connections, which clients do not wait for.
+fn all_came(result: &Value) -> bool {
+    result["cores"][0]["connections"] == 5
 }
 
 #[test]
 fn echo_reports_every_key_others_rely_on() {
     for server in ["sluicegate", "bare"] {
-        let result = result(&["echo", "--server", server]);
+        let figures = positive(&[
+            "/totals/ops",
+            "/totals/ops_per_sec",
+            "/totals/bytes_out",
+            "/latency/planned/max_us",
+            "/server/cpu_us_per_op",
+            "/server/syscalls_per_op",
+            "/client/cpu_fraction",
+            "/cores/0/ops",
+        ]);
+        let result = result(&["echo", "--server", server], |it| figures(it) && all_came(it));
         assert_eq!(result["schema"], 1);
         assert!(result["verdict"].is_string());
         let (ops, size) = (number(&result, "/totals/ops"), 64.0);
-        assert!(ops > 0.0);
-        assert!(number(&result, "/totals/ops_per_sec") > 0.0);
         assert!(number(&result, "/totals/bytes_in") >= ops * size);
-        assert!(number(&result, "/totals/bytes_out") > 0.0);
         assert_eq!(number(&result, "/latency/planned/count"), ops);
-        assert!(number(&result, "/latency/planned/max_us") > 0.0);
         for key in ["p50_us", "p99_us", "p999_us"] {
             assert!(result["latency"]["planned"].get(key).is_some(), "{key}");
         }
-        assert!(number(&result, "/server/cpu_us_per_op") > 0.0);
-        assert!(number(&result, "/server/syscalls_per_op") >= 2.0 - 0.1);
         for key in ["user_us_per_op", "draws_per_op"] {
             assert!(result["server"].get(key).is_some(), "{key}");
         }
-        assert!(number(&result, "/client/cpu_fraction") > 0.0);
-        assert_eq!(number(&result, "/cores/0/connections"), 5.0);
-        assert!(number(&result, "/cores/0/ops") > 0.0);
         assert!(result["cores"][0]["cpus"].as_str().is_some_and(|cpus| !cpus.is_empty()));
     }
 }
 
 #[test]
 fn source_and_sink_move_bytes_in_their_direction_only() {
-    let source = result(&["source"]);
-    assert!(number(&source, "/totals/bytes_in") > 0.0);
+    let source = result(&["source"], positive(&["/totals/bytes_in", "/fairness/jain"]));
     assert_eq!(number(&source, "/totals/bytes_out"), 0.0);
-    assert!(number(&source, "/fairness/jain") > 0.0);
-    let sink = result(&["sink", "-s", "16KiB"]);
-    assert!(number(&sink, "/totals/bytes_out") > 0.0);
+    let sink = result(&["sink", "-s", "16KiB"], positive(&["/totals/bytes_out"]));
     assert_eq!(number(&sink, "/totals/bytes_in"), 0.0);
 }
 
 #[test]
 fn large_requests_survive_full_socket_buffers() {
-    let result = result(&["echo", "-s", "4MiB"]);
-    assert!(number(&result, "/totals/bytes_in") > 0.0);
+    let result = result(&["echo", "-s", "4MiB"], positive(&["/totals/ops"]));
     assert_eq!(number(&result, "/errors/closed"), 0.0);
 }
 
 #[test]
 fn idle_connections_are_held_and_weighed() {
-    let result = result(&["idle"]);
-    assert_eq!(number(&result, "/cores/0/connections"), 5.0);
+    let result = result(&["idle"], all_came);
     assert_eq!(number(&result, "/totals/ops"), 0.0);
     assert!(number(&result, "/server/memory_bytes_per_connection") >= 0.0);
 }
 
 #[test]
 fn a_limited_echo_reports_draws() {
-    let result = result(&["echo", "--group-limit", "100MB/s"]);
-    assert!(number(&result, "/server/metered") > 0.0);
-    assert!(number(&result, "/server/draws_per_op") > 0.0);
+    result(
+        &["echo", "--group-limit", "100MB/s"],
+        positive(&["/server/metered", "/server/draws_per_op"]),
+    );
 }
 
 #[test]
 fn a_foreign_server_gives_the_clients_figures_and_with_its_pid_its_cpu_time() {
     let server = Served::start(&["bare"]);
     let address = server.address().to_string();
-    let alone = result(&["echo", &address]);
-    assert!(number(&alone, "/totals/ops") > 0.0);
+    let alone = result(&["echo", &address], positive(&["/totals/ops"]));
     assert!(alone["server"].is_null());
     let pid = std::process::id().to_string();
-    let known = result(&["echo", &address, "--server-pid", &pid]);
+    let known = result(&["echo", &address, "--server-pid", &pid], positive(&["/totals/ops"]));
     assert!(known["server"]["syscalls_per_op"].is_null());
     assert!(known["server"].get("cpu_us_per_op").is_some());
 }
@@ -97,19 +98,24 @@ fn a_foreign_server_gives_the_clients_figures_and_with_its_pid_its_cpu_time() {
 fn a_server_that_hangs_up_leaves_nothing_measured() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let closing = thread::spawn(move || {
-        for stream in listener.incoming().take(5) {
-            // One reply is given, in the warm-up, and must not be counted.
+    // It ends with the process.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // One reply is given, mostly in the warm-up, which must not be counted.
             let mut stream = stream.unwrap();
             let mut request = [0; 64];
             let _ = stream.read_exact(&mut request).and_then(|()| stream.write_all(&request));
         }
     });
-    let output = loadtest(&[&["run", "echo", &address], &SHORT[..]].concat());
-    closing.join().unwrap();
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(message.contains("none of 5 connections lasted"), "{message}");
-    assert_eq!(output.status.code(), Some(1));
+    patiently(300, |duration| {
+        let output = loadtest(&[&["run", "echo", &address, "-d", duration], &SHORT[..]].concat());
+        let message = String::from_utf8(output.stderr).unwrap();
+        if !message.contains("none of 5 connections lasted") {
+            return Err(message);
+        }
+        assert_eq!(output.status.code(), Some(1));
+        Ok(())
+    });
 }
 
 #[test]
@@ -126,8 +132,16 @@ fn a_server_process_that_dies_ends_the_run_at_once() {
 
 #[test]
 fn the_table_is_plain_text_with_a_verdict() {
-    let output = loadtest(&[&["run", "echo", "--server", "bare"], &SHORT[..]].concat());
-    let text = String::from_utf8(output.stdout).unwrap();
+    let run = ["run", "echo", "--server", "bare"];
+    let text = patiently(300, |duration| {
+        let output = loadtest(&[&run[..], &["-d", duration], &SHORT].concat());
+        let text = String::from_utf8(output.stdout).unwrap();
+        if output.status.success() {
+            Ok(text)
+        } else {
+            Err(String::from_utf8(output.stderr).unwrap())
+        }
+    });
     for part in ["totals", "latency", "cost", "core", "verdict"] {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -2,7 +2,7 @@
 //!
 //! Never asserts which candidate wins: that is the machine's business.
 
-use crate::harness::{loadtest, number, says, told};
+use crate::harness::{loadtest, number, positive, says, told};
 
 #[test]
 fn the_list_names_what_is_tried_and_why_the_rest_is_not() {
@@ -18,8 +18,8 @@ fn the_list_names_what_is_tried_and_why_the_rest_is_not() {
 #[test]
 fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
-    let short = ["-d", "500ms", "-w", "0s", "-c", "4", "--rounds", "6", "--seed", "9"];
-    let result = told(&[&["tune", "echo"], &fixed[..], &short].concat());
+    let short = ["-w", "0s", "-c", "4", "--rounds", "6", "--seed", "9"];
+    let result = told(500, &[&["tune", "echo"], &fixed[..], &short].concat(), |_| true);
     assert_eq!((&result["schema"], &result["seed"]), (&1.into(), &9.into()));
     assert_eq!((number(&result, "/rounds"), number(&result, "/planned_rounds")), (6.0, 6.0));
     assert!(result["ended_by"].is_null(), "{result}");
@@ -43,8 +43,8 @@ fn a_small_tuning_ranks_its_candidates_and_names_the_flags() {
 #[test]
 fn a_budget_that_ends_early_says_so() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
-    let short = ["-d", "500ms", "-w", "0s", "-c", "1", "--budget", "1ms", "--rounds", "6"];
-    let result = told(&[&["tune", "echo"], &fixed[..], &short].concat());
+    let short = ["-w", "0s", "-c", "1", "--budget", "1ms", "--rounds", "6"];
+    let result = told(500, &[&["tune", "echo"], &fixed[..], &short].concat(), |_| true);
     assert_eq!(number(&result, "/rounds"), 1.0, "the first round is begun whatever it takes");
     assert_eq!(result["verdict"], "TOO FEW ROUNDS");
     assert_eq!((number(&result, "/planned_rounds"), &result["ended_by"]), (6.0, &"budget".into()));
@@ -56,9 +56,9 @@ fn a_budget_that_ends_early_says_so() {
 #[test]
 fn trials_too_short_for_the_figure_are_said_and_end_nothing() {
     let fixed = ["--cores", "2", "--pin", "none", "--smt", "all", "--server-cpus", "none"];
-    // Ten connections have no 99th percentile.
-    let short = ["--rate", "20", "-d", "500ms", "-w", "0s", "--by", "p99", "--budget", "1ms"];
-    let result = told(&[&["tune", "churn"], &fixed[..], &short].concat());
+    // Ten connections have no 99th percentile, nor have thirty times as many.
+    let short = ["--rate", "20", "-w", "0s", "--by", "p99", "--budget", "1ms"];
+    let result = told(500, &[&["tune", "churn"], &fixed[..], &short].concat(), |_| true);
     assert!(result["candidates"][0]["median"].is_null(), "{result}");
     assert_eq!(result["shared"], "a side is not pinned");
     // On a crowded machine even ten may be too many.
@@ -73,13 +73,12 @@ fn trials_too_short_for_the_figure_are_said_and_end_nothing() {
 #[test]
 fn a_source_is_compared_by_bytes() {
     let fixed = ["--cores", "1", "--order", "spread", "--smt", "all", "--idle", "park"];
-    let short = ["-d", "500ms", "-w", "0s", "-c", "1", "--budget", "1ms"];
-    let result = told(&[&["tune", "source"], &fixed[..], &short].concat());
+    let short = ["-w", "0s", "-c", "1", "--budget", "1ms"];
+    let median = positive(&["/median"]);
+    let result = told(500, &[&["tune", "source"], &fixed[..], &short].concat(), |result| {
+        result["candidates"].as_array().unwrap().iter().all(&median)
+    });
     assert!(result["by"].as_str().unwrap().starts_with("bytes per second"), "{result}");
-    for candidate in result["candidates"].as_array().unwrap() {
-        // A source moves megabytes in a second, in some thousand writes.
-        assert!(number(candidate, "/median") > 1e6, "{candidate}");
-    }
 }
 
 #[test]
