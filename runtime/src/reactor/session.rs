@@ -8,7 +8,7 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use core_buf::Landing;
+use core_buf::{DEFAULT_MAX_SINGLE, Landing};
 use groups::Direction;
 use tls::openssl::ssl::{Ssl, SslStream};
 use tls::{Session, TlsConfig, TlsOptions, TlsState};
@@ -72,7 +72,9 @@ impl Core {
         {
             // A full record is a little more than the usual operation.
             for direction in Direction::ALL {
-                under.bev.set_max_single(direction, Landing::MAX_BYTES);
+                if under.bev.max_single(direction) == DEFAULT_MAX_SINGLE {
+                    under.bev.set_max_single(direction, Landing::MAX_BYTES);
+                }
             }
         }
         Ok(id)
@@ -248,11 +250,11 @@ impl Seam<'_> {
     #[cold]
     pub(super) fn note_handshake(&mut self, over: &Over) {
         let Some(session) = over.between.session().filter(|it| !it.is_connecting()) else { return };
-        if session.is_over() {
-            self.stats.handshakes_failed += 1;
-        } else {
+        if session.has_connected() {
             self.stats.handshakes += 1;
             self.stats.handshakes_resumed += u64::from(session.is_resumed());
+        } else {
+            self.stats.handshakes_failed += 1;
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::SslVersion;
+use sluicegate::openssl::ssl::{Ssl, SslVersion};
+use sluicegate::sim::Simulation;
 use sluicegate::tls::Charge;
-use sluicegate::{Direction, Group, TlsOptions};
+use sluicegate::{Direction, Group, TlsOptions, TlsState};
 
 use crate::outer::audit::{burst, worst_excess};
 use crate::outer::log::{Log, bytes};
 use crate::outer::sim::per_second;
+use crate::rig::{Keeper, Notes, context};
 use crate::wired::Wired;
 
 const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
@@ -130,4 +132,29 @@ fn plaintext_inside_the_object_comes_out_though_the_wire_is_silent() {
             assert_eq!(wired.bev().input().pull_up(ALL), Some(&bytes[..]), "{case}");
         }
     }
+}
+
+#[test]
+fn the_size_of_an_operation_is_a_records_unless_somebody_has_set_it() {
+    let mut sim = Simulation::new(1);
+    let context = context(SslVersion::TLS1_3);
+    let mut filtered = |set: Option<usize>| {
+        let (socket, _peer) = sim.socket("10.0.0.2:443".parse().expect("an address"));
+        let keeper = Keeper { notes: Notes::default(), echoes: false };
+        let bottom = sim.core().adopt(socket, keeper).expect("there is room");
+        let mut bev = sim.core().get(bottom).expect("it is open");
+        if let Some(bytes) = set {
+            bev.set_max_single_write(bytes);
+        }
+        let usual = bev.max_single_read();
+        drop(bev);
+        let ssl = Ssl::new(&context).expect("an object");
+        let options = TlsOptions::new();
+        sim.core().tls_filter(bottom, ssl, TlsState::Accepting, options).expect("a session");
+        let bev = sim.core().get(bottom).expect("it is open");
+        (usual, bev.max_single_read(), bev.max_single_write())
+    };
+    let (usual, read, write) = filtered(None);
+    assert!(read > usual + 1_000 && write == read, "{usual} {read} {write}");
+    assert_eq!(filtered(Some(5_000)), (usual, read, 5_000));
 }

@@ -92,6 +92,7 @@ impl Session {
         match self.stream.do_handshake() {
             Ok(()) => {
                 self.phase = Phase::Open;
+                self.connected = true;
                 self.deadline = None;
                 progress.events |= EventFlags::CONNECTED;
                 TlsConfig::keep_session(self.stream.ssl());

@@ -65,6 +65,8 @@ pub struct Session {
     handshake_timeout: Option<Duration>,
     charge: Charge,
     deadline: Option<Time>,
+    /// The handshake was made.
+    connected: bool,
     /// The peer has said that it will send no more.
     peer_closed: bool,
     /// The end of reading has been told.
@@ -126,6 +128,7 @@ impl Session {
             handshake_timeout,
             charge: options.charges(),
             deadline: None,
+            connected: !restarts,
             peer_closed: false,
             end_told: false,
             used_up: false,
@@ -150,6 +153,11 @@ impl Session {
     /// Whether nothing passes any more: it has failed, or both sides have taken leave.
     pub fn is_over(&self) -> bool {
         self.phase == Phase::Over
+    }
+
+    /// Whether the handshake was made, whatever has come after it.
+    pub fn has_connected(&self) -> bool {
+        self.connected
     }
 
     /// Whether the session was made by resuming an earlier one.
@@ -235,7 +243,8 @@ impl Session {
         self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Over };
         TlsConfig::offer_again(now, self.ssl());
         self.deadline = None;
-        (self.peer_closed, self.end_told, self.used_up, self.notified) = Default::default();
+        (self.connected, self.peer_closed, self.end_told) = Default::default();
+        (self.used_up, self.notified) = Default::default();
         self.rekeying = None;
         self.held.discard();
         self.answers = 0;
