@@ -299,8 +299,11 @@ impl Runtime {
         let listener = thread.spawn(move || {
             let mut how = Shutdown::Drain;
             for signal in signals.forever() {
-                tracing::info!(signal, ?how, "told to end");
                 handle.shutdown(how);
+                // A log that panics, as some do whose output is closed, keeps nobody from ending.
+                let _unwritten = catch_unwind(|| {
+                    tracing::info!(signal, ?how, "told to end");
+                });
                 how = Shutdown::Now;
             }
         });

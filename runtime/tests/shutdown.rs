@@ -20,6 +20,8 @@ use sluicegate::{
     Context, Core, DrainReport, Error, Handler, Left, ListenOptions, Runtime, Shutdown,
     SignalPolicy,
 };
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Metadata, Subscriber};
 
 /// More than the buffers of both ends hold.
 const MUCH: usize = 32 << 20;
@@ -400,6 +402,45 @@ fn a_second_signal_ends_at_once() {
         return serve_until_signalled(SignalPolicy::default());
     }
     let (child, mut client) = spawn_and_connect("a_second_signal_ends_at_once");
+    child.signal(Signal::TERM);
+    assert_eq!(read_exactly(&mut client, 7), b"goodbye");
+    child.signal(Signal::TERM);
+    wait_for_close(&mut client);
+    child.assert_success();
+}
+
+/// A log that cannot be written, where the thread that listens to signals tries.
+struct BrokenLog;
+
+impl Subscriber for BrokenLog {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {
+        assert_ne!(thread::current().name(), Some("sluicegate-signals"), "the output is closed");
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+#[test]
+fn signals_end_a_program_whose_log_is_broken() {
+    if is_child() {
+        tracing::subscriber::set_global_default(BrokenLog).expect("it is the first");
+        return serve_until_signalled(SignalPolicy::default());
+    }
+    let (child, mut client) = spawn_and_connect("signals_end_a_program_whose_log_is_broken");
     child.signal(Signal::TERM);
     assert_eq!(read_exactly(&mut client, 7), b"goodbye");
     child.signal(Signal::TERM);
