@@ -9,6 +9,7 @@ mod data;
 mod end;
 mod flood;
 mod forge;
+mod group;
 mod keys;
 mod limit;
 #[path = "../rig/mod.rs"]
