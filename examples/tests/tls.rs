@@ -14,6 +14,12 @@ use std::time::Instant;
 /// Set where a missing program is a failure.
 const REQUIRED: &str = "SLUICEGATE_REQUIRE_INTEROP";
 
+/// Any free port of the loopback interface.
+const ANY: &str = "127.0.0.1:0";
+
+/// Where the SSL echo server of libevent's book listens.
+const DEFAULT_ADDR: &str = "127.0.0.1:9999";
+
 /// Says what is missing, so that a run without it is not taken for more than it was.
 fn is_there(program: &str, flag: &str) -> bool {
     let there = Command::new(program).arg(flag).output().is_ok_and(|it| it.status.success());
@@ -33,19 +39,43 @@ struct Example {
 
 impl Example {
     fn start(path: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let mut example = Self::spawn(path, folder, &[&["--listen", ANY], arguments].concat());
+        let line = example.line();
+        let rest = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("got {line:?}"));
+        example.addr = rest.split([',', '\n']).next().expect("an address").to_owned();
+        example
+    }
+
+    /// One that is not told where to listen; `None` if somebody else listens there.
+    fn start_at_default(path: &str, folder: &Path) -> Option<Self> {
+        let mut example = Self::spawn(path, folder, &["--self-signed"]);
+        let line = example.line();
+        if line.is_empty() {
+            let status = example.child.wait().expect("it can be waited for");
+            let taken = TcpListener::bind(DEFAULT_ADDR).is_err();
+            assert!(taken && !status.success(), "it does not listen at {DEFAULT_ADDR}: {status}");
+            return None;
+        }
+        assert_eq!(line, format!("listening on {DEFAULT_ADDR}\n"));
+        Some(example)
+    }
+
+    fn spawn(path: &str, folder: &Path, arguments: &[&str]) -> Self {
         let mut child = Command::new(path)
             .current_dir(folder)
-            .args(["--listen", "127.0.0.1:0"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the example starts");
-        let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        Self { child, stdout, addr: String::new() }
+    }
+
+    /// The next line it prints; none at the end.
+    fn line(&mut self) -> String {
         let mut line = String::new();
-        stdout.read_line(&mut line).expect("a line comes");
-        let rest = line.strip_prefix("listening on ").unwrap_or_else(|| panic!("got {line:?}"));
-        let addr = rest.split([',', '\n']).next().expect("an address").to_owned();
-        Self { child, stdout, addr }
+        self.stdout.read_line(&mut line).expect("it prints text");
+        line
     }
 }
 
@@ -121,6 +151,29 @@ fn tls_echo_says_how_to_make_what_it_wants_and_serves_with_it() {
         assert_eq!(&printed, b"Received 6 bytes\n----- data ----\nhello\n");
         client.kill().expect("it runs until it is ended");
         client.wait().expect("it can be waited for");
+    }
+}
+
+#[test]
+fn tls_echo_listens_where_libevents_does_with_a_backlog_of_1024() {
+    let (folder, path) = (folder("tls_echo_defaults"), env!("CARGO_BIN_EXE_tls_echo"));
+    let output = run(&folder, &[path, "--help"]);
+    let help = String::from_utf8(output.stdout).expect("it prints text");
+    assert!(help.contains(&format!("[default: {DEFAULT_ADDR}]")), "{help}");
+
+    let Some(_example) = Example::start_at_default(path, &folder) else {
+        eprintln!("SKIPPED: the port of tls_echo: somebody else listens at {DEFAULT_ADDR}");
+        return;
+    };
+    if is_there("ss", "--version") {
+        // What it waits for of a listening socket is its backlog, within what the system allows.
+        let sockets = run(&folder, &["ss", "-Hltn", "sport = :9999"]).stdout;
+        let sockets = String::from_utf8(sockets).expect("it prints text");
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("it is there");
+        let backlog = most.trim().parse::<u32>().expect("a number").min(1024).to_string();
+        let is_ours = |line: &str| line.split_whitespace().nth(3) == Some(DEFAULT_ADDR);
+        let ours = sockets.lines().find(|line| is_ours(line)).expect("it listens");
+        assert_eq!(ours.split_whitespace().nth(2), Some(&*backlog), "{sockets}");
     }
 }
 
