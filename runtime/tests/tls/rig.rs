@@ -4,16 +4,14 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sluicegate::openssl::asn1::Asn1Time;
-use sluicegate::openssl::bn::BigNum;
-use sluicegate::openssl::ec::{EcGroup, EcKey};
-use sluicegate::openssl::hash::MessageDigest;
-use sluicegate::openssl::nid::Nid;
-use sluicegate::openssl::pkey::PKey;
 use sluicegate::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion};
-use sluicegate::openssl::x509::{X509Builder, X509NameBuilder};
 use sluicegate::sim::Simulation;
 use sluicegate::{BevId, Context, Event, EventFlags, Handler, TlsOptions, TlsState};
+
+#[path = "authority.rs"]
+pub(crate) mod authority;
+
+use self::authority::Issued;
 
 /// A context of both ends: with a certificate, verifying nothing.
 pub(crate) fn context(version: SslVersion) -> SslContext {
@@ -25,24 +23,10 @@ pub(crate) fn context_with(
     version: SslVersion,
     set: impl FnOnce(&mut SslContextBuilder),
 ) -> SslContext {
-    let group = EcGroup::from_curve_name(Nid::X9_62_PRIME256V1).expect("P-256 is there");
-    let key = PKey::from_ec_key(EcKey::generate(&group).expect("a key")).expect("a key");
-    let mut name = X509NameBuilder::new().expect("a name");
-    name.append_entry_by_text("CN", "test").expect("a name");
-    let name = name.build();
-    let mut cert = X509Builder::new().expect("a certificate");
-    cert.set_version(2).expect("X.509 v3");
-    let serial = BigNum::from_u32(1).and_then(|n| n.to_asn1_integer()).expect("a number");
-    cert.set_serial_number(&serial).expect("a number");
-    cert.set_subject_name(&name).expect("a name");
-    cert.set_issuer_name(&name).expect("a name");
-    cert.set_pubkey(&key).expect("a key");
-    cert.set_not_before(&Asn1Time::days_from_now(0).expect("a date")).expect("a date");
-    cert.set_not_after(&Asn1Time::days_from_now(1).expect("a date")).expect("a date");
-    cert.sign(&key, MessageDigest::sha256()).expect("a signature");
+    let issued = Issued::by_itself("test");
     let mut builder = SslContext::builder(SslMethod::tls()).expect("a context");
-    builder.set_certificate(&cert.build()).expect("a certificate");
-    builder.set_private_key(&key).expect("its key");
+    builder.set_certificate(&issued.certificate).expect("a certificate");
+    builder.set_private_key(&issued.key).expect("its key");
     builder.set_min_proto_version(Some(version)).expect("a version");
     builder.set_max_proto_version(Some(version)).expect("a version");
     set(&mut builder);
@@ -98,12 +82,18 @@ pub(crate) struct Ends {
 pub(crate) fn over_pair(version: SslVersion, options: TlsOptions) -> Ends {
     let context = context(version);
     let ssl = || Ssl::new(&context).expect("an object");
+    over_pair_by(ssl(), ssl(), options)
+}
+
+/// As [`over_pair`], of a client's object and a server's.
+pub(crate) fn over_pair_by(connecting: Ssl, accepting: Ssl, options: TlsOptions) -> Ends {
     let mut sim = Simulation::new(1);
     let told = [Notes::default(), Notes::default()];
     let keeper = |i: usize| Keeper { notes: told[i].clone(), echoes: i == 1 };
     let (a, b) = sim.core().pair(sluicegate::PairOptions::new(), keeper(0), keeper(1));
-    let client = sim.core().tls_filter(a, ssl(), TlsState::Connecting, options).expect("client");
-    let server = sim.core().tls_filter(b, ssl(), TlsState::Accepting, options).expect("server");
+    let client = sim.core().tls_filter(a, connecting, TlsState::Connecting, options);
+    let server = sim.core().tls_filter(b, accepting, TlsState::Accepting, options);
+    let (client, server) = (client.expect("a session"), server.expect("a session"));
     Ends { sim, client, server, told }
 }
 
