@@ -191,7 +191,8 @@ fn whoever_comes_while_a_drain_begins_is_served_or_reported() {
             ended
         };
         let clients: Vec<_> = (0..4).map(|_| thread::spawn(client)).collect();
-        eventually("some are served", || server.sum(|core| core.accepted) > 50);
+        // Of those that are accepted one of each client may not have been served.
+        eventually("some are served", || server.sum(|core| core.accepted) > 50 + 4);
         server.handle.shutdown(Shutdown::Drain);
         let ended: usize = clients.into_iter().map(|all| all.join().expect("no hang")).sum();
         assert!(ended > 50);

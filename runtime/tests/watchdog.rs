@@ -102,19 +102,24 @@ fn a_handler_that_does_not_come_back_is_reported_while_it_does_not() {
     let again = stall_of(&stalled, "the one that holds");
     assert!(again.lasted >= 2 * THRESHOLD, "{again}");
     // On a busy machine it may have waited for a CPU until it could block.
-    while stall_of(&stalled, "the one that holds").cause == StallCause::NoCpu {}
-    let cause = stall_of(&stalled, "the one that holds").cause;
-    assert!(matches!(cause, StallCause::Blocked | StallCause::Unknown), "{cause}");
-    eventually("the stall is counted", || server.sum(|core| core.stalls) == 1);
+    let is_blocked =
+        |stall: Stall| matches!(stall.cause, StallCause::Blocked | StallCause::Unknown);
+    while !is_blocked(stall_of(&stalled, "the one that holds")) {}
+    eventually("the stall is counted", || server.sum(|core| core.stalls) > 0);
+    // On a slow machine others may have come before it, but none while it lasts.
+    let counted = server.sum(|core| core.stalls);
+    stall_of(&stalled, "the one that holds");
+    let stalls = server.sum(|core| core.stalls);
+    assert_eq!(stalls, counted, "it is one, however often it is told");
     drop(open);
     let over = end_of(&stalled, "the one that holds");
     assert!(over.lasted >= again.lasted, "{over}");
     assert_eq!(rig::read_exactly(&mut client, 1), b"?");
     round_trip(&mut client, b"the core goes on");
     let stats = server.handle.stats()[0];
-    assert_eq!(stats.stalls, 1, "it is one, however often it is told");
     assert!(u128::from(stats.longest_stall_ns) >= over.lasted.as_nanos(), "{stats:?}");
-    assert_eq!(stats.stalled_ns, stats.longest_stall_ns);
+    assert!(stats.stalled_ns >= stats.longest_stall_ns, "{stats:?}");
+    assert!(stats.stalls > 1 || stats.stalled_ns == stats.longest_stall_ns, "{stats:?}");
 }
 
 #[test]
