@@ -1,12 +1,16 @@
 //! What the peers have in common: their flags, their CPU, their READY line.
 //!
-//! Owns the way from the command line to a socket that listens. Each peer is an echo server over
-//! TLS in one thread, as a user of its library would write it, and ends with SIGTERM.
+//! Owns the way from the command line to a socket that listens, and what becomes of an accept that
+//! fails; [`tokio_echo`] has the rest of those on tokio. Each peer is an echo server over TLS in one
+//! thread, as a user of its library would write it, and ends with SIGTERM.
+
+pub mod tokio_echo;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use core_affinity::CoreId;
@@ -42,7 +46,7 @@ pub enum Version {
 }
 
 /// What a peer ends with.
-pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+pub type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 
 impl Options {
     /// Ties the thread to its CPU.
@@ -88,5 +92,12 @@ pub fn ready(address: SocketAddr) -> Outcome {
     Ok(())
 }
 
+/// Says that an accept failed, and what is done about it.
+pub fn rests(error: &io::Error) {
+    eprintln!("accepting failed: {error}; the next attempt is in {REST:?}");
+}
+
+/// How long nobody is accepted after an accept has failed: descriptors may run out, and come back.
+pub const REST: Duration = Duration::from_millis(100);
 /// What a connection reads at a time: one full record.
 pub const BUFFER_BYTES: usize = 16 * 1024;

@@ -4,10 +4,10 @@
 //! buffer for all. An echo that the socket does not take at once ends its connection, so it serves
 //! handshakes and small requests alone.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 
 use clap::Parser;
-use loadtest_peers::{BUFFER_BYTES, Options, Outcome, ready};
+use loadtest_peers::{BUFFER_BYTES, Options, Outcome, REST, ready, rests};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use openssl::ssl::{ErrorCode, Ssl, SslContext, SslMode, SslStream};
@@ -31,12 +31,17 @@ fn main() -> Outcome {
     ready(listener.local_addr()?)?;
 
     let (mut events, mut buffer) = (Events::with_capacity(1024), vec![0; BUFFER_BYTES]);
-    let mut connections = Connections::default();
+    let (mut connections, mut rest) = (Connections::default(), None);
     loop {
-        poll.poll(&mut events, None)?;
+        match poll.poll(&mut events, rest) {
+            Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        // No event tells that an accept which has failed may succeed.
+        let mut accepts = rest.is_some();
         for event in &events {
             if event.token() == LISTENER {
-                connections.accept(&listener, &context, &poll)?;
+                accepts = true;
                 continue;
             }
             let index = event.token().0;
@@ -46,27 +51,46 @@ fn main() -> Outcome {
                 connections.free.push(index);
             }
         }
+        if accepts {
+            rest = connections.accept(&listener, &context, &poll).err().map(|error| {
+                rests(&error);
+                REST
+            });
+        }
     }
 }
 
 impl Connections {
-    fn accept(&mut self, listener: &TcpListener, context: &SslContext, poll: &Poll) -> Outcome {
+    /// Takes in whoever waits, until nobody does or an accept fails.
+    fn accept(
+        &mut self,
+        listener: &TcpListener,
+        context: &SslContext,
+        poll: &Poll,
+    ) -> io::Result<()> {
         loop {
-            let mut stream = match listener.accept() {
-                Ok((stream, _)) => stream,
+            match listener.accept() {
+                // A connection that fails ends alone.
+                Ok((stream, _)) => drop(self.house(stream, context, poll)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(error.into()),
-            };
-            stream.set_nodelay(true)?;
-            let index = self.free.pop().unwrap_or(self.places.len());
-            if index == self.places.len() {
-                self.places.push(None);
+                Err(error) => return Err(error),
             }
-            poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
-            let mut ssl = Ssl::new(context)?;
-            ssl.set_accept_state();
-            self.places[index] = Some(SslStream::new(ssl, stream)?);
         }
+    }
+
+    fn house(&mut self, mut stream: TcpStream, context: &SslContext, poll: &Poll) -> Outcome {
+        stream.set_nodelay(true)?;
+        let mut ssl = Ssl::new(context)?;
+        ssl.set_accept_state();
+        let index = self.free.last().copied().unwrap_or(self.places.len());
+        poll.registry().register(&mut stream, Token(index), Interest::READABLE)?;
+        let stream = Some(SslStream::new(ssl, stream)?);
+        if self.free.pop().is_some() {
+            self.places[index] = stream;
+        } else {
+            self.places.push(stream);
+        }
+        Ok(())
     }
 }
 
