@@ -36,6 +36,19 @@ pub(super) struct Shared {
     pub(super) tally: Tally,
 }
 
+impl Shared {
+    /// Writes a request from where it stands until it is out or the socket takes no more: TLS
+    /// writes a record at a time.
+    pub(super) fn send(&mut self, stream: &mut Stream, sent: &mut usize) -> io::Result<()> {
+        while let rest @ [_, ..] = &self.payload[*sent..] {
+            let Some(bytes @ 1..) = would_block(stream.write(rest))? else { break };
+            *sent += bytes;
+            self.tally.bytes_out += bytes as u64;
+        }
+        Ok(())
+    }
+}
+
 /// A connection of this client.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -94,9 +107,7 @@ impl Connection {
         closing: bool,
         shared: &mut Shared,
     ) -> io::Result<Step> {
-        if self.sent < shared.payload.len() {
-            self.send(shared)?;
-        }
+        self.send(shared)?;
         if !readable {
             return Ok(Step::Wait);
         }
@@ -140,11 +151,7 @@ impl Connection {
 
     /// Writes what is left of the current request.
     fn send(&mut self, shared: &mut Shared) -> io::Result<()> {
-        if let Some(bytes) = would_block(self.stream.write(&shared.payload[self.sent..]))? {
-            self.sent += bytes;
-            shared.tally.bytes_out += bytes as u64;
-        }
-        Ok(())
+        shared.send(&mut self.stream, &mut self.sent)
     }
 
     /// Reads what is there.
@@ -199,3 +206,57 @@ fn ended(error: io::Error) -> Step {
 const READS_PER_STEP: usize = 16;
 /// Writes of one connection before the others get their turn.
 const WRITES_PER_STEP: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Duration;
+
+    use mio::net::TcpStream;
+    use openssl::ssl::{SslAcceptor, SslFiletype, SslMethod};
+    use socket2::Socket;
+
+    use super::super::tls::{Tls, TlsTerms};
+    use super::*;
+    use crate::certificate::Identity;
+
+    const BOUND: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_request_of_many_records_leaves_in_one_step_where_the_socket_takes_it() {
+        let identity = Identity::new(None).unwrap();
+        let mut acceptor = SslAcceptor::mozilla_intermediate_v5(SslMethod::tls_server()).unwrap();
+        acceptor.set_certificate_chain_file(&identity.cert).unwrap();
+        acceptor.set_private_key_file(&identity.key, SslFiletype::PEM).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // It reads nothing of it.
+        let server = thread::spawn(move || {
+            let stream = listener.accept().unwrap().0;
+            stream.set_read_timeout(Some(BOUND)).unwrap();
+            acceptor.build().accept(stream).unwrap()
+        });
+        let socket = Socket::from(std::net::TcpStream::connect(address).unwrap());
+        socket.set_send_buffer_size(4 * REQUEST).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let tls = Tls::new(&TlsTerms::trusting(identity.trust().unwrap()), address).unwrap();
+        let stream = tls.connect(TcpStream::from_std(socket.into()), BOUND).unwrap();
+        let _held = server.join().unwrap();
+
+        let mut connection = Connection::new(Stream::Tls(stream));
+        let mut shared = Shared {
+            traffic: Traffic::Echo,
+            payload: vec![7; REQUEST],
+            buffer: Vec::new(),
+            keep_receipts: false,
+            tally: Tally::default(),
+        };
+        assert!(matches!(connection.request(&mut shared), Step::Wait));
+        assert_eq!(connection.sent, REQUEST);
+        assert_eq!(shared.tally.bytes_out, REQUEST as u64);
+    }
+
+    /// Four records; the kernel gives a socket as much.
+    const REQUEST: usize = 64 * 1024;
+}

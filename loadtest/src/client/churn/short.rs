@@ -141,6 +141,7 @@ impl Short {
         Ok(None)
     }
 
+    /// Goes on with the handshake, where there is one.
     fn secure(&mut self, shared: &mut Shared) -> io::Result<Option<Progress>> {
         if let Stream::Tls(stream) = &mut self.stream {
             if !handshake(stream)? {
@@ -157,12 +158,7 @@ impl Short {
 
     fn exchange(&mut self, shared: &mut Shared) -> io::Result<Option<Progress>> {
         let size = shared.payload.len();
-        while self.sent < size {
-            let rest = &shared.payload[self.sent..];
-            let Some(bytes) = would_block(self.stream.write(rest))? else { break };
-            self.sent += bytes;
-            shared.tally.bytes_out += bytes as u64;
-        }
+        shared.send(&mut self.stream, &mut self.sent)?;
         while self.received < size {
             let room = (size - self.received).min(shared.buffer.len());
             match would_block(self.stream.read(&mut shared.buffer[..room]))? {
