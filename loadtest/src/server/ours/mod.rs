@@ -59,6 +59,11 @@ impl Ours {
         let audit = arguments.audit.as_deref().map(Audit::new).transpose()?;
         let recording = audit.as_ref().map(|audit| audit.recording.clone());
         let runtime = build(arguments, cpus, recording.as_ref())?;
+        if let Some(config) = &tls {
+            // The first connection of a core would wait for its context.
+            let prepared = runtime.handle().prepare_tls(config);
+            prepared.map_err(Failure::tls("preparing TLS on every core"))?;
+        }
         let limits = Arc::new(Limits::new(arguments, runtime.handle(), recording)?);
         let (addresses, running) = match arguments.service {
             Service::Source => {
