@@ -3,6 +3,7 @@
 //! Owns how the flags of a side are read: those of the server alone, because both sides have the
 //! same load. Never acts.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -33,11 +34,11 @@ pub(crate) struct AbArguments {
     )]
     b: Option<Side>,
     /// Command of a foreign server as the first side, as for run --server-command
-    #[arg(long, value_name = "COMMAND", conflicts_with = "a")]
-    a_command: Option<String>,
+    #[arg(long, value_name = "COMMAND", conflicts_with = "a", value_parser = Side::foreign)]
+    a_command: Option<Side>,
     /// The same as the second side
-    #[arg(long, value_name = "COMMAND", conflicts_with = "b")]
-    b_command: Option<String>,
+    #[arg(long, value_name = "COMMAND", conflicts_with = "b", value_parser = Side::foreign)]
+    b_command: Option<Side>,
     /// Measured part of each trial
     #[arg(short, long, value_name = "T", default_value = "10s", value_parser = duration)]
     pub(crate) duration: Duration,
@@ -74,15 +75,17 @@ pub(crate) struct Side {
 impl AbArguments {
     /// The two sides.
     pub(crate) fn sides(&self) -> [Side; 2] {
-        [(&self.a, &self.a_command), (&self.b, &self.b_command)].map(|(side, command)| {
-            let foreign = command.clone().map(|command| Side {
-                text: command.clone(),
-                command: Some(command),
-                ..Side::default()
-            });
-            // One of them is required.
-            foreign.or_else(|| side.clone()).unwrap_or_default()
+        [(&self.a, &self.a_command), (&self.b, &self.b_command)].map(|(ours, foreign)| {
+            foreign.as_ref().or(ours.as_ref()).expect("one of them is required").clone()
         })
+    }
+}
+
+impl Side {
+    /// The server of a command.
+    fn foreign(command: &str) -> Result<Self, Infallible> {
+        let command = command.to_owned();
+        Ok(Self { text: command.clone(), command: Some(command), ..Self::default() })
     }
 }
 
