@@ -100,14 +100,22 @@ fn failed(doing: &'static str, error: Error, stream: &SslStream<TcpStream>) -> i
     };
     // The first that was queued is the cause, those behind it are who passed it on.
     let first = error.ssl_error().and_then(|stack| stack.errors().first());
-    let reason = first.and_then(|error| error.reason());
-    let verified = stream.ssl().verify_result();
-    let what = match reason {
-        None | Some("unexpected eof while reading") => "ended without close_notify".to_owned(),
-        Some(reason) if verified != X509VerifyResult::OK => {
-            format!("{reason} ({})", verified.error_string())
+    let what = match first {
+        // Before OpenSSL 3 there is no error for it.
+        None => CUT_OFF.to_owned(),
+        Some(error) if error.reason_code() == UNEXPECTED_EOF => CUT_OFF.to_owned(),
+        Some(error) => {
+            let words =
+                error.reason().map_or_else(|| format!("{:08X}", error.code()), str::to_owned);
+            match stream.ssl().verify_result() {
+                X509VerifyResult::OK => words,
+                refused => format!("{words} ({})", refused.error_string()),
+            }
         }
-        Some(reason) => reason.to_owned(),
     };
     io::Error::new(ErrorKind::InvalidData, Fault { doing, what })
 }
+
+const CUT_OFF: &str = "ended without close_notify";
+/// SSL_R_UNEXPECTED_EOF_WHILE_READING.
+const UNEXPECTED_EOF: i32 = 294;
