@@ -41,8 +41,13 @@ impl Latency {
         self.0.add(&other.0).expect("all histograms have the same bounds");
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.len()
+    }
+
     pub(crate) fn percentiles(&self) -> Percentiles {
-        let count = self.0.len();
+        let count = self.count();
         let at = |quantile: f64| {
             let beyond = count as f64 * (1.0 - quantile);
             (beyond >= SAMPLES_BEYOND - 1e-6)

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use crate::units::percent;
+
 /// TLS as a server has it.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerTlsArguments {
@@ -25,7 +27,7 @@ pub(crate) struct ServerTlsArguments {
 
 /// TLS as a load has it: the same flags, where the client trusts exactly that certificate, and the
 /// client's.
-#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Args, Clone, Debug, Default, PartialEq)]
 pub(crate) struct TlsArguments {
     /// Speaks TLS (handshake always does)
     #[arg(long, help_heading = TLS)]
@@ -49,9 +51,17 @@ pub(crate) struct TlsArguments {
     /// What to offer, as OpenSSL names it: suites of 1.3, with --tls-version 1.2 ciphers of that
     #[arg(long, value_name = "LIST", help_heading = TLS)]
     pub(crate) ciphersuites: Option<String>,
-    /// handshake, churn: resumes earlier sessions
-    #[arg(long, help_heading = TLS)]
-    pub(crate) resume: bool,
+    /// handshake, churn: how many connections resume an earlier session; alone: all of them
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "100%",
+        value_parser = percent,
+        help_heading = TLS
+    )]
+    pub(crate) resume: Option<f64>,
 }
 
 /// A version that both sides can be held to.
@@ -92,7 +102,7 @@ impl TlsArguments {
             ("--sni", sni.is_some()),
             ("--tls-version", tls_version.is_some()),
             ("--ciphersuites", ciphersuites.is_some()),
-            ("--resume", *resume),
+            ("--resume", resume.is_some()),
         ]
         .into_iter()
         .find_map(|(name, given)| given.then_some(name))

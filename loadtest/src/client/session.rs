@@ -1,9 +1,9 @@
 //! The sessions of one context, and connections that resume them.
 //!
 //! Owns the context together with every session that came over its connections, because that is
-//! what makes resuming sound. The newest is used first. Invariants: a bounded number is kept; the
-//! last one is used again rather than used up, as under TLS 1.2 a resumed session brings no new
-//! one.
+//! what makes resuming sound, and which connections resume: the wanted share of them, evenly. The
+//! newest session is used first. Invariants: a bounded number is kept; the last one is used again
+//! rather than used up, as under TLS 1.2 a resumed session brings no new one.
 //!
 //! Rules of the one unsafe call: 1. a session is given to a connection of the context it came from,
 //! alone.
@@ -21,13 +21,33 @@ use openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslSession, SslSessionCac
 pub(super) struct Sessions {
     context: SslContext,
     kept: Arc<Mutex<VecDeque<SslSession>>>,
+    turns: Arc<Mutex<Turns>>,
+}
+
+/// Whose turn it is to resume.
+#[derive(Debug)]
+struct Turns {
+    /// Of all connections, from 0 to 1.
+    share: f64,
+    /// How far the next turn has come; at 1 it is there.
+    due: f64,
+}
+
+impl Turns {
+    /// Whether it is the next connection's.
+    fn take(&mut self) -> bool {
+        self.due += self.share;
+        let is_due = self.due >= 1.0 - ROUNDING;
+        self.due -= f64::from(u8::from(is_due));
+        is_due
+    }
 }
 
 impl Sessions {
-    /// Keeps none where nothing is to be resumed.
-    pub(super) fn new(mut context: SslContextBuilder, resume: bool) -> Self {
+    /// Has this share of the connections resume, from 0 to 1; keeps none where none does.
+    pub(super) fn new(mut context: SslContextBuilder, share: f64) -> Self {
         let kept = Arc::new(Mutex::new(VecDeque::new()));
-        if resume {
+        if share > 0.0 {
             let mode = SslSessionCacheMode::CLIENT | SslSessionCacheMode::NO_INTERNAL;
             context.set_session_cache_mode(mode);
             let keep = Arc::clone(&kept);
@@ -39,13 +59,15 @@ impl Sessions {
                 kept.push_front(session);
             });
         }
-        Self { context: context.build(), kept }
+        let turns = Arc::new(Mutex::new(Turns { share, due: 0.0 }));
+        Self { context: context.build(), kept, turns }
     }
 
-    /// A connection that resumes a session if there is any.
+    /// A connection, which resumes a session if it is its turn and there is any.
     pub(super) fn ssl(&self) -> Result<Ssl, ErrorStack> {
         let mut ssl = Ssl::new(&self.context)?;
-        if let Some(session) = self.take() {
+        let resumes = self.turns.lock().expect(HELD).take();
+        if let Some(session) = resumes.then(|| self.take()).flatten() {
             // SAFETY: rule 1; `kept` is filled by the callback of `context` alone, and `ssl` is of
             // that context.
             unsafe { ssl.set_session(&session) }?;
@@ -68,3 +90,23 @@ impl fmt::Debug for Sessions {
 const HELD: &str = "nobody panics while holding it";
 /// Sessions kept.
 const MOST_SESSIONS: usize = 1024;
+/// What a hundred shares of a hundredth may lack of 1.
+const ROUNDING: f64 = 1e-9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_that_resumes_is_exact_and_spread() {
+        for (percent, longest_wait) in [(0, 1000), (1, 100), (30, 4), (50, 2), (99, 2), (100, 1)] {
+            let mut turns = Turns { share: f64::from(percent) / 100.0, due: 0.0 };
+            let taken: Vec<bool> = (0..1000).map(|_| turns.take()).collect();
+            let count = taken.iter().filter(|&&taken| taken).count();
+            assert_eq!(count, percent as usize * 10, "{percent} %");
+            let waits = taken.split(|&taken| taken).map(|wait| wait.len() + 1);
+            let longest = waits.max().unwrap_or_default();
+            assert!(longest <= longest_wait || percent == 0, "{percent} %: {longest}");
+        }
+    }
+}

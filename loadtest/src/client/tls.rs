@@ -30,7 +30,8 @@ pub(crate) struct TlsTerms {
     pub(crate) version: Option<SslVersion>,
     /// Suites of TLS 1.3, or ciphers where the version is 1.2, as OpenSSL names them.
     pub(crate) ciphersuites: Option<String>,
-    pub(crate) resume: bool,
+    /// Of the connections, from 0 to 1, how many resume a session if there is one.
+    pub(crate) resume: f64,
     /// Connections are so many and so idle that their buffers are worth giving back.
     pub(crate) frugal: bool,
 }
@@ -70,7 +71,7 @@ pub(super) struct Tls {
 impl TlsTerms {
     /// Those of a client that only cares who the server is.
     pub(crate) fn trusting(trust: Trust) -> Self {
-        Self { trust, name: None, version: None, ciphersuites: None, resume: false, frugal: false }
+        Self { trust, name: None, version: None, ciphersuites: None, resume: 0.0, frugal: false }
     }
 
     /// Finds out whether OpenSSL takes them.

@@ -27,7 +27,7 @@ pub(super) struct Tls {
 /// What a run found out about TLS.
 #[derive(Debug, Serialize)]
 pub(super) struct TlsResult {
-    /// As the last connection came to speak it.
+    /// As one of the connections came to speak it.
     version: Option<&'static str>,
     cipher: Option<&'static str>,
     /// Of short connections: handshakes with a new session, and those that resumed one.
@@ -64,16 +64,16 @@ impl Tls {
                 TlsVersion::Tls13 => SslVersion::TLS1_3,
             }),
             ciphersuites: tls.ciphersuites.clone(),
-            resume: tls.resume,
+            resume: tls.resume.unwrap_or_default(),
             frugal: arguments.load.workload == Workload::Idle,
             ..TlsTerms::trusting(trust)
         };
-        terms.check().map_err(|why| {
-            let list = tls.ciphersuites.as_deref().unwrap_or_default();
-            Failure::Usage(format!(
+        terms.check().map_err(|why| match &terms.ciphersuites {
+            Some(list) => Failure::Usage(format!(
                 "--ciphersuites {list:?}: {why}; give names of OpenSSL separated by colons, of TLS \
                  1.3 or, with --tls-version 1.2, of that (`openssl ciphers -v` lists them)"
-            ))
+            )),
+            None => Failure::Io { doing: "setting up TLS".to_owned(), source: why.into() },
         })?;
         Ok(Some(Self { terms, identity }))
     }
@@ -99,7 +99,7 @@ pub(super) fn check(arguments: &RunArguments) -> Outcome {
     if arguments.server == Subject::Bare {
         return refused("--server bare speaks no TLS; drop one of them".to_owned());
     }
-    if tls.resume && !workload.is_short() {
+    if tls.resume.is_some() && !workload.is_short() {
         return refused("--resume is of run handshake and churn; drop it".to_owned());
     }
     if arguments.address.is_some() && tls.key.is_some() {
@@ -124,8 +124,8 @@ impl TlsResult {
         is_spoken(arguments).then(|| Self {
             version: tally.negotiated.as_ref().map(|negotiated| negotiated.version),
             cipher: tally.negotiated.as_ref().map(|negotiated| negotiated.cipher),
-            full_handshakes: of_churn(|churn| churn.full.percentiles().count),
-            resumed_handshakes: of_churn(|churn| churn.resumed.percentiles().count),
+            full_handshakes: of_churn(|churn| churn.full.count()),
+            resumed_handshakes: of_churn(|churn| churn.resumed.count()),
             unclean: of_churn(|churn| churn.unclean),
         })
     }

@@ -78,9 +78,14 @@ fn every_workload_moves_its_bytes_over_tls() {
 
 #[test]
 fn handshakes_are_full_or_resumed_and_told_apart() {
-    for (version, flags) in
-        [("1.3", &[][..]), ("1.2", &[]), ("1.3", &["--resume"]), ("1.2", &["--resume"])]
-    {
+    for (version, flags) in [
+        ("1.3", &[][..]),
+        ("1.2", &[]),
+        ("1.3", &["--resume"]),
+        ("1.2", &["--resume"]),
+        ("1.3", &["--resume=50%"]),
+        ("1.2", &["--resume=50%"]),
+    ] {
         let arguments = [&["handshake", "--tls-version", version], flags].concat();
         let figures = [OPS, "/tls/resumed_handshakes"];
         let result = result(&arguments, if flags.is_empty() { &figures[..1] } else { &figures });
@@ -89,6 +94,8 @@ fn handshakes_are_full_or_resumed_and_told_apart() {
         let resumed = number(&result, "/tls/resumed_handshakes");
         assert_eq!(full + resumed, ops, "{arguments:?}");
         assert_eq!(resumed > 0.0, !flags.is_empty(), "{arguments:?}");
+        // Every second one of each thread, but for those at the edges of the measured part.
+        assert!(flags != ["--resume=50%"] || resumed <= full + 8.0, "{resumed} of {ops}");
         assert_eq!(number(&result, "/latency/handshake_full/count"), full);
         assert_eq!(number(&result, "/latency/handshake_resumed/count"), resumed);
         assert_eq!(number(&result, "/latency/exchange/count"), 0.0);
@@ -253,6 +260,8 @@ fn flags_of_tls_are_refused_where_they_mean_nothing() {
         (&["run", "echo"][..], &["--resume"][..], &["--resume", "--tls"][..]),
         (&["run", "echo"], &["--sni", "a"], &["--sni", "--tls"]),
         (&["run", "echo", "--tls"], &["--resume"], &["--resume", "run handshake and churn"]),
+        (&["run", "handshake"], &["--resume=101%"], &["101%", "--resume", "0% to 100%"]),
+        (&["run", "handshake"], &["--resume=half"], &["half", "--resume", "2%"]),
         (&["run", "echo", "--tls"], &["--cert", cert], &["--cert", "--key"]),
         (&["run", "echo", "--tls"], &["--key", cert], &["--cert"]),
         (&["run", "echo", "--tls"], &["--sni", "127.0.0.1"], &["--sni 127.0.0.1", "host name"]),
