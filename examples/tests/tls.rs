@@ -4,12 +4,14 @@
 //! skipped, unless `SLUICEGATE_REQUIRE_INTEROP` is set.
 
 use std::env;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Set where a missing program is a failure.
 const REQUIRED: &str = "SLUICEGATE_REQUIRE_INTEROP";
@@ -177,24 +179,45 @@ fn tls_echo_listens_where_libevents_does_with_a_backlog_of_1024() {
     }
 }
 
-/// An upstream that answers each connection with `body`.
-fn upstream(body: Vec<u8>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let addr = listener.local_addr().expect("it is bound").to_string();
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.expect("a connection");
-            let mut request = BufReader::new(&stream);
-            let mut line = String::new();
-            while request.read_line(&mut line).is_ok_and(|count| count > 2) {
-                line.clear();
+/// A plain server behind a proxy, which answers each connection with a body.
+struct Upstream {
+    addr: String,
+    /// Connections so far, counted before they are answered.
+    asked: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    /// Nobody is answered before so many have come.
+    fn start(body: Vec<u8>, gathers: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let addr = listener.local_addr().expect("it is bound").to_string();
+        let asked = Arc::<AtomicUsize>::default();
+        let (count, body) = (asked.clone(), Arc::new(body));
+        thread::spawn(move || {
+            let mut streams = Vec::new();
+            for stream in listener.incoming() {
+                streams.push(stream.expect("a connection"));
+                if count.fetch_add(1, Ordering::SeqCst) + 1 >= gathers {
+                    for stream in streams.drain(..) {
+                        let body = body.clone();
+                        thread::spawn(move || answer(stream, &body));
+                    }
+                }
             }
-            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
-            // A client may have had enough.
-            let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
-        }
-    });
-    addr
+        });
+        Self { addr, asked }
+    }
+}
+
+fn answer(mut stream: TcpStream, body: &[u8]) {
+    let mut request = BufReader::new(&stream);
+    let mut line = String::new();
+    while request.read_line(&mut line).is_ok_and(|count| count > 2) {
+        line.clear();
+    }
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+    // A client may have had enough.
+    let _sent = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
 }
 
 #[test]
@@ -204,22 +227,47 @@ fn tls_proxy_serves_curl_what_is_behind_it_at_the_rate_of_the_client() {
     }
     let folder = folder("tls_proxy");
     make_certificate(&folder);
-    let body: Vec<u8> = (0..200_000_u32).flat_map(|at| (at / 3).to_be_bytes()).collect();
-    let upstream = upstream(body.clone());
-    let arguments = ["--upstream", &upstream, "--each-client", "1MB/s"];
+    let body: Vec<u8> = (0..100_000_u32).flat_map(|at| (at / 3).to_be_bytes()).collect();
+    let upstream = Upstream::start(body.clone(), 2);
+    let arguments = ["--upstream", &upstream.addr, "--each-client", "1MB/s"];
     let example = Example::start(env!("CARGO_BIN_EXE_tls_proxy"), &folder, &arguments);
     let port = example.addr.rsplit(':').next().expect("a port");
     let (url, to) = (format!("https://localhost:{port}/"), format!("localhost:{port}:127.0.0.1"));
     let fixed = ["curl", "-q", "-sS", "--fail", "--noproxy", "*", "--resolve", &to, &url];
     let begun = Instant::now();
-    let output = run(&folder, &[&fixed[..], &["--cacert", "cert"]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(output.stdout == body, "it comes changed");
-    // What is beyond the burst comes at the rate, so this cannot be quick.
-    assert!(begun.elapsed().as_millis() > 400, "it took {:?}", begun.elapsed());
+    let clients = [(); 2].map(|()| start(&folder, &[&fixed[..], &["--cacert", "cert"]].concat()));
+    for client in clients {
+        let output = client.wait_with_output().expect("it can be waited for");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(output.stdout == body, "it comes changed");
+    }
+    // Both came before either was answered, so of both bodies all but one burst, a tenth of a
+    // second's worth, comes at the one rate.
+    assert!(begun.elapsed().as_millis() >= 690, "it took {:?}", begun.elapsed());
 
     let output = run(&folder, &fixed);
     assert_eq!(output.status.code(), Some(60), "curl trusts nobody it was not told of");
+}
+
+#[test]
+fn tls_proxy_dials_only_for_those_who_have_made_the_handshake() {
+    if !is_there("curl", "--version") {
+        return;
+    }
+    let folder = folder("tls_proxy_handshake");
+    let upstream = Upstream::start(b"well met".to_vec(), 1);
+    let arguments = ["--self-signed", "--upstream", &upstream.addr];
+    let example = Example::start(env!("CARGO_BIN_EXE_tls_proxy"), &folder, &arguments);
+    let mut stranger = TcpStream::connect(&example.addr).expect("it listens");
+    stranger.set_read_timeout(Some(Duration::from_secs(60))).expect("not zero");
+    stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("it takes bytes");
+    // Thrown out, by whatever kind of end.
+    let end = stranger.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert!(matches!(end, Ok(_) | Err(ErrorKind::ConnectionReset)), "{end:?}");
+    let url = format!("https://{}/", example.addr);
+    let output = run(&folder, &["curl", "-q", "-sS", "--insecure", "--noproxy", "*", &url]);
+    assert_eq!(output.stdout, b"well met", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(upstream.asked.load(Ordering::SeqCst), 1, "it was dialled for the stranger too");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! A proxy that takes TLS off connections and passes them on in the clear, each client at its rate.
 //!
-//! Teaches: two connections coupled with back-pressure, one group for each client address, an end
-//! and a failure passed on as what they are.
+//! Teaches: a handler that gives way to another, two connections coupled with back-pressure, a group
+//! for each client address, ends and failures passed on as what they are.
 //! Run a plain server, `python3 -m http.server 8080 --bind 127.0.0.1`, then
 //! `cargo run --release --bin tls_proxy -- --self-signed --each-client 200kB/s`, and in a third
-//! terminal `curl --insecure https://127.0.0.1:8443/`. However many connections a client opens, in
-//! each direction they share its rate, counted as it crosses the wire.
+//! terminal `curl --insecure https://127.0.0.1:8443/`. All connections that a client opens share its
+//! rate in each direction, counted as it crosses the wire.
 
 #![forbid(unsafe_code)]
 
@@ -18,8 +18,8 @@ use std::time::Duration;
 use clap::Parser;
 use sluicegate::tls::Certificate;
 use sluicegate::{
-    BevId, BevMut, Context, Direction, Event, EventFlags, Handler, Rate, Runtime, TlsConfig,
-    TlsOptions, TokenBucketConfig,
+    BevId, Context, Direction, Event, EventFlags, Handler, Rate, Runtime, TlsConfig, TlsOptions,
+    TokenBucketConfig,
 };
 use sluicegate_examples::{Claim, Clients};
 use tracing_subscriber::EnvFilter;
@@ -50,6 +50,35 @@ struct Arguments {
     each_client: Rate,
 }
 
+/// A client that has not completed its handshake; until then nobody is dialled for it.
+struct Guest {
+    upstream: SocketAddr,
+    claim: Option<Claim>,
+}
+
+impl Handler for Guest {
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        let client = cx.id();
+        if !event.flags.contains(EventFlags::CONNECTED) {
+            return fail(cx, &[client], event.error.map(|error| error.to_string()));
+        }
+        let half_over = Rc::<Cell<bool>>::default();
+        let side = |other, _claim| Side { other, half_over: half_over.clone(), _claim };
+        match cx.core().connect(self.upstream, side(client, None)) {
+            Ok(other) => cx.me().set_handler(side(other, self.claim.take())).expect("it is on top"),
+            Err(error) => fail(cx, &[client], Some(error.to_string())),
+        }
+    }
+}
+
+/// Ends them in a way that nobody takes for a good end.
+fn fail(cx: &mut Context<'_>, ids: &[BevId], error: Option<String>) {
+    tracing::warn!(error, "a connection failed");
+    for &id in ids {
+        cx.get(id).iter_mut().for_each(|bev| bev.close_now());
+    }
+}
+
 /// One side; sends what comes in to the other.
 struct Side {
     other: BevId,
@@ -78,12 +107,7 @@ impl Handler for Side {
     fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
         let sides = [cx.id(), self.other];
         if event.flags.intersects(EventFlags::ERROR | EventFlags::TIMEOUT) {
-            let error = event.error.map(|error| error.to_string());
-            tracing::warn!(error, "a connection failed");
-            // The other side must not take it for a good end.
-            for id in sides {
-                cx.get(id).iter_mut().for_each(|bev| bev.close_now());
-            }
+            fail(cx, &sides, event.error.map(|error| error.to_string()));
         } else if event.flags.contains(EventFlags::EOF) {
             if self.half_over.replace(true) {
                 for id in sides {
@@ -97,20 +121,7 @@ impl Handler for Side {
     }
 }
 
-/// Couples a connection that was accepted with a new one to the upstream; returns its side.
-fn couple(
-    conn: &mut BevMut<'_>,
-    upstream: SocketAddr,
-    config: &TlsConfig,
-    claim: Claim,
-) -> sluicegate::Result<Side> {
-    let client = conn.tls_accept(config, TlsOptions::new())?;
-    let half_over = Rc::<Cell<bool>>::default();
-    let side = Side { other: client, half_over: half_over.clone(), _claim: None };
-    let other = conn.core().connect(upstream, side)?;
-    Ok(Side { other, half_over, _claim: Some(claim) })
-}
-
+#[expect(clippy::print_stdout, reason = "the address is the output of this program")]
 fn main() -> sluicegate::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
@@ -123,19 +134,15 @@ fn main() -> sluicegate::Result<()> {
         false => Certificate::from_files(cert, key)?,
     };
     let config = TlsConfig::server().certificate(certificate).build()?;
-    let limit = TokenBucketConfig::per_second(each_client);
-    let clients = Clients::new(limit, runtime.handle().core_count())?;
+    let cores = runtime.handle().core_count();
+    let clients = Clients::new(TokenBucketConfig::per_second(each_client), cores)?;
     let addr = runtime.listen(&listen, move |conn| {
         // What is counted is what crosses the socket, the handshake included.
-        let claim = clients.join(conn);
-        // One that cannot be coupled is closed, as its handler panics.
-        couple(conn, upstream, &config, claim).expect("there is a descriptor and memory")
+        let claim = Some(clients.join(conn));
+        // One that cannot have a session is closed, as its handler panics.
+        conn.tls_accept(&config, TlsOptions::new()).expect("there is memory");
+        Guest { upstream, claim }
     })?;
-    say(format_args!("listening on {addr}, each client at {each_client}"));
+    println!("listening on {addr}, each client at {each_client}");
     runtime.run()
-}
-
-#[expect(clippy::print_stdout, reason = "the address is the output of this program")]
-fn say(line: std::fmt::Arguments<'_>) {
-    println!("{line}");
 }
