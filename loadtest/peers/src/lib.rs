@@ -1,8 +1,8 @@
 //! What the peers have in common: their flags, their CPU, their READY line.
 //!
 //! Owns the way from the command line to a socket that listens, and what becomes of an accept that
-//! fails; [`tokio_echo`] has the rest of those on tokio. Each peer is an echo server over TLS in one
-//! thread, as a user of its library would write it, and ends with SIGTERM.
+//! fails; [`tokio_echo`] has the rest of those on tokio. Each peer is an echo server over TLS in
+//! one thread, as a user of its library would write it, and ends with SIGTERM.
 
 pub mod tokio_echo;
 
