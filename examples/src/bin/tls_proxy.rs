@@ -4,8 +4,8 @@
 //! group for each client address, ends and failures passed on as what they are.
 //! Run a plain server, `python3 -m http.server 8080 --bind 127.0.0.1`, then
 //! `cargo run --release --bin tls_proxy -- --self-signed --each-client 200kB/s`, and in a third
-//! terminal `curl --insecure https://127.0.0.1:8443/`. All connections that a client opens share its
-//! rate in each direction, counted as it crosses the wire.
+//! terminal `curl --insecure https://127.0.0.1:8443/`. All connections that a client opens share
+//! its rate in each direction, counted as it crosses the wire.
 
 #![forbid(unsafe_code)]
 
