@@ -25,13 +25,15 @@ pub(super) fn checks(
     ];
     match scenario.bars {
         Bars::Peers { group, mean, deviation } => {
-            checks.extend(peers(judgement, group, mean, deviation));
+            let seen = peers(judgement, group, mean, deviation);
+            checks.extend(seen.into_iter().map(|check| check.timing(trace.noisy)));
         }
         Bars::Shares => {
             let terms = Terms::group(&scenario.limits)?;
             let most = 1.0 + terms.map_or(0.0, |terms| terms.burst_share(trace.measured()));
             let ratio = judgement.achieved_ratio;
-            checks.push(Check::within("achieved / configured", ratio, LEAST_ACHIEVED, most));
+            let achieved = Check::within("achieved / configured", ratio, LEAST_ACHIEVED, most);
+            checks.push(achieved.timing(trace.noisy && ratio < LEAST_ACHIEVED));
             let fair = Check::at_least("Jain's index", judgement.jain, LEAST_JAIN);
             // A core that gets no CPU loses its share to the others, as it should.
             let spoiled = trace.noisy && judgement.member_cores > 1;

@@ -246,6 +246,10 @@ fn on_a_busy_machine_too_little_proves_nothing_but_too_much_does() {
     assert!(slow.pass && slow.checks.iter().any(|check| check.inconclusive));
     assert_eq!(slow.peer_excess_bytes, None);
     assert!(!judge_noisy(&log(|_, _| 1050)).pass);
+    let starved = |ms: u64, _: u64| if ms % 100 < 30 { 0 } else { 1000 };
+    assert!(failed(&judged(&log(starved))).contains(&"achieved / configured"));
+    let starved = judge_noisy(&log(starved));
+    assert!(starved.pass, "seven tenths of the rate: {:?}", starved.checks);
     let mut uneven = log(|_, member| if member == 0 { 0 } else { 1111 });
     assert!(!judge_noisy(&uneven).pass, "one core serves its members in turn however slowly");
     uneven.members = [0, 1].map(|n| (n, Member { core: n as usize, weight: 1 })).into();
@@ -264,14 +268,19 @@ fn libevent_bars_judge_what_the_clients_received() {
     let arguments = arguments("loadtest ratelimit");
     let scenario = Scenario::named("libevent-3", &arguments).unwrap();
     let log = AuditLog::default();
-    let judge_peers = |each: u64| {
+    let judge_peers = |each: u64, noisy| {
         let peers = [each; 30];
-        let trace = Trace { peers: &peers, peer_time: Duration::from_secs(5), ..trace(&log) };
+        let peer_time = Duration::from_secs(5);
+        let trace = Trace { peers: &peers, peer_time, noisy, ..trace(&log) };
         judge(&scenario, &trace).unwrap()
     };
-    assert!(judge_peers(5100).pass);
-    assert_eq!(failed(&judge_peers(5355)), ["total, B/s", "mean, B/s"]);
-    assert_eq!(failed(&judge_peers(4700)), ["total, B/s", "mean, B/s"]);
+    assert!(judge_peers(5100, false).pass);
+    for each in [5355, 4700] {
+        let judgement = judge_peers(each, false);
+        assert_eq!(failed(&judgement), ["total, B/s", "mean, B/s"]);
+        // When they received it was up to the machine.
+        assert!(!judgement.pass && judge_peers(each, true).pass);
+    }
 }
 
 #[test]
