@@ -77,6 +77,15 @@ impl Transport {
         }
     }
 
+    /// As [`session`](Self::session), to be changed.
+    #[cfg(feature = "tls")]
+    pub(crate) fn session_mut(&mut self) -> Option<&mut tls::Session> {
+        match self {
+            Self::Stage(over) => over.between.session_mut(),
+            _ => None,
+        }
+    }
+
     /// The stream below, where there is one.
     pub(crate) fn lower(&self) -> Option<Key> {
         match self {

@@ -8,7 +8,6 @@ use tls::{TlsConfig, TlsError, TlsOptions, TlsState};
 use super::BevMut;
 use crate::error::Result;
 use crate::id::BevId;
-use crate::slot::Transport;
 
 /// TLS.
 impl BevMut<'_> {
@@ -78,10 +77,7 @@ impl BevMut<'_> {
     ///
     /// Of those that nobody takes the first 16 are kept.
     pub fn take_tls_error(&mut self) -> Option<TlsError> {
-        match &mut self.stream().transport {
-            Transport::Stage(over) => over.between.session_mut()?.take_error(),
-            _ => None,
-        }
+        self.stream().transport.session_mut()?.take_error()
     }
 
     /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
@@ -93,11 +89,7 @@ impl BevMut<'_> {
     /// again.
     pub fn renegotiate(&mut self) -> Result<(), TlsError> {
         let stream = self.stream();
-        let session = match &mut stream.transport {
-            Transport::Stage(over) => over.between.session_mut(),
-            _ => None,
-        };
-        session.ok_or_else(TlsError::no_session)?.renegotiate()?;
+        stream.transport.session_mut().ok_or_else(TlsError::no_session)?.renegotiate()?;
         stream.bev.call_stage();
         Ok(())
     }
@@ -113,11 +105,8 @@ impl BevMut<'_> {
     /// # Errors
     /// [`TlsError::Local`]: there is no session here.
     pub fn set_allow_dirty_shutdown(&mut self, on: bool) -> Result<(), TlsError> {
-        let session = match &mut self.stream().transport {
-            Transport::Stage(over) => over.between.session_mut(),
-            _ => None,
-        };
-        session.ok_or_else(TlsError::no_session)?.set_allow_dirty_shutdown(on);
+        let session = self.stream().transport.session_mut().ok_or_else(TlsError::no_session)?;
+        session.set_allow_dirty_shutdown(on);
         Ok(())
     }
 

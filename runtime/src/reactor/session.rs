@@ -209,8 +209,7 @@ impl Core {
         let now = self.now;
         let Some(key) = self.slots.look(lower).and_then(|stream| stream.above) else { return };
         let Some((upper, under)) = self.slots.two_streams(key, lower) else { return };
-        let Transport::Stage(over) = &mut upper.transport else { return };
-        let Some(session) = over.between.session_mut() else { return };
+        let Some(session) = upper.transport.session_mut() else { return };
         if session.restart(now) {
             upper.bev.restart_stage(now, &mut under.bev);
             self.update(key);

@@ -10,7 +10,7 @@ const NAME: &str = "example.com";
 
 /// How what a side is told begins.
 const REFUSED: &str = "EventFlags(ERROR): certificate: the peer refuses the one it got";
-const BY_ALERT: &str = "EventFlags(ERROR): the peer refused by an alert";
+const BY_ALERT: &str = "EventFlags(ERROR): the peer finds nothing to agree on";
 const GAVE_NONE: &str = "EventFlags(ERROR): certificate: the peer gave none";
 const NOT_GOOD: &str = "EventFlags(ERROR): certificate: the peer's is refused";
 

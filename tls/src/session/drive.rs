@@ -1,7 +1,7 @@
 //! One step of a session: shake hands, read, write, take leave, as far as there is leave.
 //!
-//! Owns nothing; every call of OpenSSL that moves bytes is made here. OpenSSL's "want read" means
-//! that what arrived is used up: the step says whom that keeps waiting.
+//! Owns nothing; calls of OpenSSL that move bytes are made here, those for new keys in `keys.rs`.
+//! OpenSSL's "want read" means that what arrived is used up: the step says whom that keeps waiting.
 //!
 //! Invariants: a record is decrypted only when some of it may be given, but where a renegotiation
 //! or a goodbye needs what is behind it; after a failure OpenSSL is not called again, and what it
@@ -9,9 +9,9 @@
 
 use core_buf::{Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Wait};
 use groups::Time;
-use openssl::ssl::{Error, ErrorCode, SslVersion};
+use openssl::ssl::{Error, ErrorCode};
 
-use super::{Charge, Phase, Rekeying, Session, Shutdown};
+use super::{Charge, Phase, Session, Shutdown};
 use crate::config::TlsConfig;
 use crate::ffi::session as ffi;
 use crate::session::TlsError;
@@ -49,7 +49,7 @@ impl Session {
         if self.phase == Phase::Open {
             // What is written needs nothing of what arrives, but for new keys and the goodbye.
             let writes_on = leave.write.is_some() && leave.outlook == Outlook::Open;
-            let rekeys = self.rekeying.is_some() || ffi::is_shaking_hands(self.stream.ssl());
+            let rekeys = self.is_rekeying();
             if rekeys {
                 self.begin_rekeying(&mut progress);
             }
@@ -119,77 +119,6 @@ impl Session {
                 progress.needs_input = true;
                 progress.write = Wait::Input;
             }
-        }
-    }
-
-    /// Puts out what begins new keys that were asked for.
-    fn begin_rekeying(&mut self, progress: &mut Progress) {
-        if self.rekeying != Some(Rekeying::Wanted) || self.phase != Phase::Open {
-            return;
-        }
-        // What has arrived belongs to the old keys and must not be met by the handshake.
-        let arrived = std::mem::take(&mut self.stream.get_mut().incoming);
-        ffi::clear_errors();
-        let outcome = match self.give_way() {
-            Ok(true) => {
-                self.rekeying = Some(Rekeying::Begun);
-                self.stream.do_handshake()
-            }
-            Ok(false) => Ok(()),
-            Err(error) => Err(error),
-        };
-        self.stream.get_mut().incoming = arrived;
-        if let Err(error) = outcome
-            && error.code() != ErrorCode::WANT_READ
-        {
-            self.fail(&error, progress);
-        }
-    }
-
-    /// Keeps what the object has decrypted and not given, as a handshake would meet it; says
-    /// whether nothing of the old keys is inside any more.
-    fn give_way(&mut self) -> Result<bool, Error> {
-        while self.pending() > 0 {
-            if !self.held.has_room() {
-                return Ok(false);
-            }
-            let inside = self.pending();
-            let Ok(mut room) = self.held.buffer().reserve(inside) else { return Ok(false) };
-            let count = self.stream.ssl_read(room.first())?;
-            room.commit(count);
-        }
-        // Up to TLS 1.2 a record that has come in part has to be read to its end.
-        let is_cut = ffi::holds_bytes(self.stream.ssl());
-        Ok(!is_cut || self.stream.ssl().version2() == Some(SslVersion::TLS1_3))
-    }
-
-    /// Tells when the new keys are there.
-    fn note_rekeying(&mut self, progress: &mut Progress) {
-        if self.rekeying.is_none() || self.phase != Phase::Open {
-            return;
-        }
-        let ssl = self.stream.ssl();
-        let is_over = !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl);
-        if is_over && self.rekeying == Some(Rekeying::Begun) {
-            self.rekeying = None;
-            progress.events |= EventFlags::CONNECTED;
-        } else {
-            // It goes on with what comes, unless that has no place to go.
-            progress.needs_input |= self.reads_on();
-        }
-    }
-
-    /// A handshake for new keys, whoever has begun it, may take as long as the first.
-    fn bound_rekeying(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
-        if !ffi::is_shaking_hands(self.stream.ssl()) {
-            if !self.notified {
-                self.deadline = None;
-            }
-            return;
-        }
-        let Some(timeout) = self.handshake_timeout else { return };
-        if *self.deadline.get_or_insert(leave.now + timeout) <= leave.now {
-            self.give_up(TlsError::stalled_handshake(timeout), progress);
         }
     }
 
@@ -314,20 +243,8 @@ impl Session {
         }
     }
 
-    /// Whether plaintext is kept here, as a renegotiation needs what is behind it.
-    fn holds(&self) -> bool {
-        self.held.has_room()
-            && (self.rekeying.is_some() || ffi::is_shaking_hands(self.stream.ssl()))
-    }
-
-    /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
-    fn reads_on(&self) -> bool {
-        let waits = !self.stream.get_ref().incoming.is_empty() || self.pending() > 0;
-        self.held.has_room() && (!waits || self.holds())
-    }
-
     /// Bytes of a record that are decrypted and not given.
-    fn pending(&self) -> usize {
+    pub(super) fn pending(&self) -> usize {
         self.stream.ssl().pending()
     }
 
@@ -375,26 +292,6 @@ impl Session {
         }
     }
 
-    /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
-    fn is_in_the_way(&self) -> bool {
-        let is_due = self.rekeying == Some(Rekeying::Wanted);
-        (is_due || ffi::is_shaking_hands(self.stream.ssl()))
-            && (self.pending() > 0 || !self.stream.get_ref().incoming.is_empty())
-    }
-
-    /// Writing waits for new keys, and they for the peer.
-    fn await_keys(&mut self, ended: Option<InputEnd>, progress: &mut Progress) -> Wait {
-        match ended {
-            Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
-            Some(InputEnd::Failed) => {
-                self.phase = Phase::Over;
-                progress.events |= EventFlags::ERROR;
-            }
-            None => progress.needs_input |= self.reads_on(),
-        }
-        Wait::Input
-    }
-
     // ---- the end ----
 
     /// Says goodbye once nothing is left to write, and if the user has closed hears the peer's.
@@ -438,7 +335,7 @@ impl Session {
     }
 
     /// OpenSSL has failed for good.
-    fn fail(&mut self, error: &Error, progress: &mut Progress) {
+    pub(super) fn fail(&mut self, error: &Error, progress: &mut Progress) {
         let errors = match error.ssl_error() {
             Some(stack) => TlsError::from_stack(stack, self.ssl()),
             None => vec![TlsError::OpenSsl { code: 0, detail: error.to_string().into() }],
@@ -449,7 +346,7 @@ impl Session {
     }
 
     /// The session has failed without OpenSSL.
-    fn give_up(&mut self, error: TlsError, progress: &mut Progress) {
+    pub(super) fn give_up(&mut self, error: TlsError, progress: &mut Progress) {
         self.phase = Phase::Over;
         progress.events |= EventFlags::ERROR;
         progress.error = self.keep(vec![error]).map(Into::into);

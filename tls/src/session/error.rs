@@ -154,15 +154,21 @@ impl TlsError {
                 code,
                 detail: said("does not speak TLS here, or a version of it that is none"),
             },
-            reason if (ALERTS..ALERTS + 256).contains(&reason) => {
-                Self::Peer { code, detail: said("refused by an alert") }
-            }
             reason if reason & COMMON != 0 || LOCAL.contains(&reason) => {
                 Self::Local { code, detail: said("the settings or the state do not allow it") }
             }
             CALLBACK_FAILED => Self::OpenSsl { code, detail: said("a callback of ours failed") },
-            _ => Self::Peer { code, detail: said("broke off or does not fit") },
+            reason => Self::Peer { code, detail: said(deed(reason)) },
         }
+    }
+}
+
+/// What the peer did where there is a remedy, or which kind of thing.
+fn deed(reason: u64) -> &'static str {
+    match DEEDS.iter().find(|deed| deed.0 == reason) {
+        Some((_, what)) => what,
+        None if (ALERTS..ALERTS + 256).contains(&reason) => "refused by an alert",
+        None => "broke off or does not fit",
     }
 }
 
@@ -204,8 +210,24 @@ const WRONG_VERSION_NUMBER: u64 = 267;
 /// What is added to the number of an alert.
 const ALERTS: u64 = 1000;
 /// no ciphers available, no protocols available, no certificate set, protocol is shutdown,
-/// uninitialized, wrong ssl version, connection type not set, no suitable signature algorithm.
-const LOCAL: [u64; 8] = [181, 191, 179, 207, 276, 266, 144, 118];
+/// uninitialized, wrong ssl version, connection type not set.
+const LOCAL: [u64; 7] = [181, 191, 179, 207, 276, 266, 144];
+/// What two sides that cannot agree, or a bad wire, look like; what to do is said with it.
+const DEEDS: [(u64, &str); 13] = [
+    (258, "offers no version that is allowed here: let both sides allow TLS 1.2 or 1.3"),
+    (ALERTS + 70, "allows no version that is offered here: let both sides allow TLS 1.2 or 1.3"),
+    (193, "shares no cipher suite with this side: compare both lists, and the kind of the key"),
+    (101, "shares no group for the key exchange with this side: compare both lists"),
+    (295, "shares no group for the key exchange with this side: compare both lists"),
+    (410, "shares no group for the key exchange with this side: compare both lists"),
+    (118, "accepts no signature of the key here: use one of another kind, such as P-256"),
+    (ALERTS + 40, "finds nothing to agree on: compare versions, suites and certificates"),
+    (235, "offers no protocol (ALPN) of this side's: compare both lists"),
+    (ALERTS + 120, "takes no protocol (ALPN) of this side's: compare both lists"),
+    (ALERTS + 112, "has no certificate for the name that was asked for: use a name it is for"),
+    (281, "sent a record that was changed on its way, or is under other keys"),
+    (339, "allows no renegotiation: open a new connection"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -213,7 +235,7 @@ mod tests {
 
     #[test]
     fn each_code_is_one_partys_fault() {
-        let cases: [(u64, u64, &str); 16] = [
+        let cases: [(u64, u64, &str); 18] = [
             (ERR_LIB_SSL, CERTIFICATE_VERIFY_FAILED, "certificate"),
             (ERR_LIB_SSL, PEER_GAVE_NO_CERTIFICATE, "certificate"),
             (ERR_LIB_SSL, 1042, "certificate"),
@@ -222,7 +244,9 @@ mod tests {
             (ERR_LIB_SSL, WRONG_VERSION_NUMBER, "peer"),
             (ERR_LIB_SSL, 1040, "peer"),
             (ERR_LIB_SSL, 1255, "peer"),
+            (ERR_LIB_SSL, 118, "peer"),
             (ERR_LIB_SSL, 281, "peer"),
+            (ERR_LIB_SSL, 282, "peer"),
             (ERR_LIB_SSL, 181, "local"),
             (ERR_LIB_SSL, 257 | COMMON, "local"),
             (ERR_LIB_SSL, 262 | 2 << 18, "local"),
@@ -241,6 +265,22 @@ mod tests {
                 TlsError::OpenSsl { .. } => "openssl",
             };
             assert_eq!((found, error.code()), (fault, code), "{library} {reason}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_remedy_says_it_and_the_rest_says_its_kind() {
+        for (reason, says) in [
+            (258, "let both sides allow"),
+            (ALERTS + 40, "compare versions"),
+            (ALERTS + 71, "refused by an alert"),
+            (282, "broke off or does not fit"),
+        ] {
+            let code = ERR_LIB_SSL << 23 | reason;
+            let error = TlsError::judge(code, "a library", "words", X509VerifyResult::OK);
+            let text = error.to_string();
+            assert!(text.starts_with("the peer ") && text.contains(says), "{reason}: {text}");
+            assert!(text.ends_with(&format!("(words, {code:08X})")), "{text}");
         }
     }
 }

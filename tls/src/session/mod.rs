@@ -18,6 +18,7 @@
 mod drive;
 mod error;
 mod held;
+mod keys;
 mod options;
 mod wire;
 
@@ -31,6 +32,7 @@ use openssl::ssl::{Ssl, SslMode, SslRef, SslStream, SslVersion};
 
 pub use self::error::TlsError;
 use self::held::Held;
+use self::keys::Rekeying;
 pub use self::options::{
     Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, Shutdown, TlsOptions, TlsState,
 };
@@ -82,13 +84,6 @@ pub struct Session {
     /// Bytes of answers to the peer that wait below, at most.
     answers: usize,
     errors: Vec<TlsError>,
-}
-
-/// How far new keys are that were asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Rekeying {
-    Wanted,
-    Begun,
 }
 
 impl Session {

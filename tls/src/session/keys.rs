@@ -1,0 +1,131 @@
+//! New keys in the middle of a session: up to TLS 1.2 a handshake among data, with 1.3 an update.
+//!
+//! Owns how far new keys are that were asked for here. A handshake meets what is in flight under the
+//! old keys: OpenSSL tells data from handshake only where it reads, so nothing is written while there
+//! is something to be read first, and what nobody has leave to read yet is kept aside.
+//!
+//! Never asks OpenSSL to go on with a handshake by a call that cannot meet data.
+//! Source: libevent 2.1.12 `bufferevent_ssl_renegotiate`, which keeps nothing aside.
+
+use core_buf::{EventFlags, InputEnd, Progress, Wait};
+use openssl::ssl::{Error, ErrorCode, SslVersion};
+
+use super::drive::Leave;
+use super::{Phase, Session, TlsError};
+use crate::ffi::session as ffi;
+
+/// How far new keys are that were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rekeying {
+    Wanted,
+    Begun,
+}
+
+impl Session {
+    /// Whether new keys are asked for, or made at the peer's wish.
+    pub(super) fn is_rekeying(&self) -> bool {
+        self.rekeying.is_some() || ffi::is_shaking_hands(self.stream.ssl())
+    }
+
+    /// Puts out what begins new keys that were asked for.
+    pub(super) fn begin_rekeying(&mut self, progress: &mut Progress) {
+        if self.rekeying != Some(Rekeying::Wanted) || self.phase != Phase::Open {
+            return;
+        }
+        // What has arrived belongs to the old keys and must not be met by the handshake.
+        let arrived = std::mem::take(&mut self.stream.get_mut().incoming);
+        ffi::clear_errors();
+        let outcome = match self.give_way() {
+            Ok(true) => {
+                self.rekeying = Some(Rekeying::Begun);
+                self.stream.do_handshake()
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        self.stream.get_mut().incoming = arrived;
+        if let Err(error) = outcome
+            && error.code() != ErrorCode::WANT_READ
+        {
+            self.fail(&error, progress);
+        }
+    }
+
+    /// Keeps what the object has decrypted and not given, as a handshake would meet it; says
+    /// whether nothing of the old keys is inside any more.
+    fn give_way(&mut self) -> Result<bool, Error> {
+        while self.pending() > 0 {
+            if !self.held.has_room() {
+                return Ok(false);
+            }
+            let inside = self.pending();
+            let Ok(mut room) = self.held.buffer().reserve(inside) else { return Ok(false) };
+            let count = self.stream.ssl_read(room.first())?;
+            room.commit(count);
+        }
+        // Up to TLS 1.2 a record that has come in part has to be read to its end.
+        let is_cut = ffi::holds_bytes(self.stream.ssl());
+        Ok(!is_cut || self.stream.ssl().version2() == Some(SslVersion::TLS1_3))
+    }
+
+    /// Tells when the new keys are there.
+    pub(super) fn note_rekeying(&mut self, progress: &mut Progress) {
+        if self.rekeying.is_none() || self.phase != Phase::Open {
+            return;
+        }
+        let ssl = self.stream.ssl();
+        let is_over = !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl);
+        if is_over && self.rekeying == Some(Rekeying::Begun) {
+            self.rekeying = None;
+            progress.events |= EventFlags::CONNECTED;
+        } else {
+            // It goes on with what comes, unless that has no place to go.
+            progress.needs_input |= self.reads_on();
+        }
+    }
+
+    /// A handshake for new keys, whoever has begun it, may take as long as the first.
+    pub(super) fn bound_rekeying(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+        if !ffi::is_shaking_hands(self.stream.ssl()) {
+            if !self.notified {
+                self.deadline = None;
+            }
+            return;
+        }
+        let Some(timeout) = self.handshake_timeout else { return };
+        if *self.deadline.get_or_insert(leave.now + timeout) <= leave.now {
+            self.give_up(TlsError::stalled_handshake(timeout), progress);
+        }
+    }
+
+    /// Whether plaintext is kept here, as a renegotiation needs what is behind it.
+    pub(super) fn holds(&self) -> bool {
+        self.held.has_room() && self.is_rekeying()
+    }
+
+    /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
+    fn reads_on(&self) -> bool {
+        let waits = !self.stream.get_ref().incoming.is_empty() || self.pending() > 0;
+        self.held.has_room() && (!waits || self.holds())
+    }
+
+    /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
+    pub(super) fn is_in_the_way(&self) -> bool {
+        let is_due = self.rekeying == Some(Rekeying::Wanted);
+        (is_due || ffi::is_shaking_hands(self.stream.ssl()))
+            && (self.pending() > 0 || !self.stream.get_ref().incoming.is_empty())
+    }
+
+    /// Writing waits for new keys, and they for the peer.
+    pub(super) fn await_keys(&mut self, ended: Option<InputEnd>, progress: &mut Progress) -> Wait {
+        match ended {
+            Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
+            Some(InputEnd::Failed) => {
+                self.phase = Phase::Over;
+                progress.events |= EventFlags::ERROR;
+            }
+            None => progress.needs_input |= self.reads_on(),
+        }
+        Wait::Input
+    }
+}
