@@ -33,6 +33,11 @@ impl Bufferevent {
             staged.linger(linger_until);
         }
         if !self.is_closing() {
+            if self.has_told_end()
+                && let Some(staged) = &mut self.staged
+            {
+                staged.linger_half_closed();
+            }
             self.life = Life::Flushing;
             self.pending.clear();
             self.end(Direction::Read);
@@ -101,7 +106,9 @@ impl Bufferevent {
         if self.life != Life::Flushing {
             return;
         }
-        let never = Suspend::ENDED | Suspend::UNCONNECTED;
+        let lingers = self.staged.as_ref().is_some_and(|staged| staged.lingers());
+        let over = if lingers { Suspend::empty() } else { Suspend::ENDED };
+        let never = over | Suspend::UNCONNECTED;
         let cannot_write = self.suspended.of(Direction::Write).intersects(never);
         let through = self.is_through();
         if through && !cannot_write {

@@ -97,6 +97,11 @@ impl Bufferevent {
         }
     }
 
+    /// Whether the other side was told of the end, and nothing was lost before it.
+    pub(super) fn has_told_end(&self) -> bool {
+        !self.truncated && self.half_close.0.as_ref().is_some_and(|ending| ending.told)
+    }
+
     /// Whether the application has ended writing; some of it may still wait.
     pub fn is_shut_down(&self) -> bool {
         self.half_close.is_asked()

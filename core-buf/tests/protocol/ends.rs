@@ -310,3 +310,58 @@ fn a_stream_below_that_is_lost_ends_all() {
     assert_eq!((events[0].flags, kind), (EventFlags::ERROR, Some(io::ErrorKind::NotConnected)));
     assert!(it.stack.upper().is_truncated());
 }
+
+#[test]
+fn an_end_that_may_not_be_written_is_not_asked_for_again_and_again() {
+    let mut it = Played::open(|mut step| (pass(&mut step, Progress::default()), None));
+    it.calls();
+    it.stack.upper().shutdown_write(at(0));
+    it.stack.upper().disable(at(0), WRITE);
+    let calls = it.calls();
+    assert!(calls.len() <= 1, "{calls:?}");
+    assert_eq!(it.stack.sent(), b"");
+    it.stack.upper().enable(at(0), WRITE);
+    it.calls();
+    assert_eq!(it.stack.sent(), b"bye");
+}
+
+#[test]
+fn a_close_after_the_end_of_writing_lets_the_stage_hear_the_peers() {
+    let mut it = Played::open(|mut step| {
+        let mut progress = pass(&mut step, Progress::default());
+        if step.outlook == Outlook::Closed {
+            let has_heard = step.ended.is_some() || !step.lower_input.is_empty();
+            progress.write = if has_heard { Wait::Over } else { Wait::Input };
+            progress.needs_input = !has_heard;
+        }
+        (progress, None)
+    });
+    it.stack.upper().shutdown_write(at(0));
+    it.calls();
+    assert_eq!(it.stack.sent(), b"bye");
+    it.stack.upper().close(at(LATER));
+    assert!(it.calls().len() <= 2);
+    assert_eq!(outcome(&mut it), (false, false), "it waits for the peer");
+    it.stack.arrive(b"bye");
+    it.calls();
+    assert_eq!(outcome(&mut it), (true, false));
+    assert!(it.stack.upper().drained_until().is_some(), "what is below may be closed");
+}
+
+#[test]
+fn a_close_after_the_end_of_writing_waits_no_longer_than_it_may() {
+    let mut it = Played::open(|mut step| {
+        let mut progress = pass(&mut step, Progress::default());
+        if step.outlook == Outlook::Closed {
+            (progress.write, progress.needs_input) = (Wait::Input, true);
+        }
+        (progress, None)
+    });
+    it.stack.upper().shutdown_write(at(0));
+    it.calls();
+    it.stack.upper().close(at(LATER));
+    it.calls();
+    it.stack.advance_to(at(LATER));
+    it.calls();
+    assert!(it.stack.upper().is_closed());
+}

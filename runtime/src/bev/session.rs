@@ -82,7 +82,8 @@ impl BevMut<'_> {
 
     /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
     ///
-    /// CONNECTED comes once more when it is done. Output waits meanwhile under 1.2.
+    /// CONNECTED comes once more when they are there, with 1.3 when ours are, unless an end comes
+    /// first. Under 1.2 output waits meanwhile.
     ///
     /// # Errors
     /// [`TlsError::Local`]: there is no session here, the handshake is not over, or may not be made

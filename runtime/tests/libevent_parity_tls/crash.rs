@@ -243,6 +243,7 @@ fn issue_1439_connections_end_while_a_write_limit_over_tls_holds_them() {
         let (_, last) = clients(&mut sim, &configs, 1).remove(0);
         sim.run_until(LIMIT, |_| last.0.borrow().bytes.len() == ANSWER);
         assert!(last.0.borrow().bytes == pattern(ANSWER), "{version:?}");
-        assert!(group.totals().1 > ROUNDS * 3 * ANSWER as u64, "it has counted");
+        // Of those that are whole one has left the group.
+        assert!(group.totals().1 > ROUNDS * 2 * ANSWER as u64, "it has counted");
     }
 }

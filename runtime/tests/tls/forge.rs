@@ -100,9 +100,14 @@ impl Forger {
     /// A key update, which asks for the server's or does not; what follows is in the new key.
     pub(crate) fn key_update(&mut self, asks: bool) -> Vec<u8> {
         let record = self.record(HANDSHAKE, &[24, 0, 0, 1, u8::from(asks)]);
+        self.renew_keys();
+        record
+    }
+
+    /// What follows is in the new key.
+    pub(crate) fn renew_keys(&mut self) {
         self.secret = expand(&self.secret, "traffic upd", 32);
         self.take_keys();
-        record
     }
 
     fn take_keys(&mut self) {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::SslVersion;
+use sluicegate::openssl::ssl::{SslOptions, SslVersion};
 use sluicegate::tls::Shutdown;
 use sluicegate::{BevId, Direction, TlsOptions};
 
-use crate::rig::{Ends, over_pair};
+use crate::rig::{Ends, context_with, over_pair};
 use crate::wired::Wired;
 
 /// More than a session keeps while nobody reads.
@@ -38,7 +38,8 @@ fn more_in_flight_than_is_kept_waits_for_the_reader_and_breaks_nothing() {
         ends.add(server, &[2; MUCH]);
         ends.run();
         ends.add(client, &[3; MUCH]);
-        ends.run();
+        // Longer than a handshake may take: nobody waits for the peer.
+        ends.sim.run_for(Duration::from_secs(15));
         for id in [client, server] {
             on(&mut ends, id, |bev| bev.enable(Direction::Read));
         }
@@ -119,6 +120,38 @@ fn new_keys_begin_also_in_the_middle_of_a_record_that_nobody_reads() {
         wired.run();
         assert_eq!(wired.bev().input().len(), 1_000, "cut {is_cut}");
     }
+}
+
+#[test]
+fn an_end_behind_the_wish_for_new_keys_comes_after_it_and_fails_nobody() {
+    let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
+    wired.write(&[7; 1_000]);
+    let half = wired.outgoing().len() / 2;
+    let rest = wired.outgoing().split_off(half);
+    wired.send();
+    wired.rest(Duration::from_millis(5));
+    // They cannot begin in the middle of a record.
+    wired.bev().renegotiate().expect("it may");
+    wired.bev().shutdown_write();
+    wired.rest(Duration::from_millis(5));
+    wired.outgoing().extend(rest);
+    wired.run();
+    let told = wired.notes.all();
+    assert_eq!(told[1..], ["read 1000"], "new keys are of no use any more");
+    assert!(wired.heard_goodbye);
+    wired.rest(Duration::from_secs(30));
+    assert_eq!(wired.notes.all(), told, "nobody waits for what the peer cannot do");
+}
+
+#[test]
+fn an_object_that_allows_no_new_keys_says_so_as_local_misuse() {
+    let context = context_with(SslVersion::TLS1_2, |builder| {
+        builder.set_options(SslOptions::NO_RENEGOTIATION);
+    });
+    let mut wired = Wired::by(&context, TlsOptions::new(), |_| {}).opened();
+    let error = wired.bev().renegotiate().expect_err("it was forbidden");
+    assert!(error.to_string().starts_with("local misuse: this session may not"), "{error}");
+    assert_ne!(error.code(), 0);
 }
 
 #[test]

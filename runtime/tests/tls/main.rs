@@ -10,6 +10,7 @@ mod end;
 mod flood;
 mod forge;
 mod group;
+mod half;
 mod identity;
 mod keys;
 mod limit;

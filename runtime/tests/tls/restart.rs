@@ -48,6 +48,50 @@ impl Handler for Stays {
     fn on_event(&mut self, _cx: &mut Context<'_>, _event: Event) {}
 }
 
+/// Notes what it is told, and never closes.
+struct Noter(Notes);
+impl Handler for Noter {
+    fn on_event(&mut self, _cx: &mut Context<'_>, event: Event) {
+        let error = event.error.map(|error| error.to_string()).unwrap_or_default();
+        self.0.add(format!("{:?} {error}", event.flags));
+    }
+}
+
+#[test]
+fn an_object_that_cannot_begin_anew_is_an_error_and_no_silence() {
+    let context = context(SslVersion::TLS1_2);
+    let mut sim = Simulation::new(1);
+    let server = context.clone();
+    let listener = sim.core().listen("10.0.0.9:443", Default::default(), move |conn| {
+        let ssl = Ssl::new(&server).expect("an object");
+        conn.tls(ssl, TlsState::Accepting, TlsOptions::new()).expect("it is new");
+        Stays
+    });
+    let addr = listener.expect("it is free").local_addr();
+    let (told, ssl) = (Notes::default(), Ssl::new(&context).expect("an object"));
+    let noter = Noter(told.clone());
+    let client = sim.core().tls_socket(None, ssl, TlsState::Connecting, TlsOptions::new(), noter);
+    let client = client.expect("a session");
+    for round in 0..2 {
+        let mut bev = sim.core().get(client).expect("it is open");
+        bev.connect(addr).expect("it can be tried");
+        drop(bev);
+        sim.run_for(Duration::from_millis(50));
+        if round == 0 {
+            // Which the server refuses: the connection is lost while it is under way.
+            let mut bev = sim.core().get(client).expect("it is open");
+            bev.renegotiate().expect("it may ask");
+            drop(bev);
+            sim.run_for(Duration::from_millis(50));
+        }
+    }
+    let told = told.all();
+    assert!(told[1].contains("no renegotiation"), "{told:?}");
+    assert!(told.len() == 3 && told[2].contains("cannot begin anew"), "{told:?}");
+    let stats = sim.core().stats();
+    assert_eq!((stats.handshakes, stats.handshakes_failed), (2, 1));
+}
+
 /// What an object offers to resume.
 fn offered(ssl: &SslRef) -> Option<Vec<u8>> {
     ssl.session().map(|session| session.id().to_vec())

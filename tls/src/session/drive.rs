@@ -43,6 +43,9 @@ pub(super) struct Leave<'a> {
 impl Session {
     pub(super) fn drive(&mut self, mut leave: Leave<'_>) -> Progress {
         let mut progress = Progress::default();
+        if self.phase == Phase::Broken {
+            self.give_up(TlsError::cannot_restart(), &mut progress);
+        }
         if self.phase == Phase::Handshake {
             self.shake_hands(&leave, &mut progress);
         }
@@ -73,6 +76,12 @@ impl Session {
         }
         if self.phase == Phase::Over {
             self.deadline = None;
+            if leave.outlook != Outlook::Closed {
+                // What was kept aside comes before the end, as far as no limit counts it.
+                let counted = leave.read.map_or(0, |pass| pass.limit);
+                let most = if self.charge == Charge::Plaintext { counted } else { usize::MAX };
+                self.held.give(leave.upper_input, most);
+            }
             (progress.read, progress.write) = (Wait::Over, Wait::Over);
             progress.needs_input = false;
         }
@@ -305,8 +314,7 @@ impl Session {
         }
         let silent = closed && self.shutdown == Shutdown::Immediate;
         if !silent && !self.notified {
-            if ffi::is_shaking_hands(self.stream.ssl()) {
-                // Nothing else may be said before the new keys are there.
+            if self.is_between_keys() {
                 progress.write = self.await_keys(leave.ended, progress);
                 return;
             }
@@ -315,7 +323,9 @@ impl Session {
                 self.fail(&error, progress);
                 return;
             }
-            self.notified = true;
+            // New keys that are only asked for are of no use any more.
+            (self.notified, self.rekeying) = (true, None);
+            self.stream.get_mut().is_mute = true;
         }
         if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
             self.deadline.get_or_insert(leave.now + within);

@@ -94,6 +94,13 @@ impl TlsError {
         Self::Peer { code: TOO_MANY_KEY_UPDATES, detail: detail.into() }
     }
 
+    /// The object cannot begin anew: that of a connection which was lost while new keys were made.
+    pub(crate) fn cannot_restart() -> Self {
+        let detail = "its object cannot begin anew, as new keys were being made when the connection \
+                      was lost: make a new one";
+        Self::OpenSsl { code: 0, detail: detail.into() }
+    }
+
     /// What an ended session was asked for.
     pub(crate) fn local(detail: &str) -> Self {
         Self::Local { code: 0, detail: detail.into() }

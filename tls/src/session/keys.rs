@@ -1,13 +1,13 @@
 //! New keys in the middle of a session: up to TLS 1.2 a handshake among data, with 1.3 an update.
 //!
-//! Owns how far new keys are that were asked for here. A handshake meets what is in flight under the
-//! old keys: OpenSSL tells data from handshake only where it reads, so nothing is written while there
-//! is something to be read first, and what nobody has leave to read yet is kept aside.
+//! Owns how far new keys are that were asked for here. A handshake meets what is in flight under
+//! the old keys: OpenSSL tells data from handshake only where it reads, so nothing is written while
+//! there is something to be read first, and what nobody has leave to read yet is kept aside.
 //!
 //! Never asks OpenSSL to go on with a handshake by a call that cannot meet data.
 //! Source: libevent 2.1.12 `bufferevent_ssl_renegotiate`, which keeps nothing aside.
 
-use core_buf::{EventFlags, InputEnd, Progress, Wait};
+use core_buf::{EventFlags, InputEnd, Outlook, Progress, Wait};
 use openssl::ssl::{Error, ErrorCode, SslVersion};
 
 use super::drive::Leave;
@@ -75,7 +75,7 @@ impl Session {
         }
         let ssl = self.stream.ssl();
         let is_over = !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl);
-        if is_over && self.rekeying == Some(Rekeying::Begun) {
+        if is_over {
             self.rekeying = None;
             progress.events |= EventFlags::CONNECTED;
         } else {
@@ -84,12 +84,15 @@ impl Session {
         }
     }
 
-    /// A handshake for new keys, whoever has begun it, may take as long as the first.
+    /// A handshake for new keys, whoever has begun it, may take as long as the first while the peer
+    /// is the one to act.
     pub(super) fn bound_rekeying(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
-        if !ffi::is_shaking_hands(self.stream.ssl()) {
-            if !self.notified {
-                self.deadline = None;
-            }
+        let says_goodbye = self.notified && leave.outlook == Outlook::Closed;
+        let shakes = ffi::is_shaking_hands(self.stream.ssl());
+        progress.needs_input |= shakes && self.reads_on();
+        // What is kept aside waits for the user first; behind our goodbye nothing is answered.
+        if !shakes || !self.held.is_empty() || self.notified {
+            self.deadline = self.deadline.filter(|_| says_goodbye);
             return;
         }
         let Some(timeout) = self.handshake_timeout else { return };
@@ -105,20 +108,30 @@ impl Session {
 
     /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
     fn reads_on(&self) -> bool {
-        let waits = !self.stream.get_ref().incoming.is_empty() || self.pending() > 0;
-        self.held.has_room() && (!waits || self.holds())
+        self.held.has_room() && (!self.has_more() || self.holds())
     }
 
     /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
     pub(super) fn is_in_the_way(&self) -> bool {
+        self.is_between_keys() && self.has_more()
+    }
+
+    /// Whether nothing may be said but what makes new keys.
+    pub(super) fn is_between_keys(&self) -> bool {
         let is_due = self.rekeying == Some(Rekeying::Wanted);
-        (is_due || ffi::is_shaking_hands(self.stream.ssl()))
-            && (self.pending() > 0 || !self.stream.get_ref().incoming.is_empty())
+        is_due || ffi::is_shaking_hands(self.stream.ssl())
+    }
+
+    /// Whether something has come that is still to be read.
+    fn has_more(&self) -> bool {
+        self.pending() > 0 || !self.stream.get_ref().incoming.is_empty()
     }
 
     /// Writing waits for new keys, and they for the peer.
     pub(super) fn await_keys(&mut self, ended: Option<InputEnd>, progress: &mut Progress) -> Wait {
         match ended {
+            // Reading tells the end behind it.
+            Some(_) if !self.held.is_empty() || self.has_more() => {}
             Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
             Some(InputEnd::Failed) => {
                 self.phase = Phase::Over;

@@ -28,7 +28,7 @@ use std::time::Duration;
 use core_buf::{EventFlags, Outlook, Progress, Stage, Step};
 use groups::Time;
 use openssl::error::ErrorStack;
-use openssl::ssl::{Ssl, SslMode, SslRef, SslStream, SslVersion};
+use openssl::ssl::{ShutdownState, Ssl, SslMode, SslRef, SslStream, SslVersion};
 
 pub use self::error::TlsError;
 use self::held::Held;
@@ -48,6 +48,8 @@ pub const MAX_PENDING_ERRORS: usize = 16;
 enum Phase {
     Handshake,
     Open,
+    /// It could not begin anew, which the next step tells.
+    Broken,
     /// It has failed, or taken leave: OpenSSL is not called any more.
     Over,
 }
@@ -109,11 +111,15 @@ impl Session {
         );
         ffi::read_by_record(&ssl);
         ffi::clear_errors();
-        let stream = SslStream::new(ssl, Wire::default()).map_err(|stack| {
+        let mut stream = SslStream::new(ssl, Wire::default()).map_err(|stack| {
             let detail = stack.to_string().into_boxed_str();
             TlsError::OpenSsl { code: stack.errors().first().map_or(0, |e| e.code()), detail }
         })?;
         let (shutdown, allow_dirty_shutdown, handshake_timeout) = options.parts();
+        // Of an object that goes on: what was said, and heard, before.
+        let said = stream.get_shutdown();
+        let notified = said.contains(ShutdownState::SENT);
+        stream.get_mut().is_mute = notified;
         Ok(Self {
             stream,
             phase: if restarts { Phase::Handshake } else { Phase::Open },
@@ -124,10 +130,10 @@ impl Session {
             charge: options.charges(),
             deadline: None,
             connected: !restarts,
-            peer_closed: false,
+            peer_closed: said.contains(ShutdownState::RECEIVED),
             end_told: false,
             used_up: false,
-            notified: false,
+            notified,
             rekeying: None,
             held: Held::default(),
             answers: 0,
@@ -142,7 +148,7 @@ impl Session {
 
     /// Whether the handshake is still to be made.
     pub fn is_connecting(&self) -> bool {
-        self.phase == Phase::Handshake
+        matches!(self.phase, Phase::Handshake | Phase::Broken)
     }
 
     /// Whether nothing passes any more: it has failed, or both sides have taken leave.
@@ -187,7 +193,8 @@ impl Session {
 
     /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
     ///
-    /// Call the stage afterwards. CONNECTED is told when it is done.
+    /// Call the stage afterwards. CONNECTED is told when they are there, with 1.3 when ours are,
+    /// unless an end comes first.
     ///
     /// # Errors
     /// [`TlsError::Local`]: the handshake is not over, the session is, or it may not renegotiate.
@@ -197,8 +204,10 @@ impl Session {
                 "new keys need an open session: ask between CONNECTED and the end of either side",
             ));
         }
-        if self.rekeying.is_some() {
-            return Err(TlsError::local("new keys were asked for already: wait for CONNECTED"));
+        if self.is_rekeying() {
+            return Err(TlsError::local(
+                "new keys were asked for already, here (wait for CONNECTED) or by the peer",
+            ));
         }
         let ssl = self.stream.ssl();
         ffi::clear_errors();
@@ -210,7 +219,10 @@ impl Session {
         }
         let asked = if updates { ffi::update_keys(ssl) } else { ffi::renegotiate(ssl) };
         if !asked {
-            return Err(self.first_error(&ErrorStack::get()));
+            let stack = ErrorStack::get();
+            let code = stack.errors().first().map_or(0, |error| error.code());
+            let detail = format!("this session may not ask for new keys: {stack}").into();
+            return Err(TlsError::Local { code, detail });
         }
         self.rekeying = Some(Rekeying::Wanted);
         Ok(())
@@ -227,15 +239,17 @@ impl Session {
     /// A client of a [`TlsConfig`] offers to resume what that keeps for the host at `now`, as a new
     /// object would; one of another object what it had, unless that ended without a goodbye.
     ///
-    /// Nothing happens to a session that began open or has not begun, which is `false`; one that
-    /// OpenSSL cannot reset is over.
+    /// Nothing happens to a session that began open or has not begun, which is `false`. One that
+    /// OpenSSL cannot reset, as new keys were being made, fails at its next step.
     pub fn restart(&mut self, now: Time) -> bool {
         let is_fresh = self.phase == Phase::Handshake && ffi::is_fresh(self.ssl());
         if !self.restarts || is_fresh {
             return false;
         }
         ffi::clear_errors();
-        self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Over };
+        self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Broken };
+        ffi::clear_errors();
+        self.stream.get_mut().is_mute = false;
         TlsConfig::offer_again(now, self.ssl());
         self.deadline = None;
         (self.connected, self.peer_closed, self.end_told) = Default::default();
@@ -251,10 +265,6 @@ impl Session {
     /// What it has read and not given is still inside it.
     pub fn into_ssl(self) -> Ssl {
         into_ssl(self.stream)
-    }
-
-    fn first_error(&self, stack: &ErrorStack) -> TlsError {
-        TlsError::from_stack(stack, self.ssl()).swap_remove(0)
     }
 
     /// Keeps errors for [`take_error`](Self::take_error); returns the one that names the fault.

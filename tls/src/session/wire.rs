@@ -2,7 +2,8 @@
 //!
 //! Owns both buffers only for the time of a step, in which they stand in for those of the stream
 //! below. Reading takes what has arrived and says "not now" behind it, never "the end": how the
-//! stream below ended is the session's to judge. Writing always takes everything.
+//! stream below ended is the session's to judge. Writing always takes everything; behind the goodbye
+//! nothing may follow, and what OpenSSL answers to the peer then is dropped.
 
 use std::io::{self, Read, Write};
 
@@ -13,6 +14,8 @@ use core_buf::Buffer;
 pub(super) struct Wire {
     pub(super) incoming: Buffer,
     pub(super) outgoing: Buffer,
+    /// The goodbye has been written.
+    pub(super) is_mute: bool,
 }
 
 impl Read for Wire {
@@ -26,7 +29,9 @@ impl Read for Wire {
 
 impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.outgoing.add(bytes);
+        if !self.is_mute {
+            self.outgoing.add(bytes);
+        }
         Ok(bytes.len())
     }
 

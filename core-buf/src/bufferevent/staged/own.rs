@@ -29,6 +29,8 @@ pub(in crate::bufferevent) struct Own {
     used_up: bool,
     /// It has said that writing waits for bytes from below.
     rests: bool,
+    /// The user has closed after the stage had told the end of writing: it may hear the peer's yet.
+    lingers: bool,
     deadline: Option<Time>,
 }
 
@@ -42,6 +44,7 @@ impl Own {
             needs_input: false,
             used_up: false,
             rests: false,
+            lingers: false,
             deadline: None,
         }
     }
@@ -59,6 +62,19 @@ impl Staged {
         if let Some(own) = &mut self.own {
             own.used_up = false;
         }
+    }
+
+    /// The user closes: a stage that has told the end of writing is asked what is left.
+    pub(in crate::bufferevent) fn linger_half_closed(&mut self) {
+        if let Some(own) = &mut self.own {
+            own.lingers = std::mem::replace(&mut self.finished, false);
+            own.rests = false;
+        }
+    }
+
+    /// Whether the stage hears the peer's end, though writing is over.
+    pub(in crate::bufferevent) fn lingers(&self) -> bool {
+        self.own.as_ref().is_some_and(|own| own.lingers)
     }
 
     /// Whether nothing is to be written before something has come from below.
@@ -127,7 +143,11 @@ impl Bufferevent {
             Direction::Write => {
                 // Where bytes are left to write they come first, as far as there is room.
                 let bare = self.output.is_empty() || suspended.contains(Suspend::CONNECTING);
-                own.called || (bare && self.finishes() && !staged.finished && !own.rests)
+                // Without leave for the end it could only be asked again and again.
+                let over = if own.lingers { Suspend::ENDED } else { Suspend::empty() };
+                let may_end = (suspended - Suspend::CONNECTING - over).is_empty();
+                let ends = self.finishes() && !staged.finished && !own.rests;
+                own.called || (bare && may_end && ends)
             }
         }
     }

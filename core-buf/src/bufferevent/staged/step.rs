@@ -132,10 +132,9 @@ impl Bufferevent {
         let moved = match direction {
             Direction::Read => self.note_step_up(now, before.0, &progress),
             Direction::Write => {
-                let count = lower.output.len().saturating_sub(before.2);
-                let took = self.output.len() < before.1;
-                self.note_step_down(now, (count, took), &progress, mode, leave.is_some());
-                count
+                let down = lower.output.len().saturating_sub(before.2);
+                self.note_step_down(now, before, down, &progress, mode, leave.is_some());
+                down
             }
         };
         let moved = progress.used.unwrap_or(moved);
@@ -173,11 +172,17 @@ impl Bufferevent {
     fn note_step_down(
         &mut self,
         now: Time,
-        (count, took): (usize, bool),
+        (input, output, _): (usize, usize, usize),
+        count: usize,
         progress: &Progress,
         mode: FlushMode,
         asked: bool,
     ) {
+        let took = self.output.len() < output;
+        if self.input.len() > input {
+            // The last of what a failed stage had for the user.
+            self.note_arrival(now);
+        }
         let (finishes, output_len) = (self.finishes(), self.output.len());
         let Some(staged) = &mut self.staged else { return };
         let more = progress.write == Wait::Room;
