@@ -8,12 +8,15 @@
 //! | row | where |
 //! |---|---|
 //! | constructors, states, CONNECTED, options | this file |
+//! | constructors, within a callback | `seed_api_tls/callback.rs` |
 //! | the end: clean, lazy, dirty | `seed_api_tls/end.rs` |
 //! | the object, errors, new keys | `seed_api_tls/session.rs` |
 //! | the start, threads, the echo server | `seed_api_tls/start.rs` and `examples/tests/tls.rs` |
 //! | BEV_OPT_THREADSAFE, BEV_OPT_UNLOCK_CALLBACKS | not needed: a core owns its sessions |
 #![cfg(feature = "tls")]
 
+#[path = "seed_api_tls/callback.rs"]
+mod callback;
 #[path = "seed_api_tls/end.rs"]
 mod end;
 #[path = "rig/mod.rs"]
