@@ -19,5 +19,6 @@ mod outer;
 mod record;
 mod restart;
 mod rig;
+mod stale;
 mod timeout;
 mod wired;

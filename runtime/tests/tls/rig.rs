@@ -13,6 +13,9 @@ pub(crate) mod authority;
 
 use self::authority::Issued;
 
+/// Every version that is spoken here, as OpenSSL names them.
+pub(crate) const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
+
 /// A context of both ends: with a certificate, verifying nothing.
 pub(crate) fn context(version: SslVersion) -> SslContext {
     context_with(version, |_| {})
