@@ -77,19 +77,31 @@ impl Wired {
         options: TlsOptions,
         look: impl FnOnce(&mut Simulation),
     ) -> Self {
+        Self::as_one(TlsState::Accepting, context, options, look)
+    }
+
+    /// As [`by`](Self::by), with the core as that end which begins in `state`.
+    pub(crate) fn as_one(
+        state: TlsState,
+        context: &SslContext,
+        options: TlsOptions,
+        look: impl FnOnce(&mut Simulation),
+    ) -> Self {
         let ssl = || Ssl::new(context).expect("an object");
         let mut sim = Simulation::with_faults(7, Faults::none());
         look(&mut sim);
         let (socket, peer) = sim.socket("10.0.0.2:443".parse().expect("an address"));
         let notes = Notes::default();
         let keeper = Keeper { notes: notes.clone(), echoes: false };
-        let state = TlsState::Accepting;
         let id = sim.core().tls_socket(Some(socket), ssl(), state, options, keeper);
         let id = id.expect("a session");
         let bottom = sim.core().get(id).expect("it is open").underlying().expect("a socket");
-        let mut client = ssl();
-        client.set_connect_state();
-        let tls = SslStream::new(client, Pipe::default()).expect("a stream");
+        let mut other = ssl();
+        match state {
+            TlsState::Connecting => other.set_accept_state(),
+            _ => other.set_connect_state(),
+        }
+        let tls = SslStream::new(other, Pipe::default()).expect("a stream");
         Self {
             sim,
             id,
@@ -149,6 +161,12 @@ impl Wired {
 
     /// Receives what has arrived and reads it, then sends.
     pub(crate) fn exchange(&mut self) {
+        self.receive();
+        self.send();
+    }
+
+    /// Receives what has arrived and reads it; sends no answer.
+    pub(crate) fn receive(&mut self) {
         let arrived = self.sim.read(self.peer);
         self.crossed[1] += arrived.len();
         self.received.extend(&arrived);
@@ -163,7 +181,6 @@ impl Wired {
                 }
             }
         }
-        self.send();
     }
 
     /// Exchanges for a while of virtual time.
