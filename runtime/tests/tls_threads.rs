@@ -1,4 +1,5 @@
-//! TLS on real cores at once: handshakes with a context for each, sessions resumed on others.
+//! TLS on real cores at once: handshakes with a context for each, sessions resumed on others; and
+//! two ends that the machine's sockets make: a reset, and the goodbyes of cores that drain.
 //!
 //! Eight cores and eight clients, each on a thread, which go from core to core while ticket keys
 //! change and the certificate is renewed. Nothing here depends on who comes first: a client knows
@@ -9,18 +10,22 @@ mod rig;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
-use rig::{ANY, Echo, Server, connect, pattern};
-use sluicegate::openssl::ssl::{SslRef, SslStream};
+use rig::tls::{Configs, HOST, VERSIONS};
+use rig::{ANY, Echo, Server, connect, pattern, receive, reset};
+use sluicegate::openssl::ssl::{ShutdownState, SslRef, SslStream};
 use sluicegate::openssl::x509::X509;
 use sluicegate::tls::{Certificate, Tickets, TlsVersion};
-use sluicegate::{BevMut, Handle, ListenOptions, Runtime, Time, TlsConfig, TlsOptions, TlsState};
+use sluicegate::{
+    BevMut, Context, Event, EventFlags, Handle, Handler, ListenOptions, Runtime, Shutdown, Time,
+    TlsConfig, TlsOptions, TlsState, tls,
+};
 
 const CORES: usize = 8;
 /// Connections of each client, one after the other: two with each core.
@@ -181,4 +186,92 @@ fn sessions_of_tls_1_2_move_between_cores_as_keys_and_certificates_change() {
 #[test]
 fn sessions_of_tls_1_3_move_between_cores_as_keys_and_certificates_change() {
     sessions_move_between_cores(TlsVersion::Tls13);
+}
+
+/// A client's end with the handshake made, over which a message has gone there and back.
+fn talking(client: &TlsConfig, addr: SocketAddr) -> SslStream<TcpStream> {
+    let ssl = client.connect(0, Time::ZERO, HOST).expect("an object");
+    let mut stream = SslStream::new(ssl, connect(addr)).expect("a stream");
+    stream.do_handshake().expect("the handshake is made");
+    stream.write_all(b"hello").expect("the core reads");
+    let mut back = [0; 5];
+    stream.read_exact(&mut back).expect("the core answers");
+    assert_eq!(&back, b"hello");
+    stream
+}
+
+/// Sends back what comes, and tells of the end.
+struct Reporting(mpsc::Sender<(EventFlags, String)>);
+
+impl Handler for Reporting {
+    fn on_read(&mut self, cx: &mut Context<'_>) {
+        let (mut input, mut output) = cx.buffers();
+        output.append(&mut input);
+    }
+
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        if event.flags != EventFlags::CONNECTED {
+            let error = event.error.map(|error| format!("{:?}: {error}", error.kind()));
+            self.0.send((event.flags, error.unwrap_or_default())).expect("the test waits");
+            cx.me().close();
+        }
+    }
+}
+
+#[test]
+fn a_reset_of_an_open_session_is_an_error_though_dirty_ends_are_allowed() {
+    for version in VERSIONS {
+        let Configs { server: config, client } = Configs::new(version);
+        let (report, ends) = mpsc::channel();
+        let options = TlsOptions::new().allow_dirty_shutdown(true);
+        let server = Server::start(1, move |conn| {
+            conn.tls_accept(&config, options).expect("it has just been accepted");
+            Reporting(report.clone())
+        });
+        let stream = talking(&client, server.addr);
+        let socket = stream.get_ref().try_clone().expect("a descriptor is left");
+        // Says nothing: the connection is there as long as one of the two is.
+        drop(stream);
+        reset(socket);
+        let (flags, error) = receive(&ends);
+        assert!(flags.contains(EventFlags::ERROR), "{version:?}: {flags:?} {error}");
+        assert!(!flags.contains(EventFlags::EOF), "{version:?}: {flags:?}");
+        assert!(error.starts_with("ConnectionReset"), "{version:?}: {error}");
+        server.wait_until_empty();
+    }
+}
+
+#[test]
+fn a_drain_says_goodbye_on_every_session_before_the_end_of_the_stream() {
+    /// What no test waits for.
+    const FAR: Duration = Duration::from_secs(600);
+    /// More than a core may be kept from saying goodbye.
+    const DRAIN: Duration = Duration::from_secs(2);
+    const FAREWELL: Duration = Duration::from_millis(50);
+    for (version, (drain, farewell, answers)) in VERSIONS.into_iter().flat_map(|version| {
+        // The drain's deadline, the session's, and whether the client answers its goodbye.
+        [(FAR, FAR, true), (FAR, FAREWELL, false), (DRAIN, FAR, false)].map(|it| (version, it))
+    }) {
+        let case = format!("{version:?}, {drain:?}, {farewell:?}, answers {answers}");
+        let Configs { server: config, client } = Configs::new(version);
+        let builder = Runtime::builder().cores(1).drain_timeout(drain);
+        let mut runtime = builder.build().expect("cores can be built");
+        let options = TlsOptions::new().shutdown(tls::Shutdown::Clean { within: farewell });
+        let addr = runtime.listen(ANY, move |conn| {
+            conn.tls_accept(&config, options).expect("it has just been accepted");
+            Echo
+        });
+        let server = Server::run(addr.expect("a port is free"), runtime);
+        let mut stream = talking(&client, server.addr);
+        server.handle.shutdown(Shutdown::Drain);
+        assert_eq!(stream.read(&mut [0]).expect("a clean end"), 0, "{case}");
+        assert!(stream.get_shutdown().contains(ShutdownState::RECEIVED), "{case}: no goodbye");
+        if answers {
+            stream.shutdown().expect("the goodbye is sent");
+        }
+        rig::wait_for_close(stream.get_mut());
+        let report = server.join();
+        let counted = (report.cores[0].drained, report.cores[0].cut);
+        assert_eq!(counted, (1, 0), "{case}: all that was written has left");
+    }
 }
