@@ -1,4 +1,5 @@
-//! Issues certificates: of P-256 keys, by another or by themselves, for now or for the past.
+//! Issues certificates: of P-256 keys, by another or by themselves, for now,
+//! for the past or for times to come.
 
 use sluicegate::openssl::asn1::Asn1Time;
 use sluicegate::openssl::bn::{BigNum, MsbOption};
@@ -19,6 +20,7 @@ pub(crate) struct Issued {
 /// When a certificate is valid, in years of 365 days since 1970.
 pub(crate) const NOW: [i64; 2] = [30, 130];
 pub(crate) const PAST: [i64; 2] = [30, 31];
+pub(crate) const FUTURE: [i64; 2] = [130, 131];
 
 impl Issued {
     /// One that nobody vouches for, and may vouch for others.

@@ -1,9 +1,9 @@
-//! Clients that have to say who they are: what each side is told of a certificate that is not good.
+//! Certificates that are not good, a client's or a server's: what each side is told of them.
 
 use sluicegate::tls::{Certificate, ClientCertificates, TlsVersion};
 use sluicegate::{Time, TlsConfig, TlsOptions};
 
-use crate::rig::authority::{Issued, NOW, PAST};
+use crate::rig::authority::{FUTURE, Issued, NOW, PAST};
 use crate::rig::over_pair_by;
 
 const NAME: &str = "example.com";
@@ -61,5 +61,37 @@ fn a_client_without_a_good_certificate_is_refused_and_both_are_told_why() {
             let last = told.last().expect("something was told");
             assert!(last.starts_with(begins) && last.contains(says), "{case}");
         }
+    }
+}
+
+#[test]
+fn a_server_whose_certificate_is_out_of_its_time_is_refused_and_both_are_told_why() {
+    let root = Issued::by_itself("root");
+    for (version, (valid, why, alert)) in
+        [TlsVersion::Tls12, TlsVersion::Tls13].into_iter().flat_map(|version| {
+            [
+                (PAST, Some("has expired"), "certificate expired"),
+                (FUTURE, Some("not yet valid"), "bad certificate"),
+                (NOW, None, ""),
+            ]
+            .map(|it| (version, it))
+        })
+    {
+        let server = TlsConfig::server().certificate(root.issue(NAME, valid).to_present());
+        let client = TlsConfig::client().roots(root.as_root()).versions(version..=version);
+        let client = client.build().expect("a client").connect(0, Time::ZERO, NAME);
+        let server = server.build().expect("a server").accept(0, Time::ZERO);
+        let (client, server) = (client.expect("an object"), server.expect("an object"));
+        let mut ends = over_pair_by(client, server, TlsOptions::new());
+        ends.run();
+        let told = ends.told.each_ref().map(|notes| notes.all());
+        let case = format!("{version:?}: {told:?}");
+        let Some(why) = why else {
+            assert_eq!(told, [["EventFlags(CONNECTED)"]; 2], "{case}");
+            continue;
+        };
+        let [[to_client], [to_server]] = [&told[0][..], &told[1][..]] else { panic!("{case}") };
+        assert!(to_client.starts_with(NOT_GOOD) && to_client.contains(why), "{case}");
+        assert!(to_server.starts_with(REFUSED) && to_server.contains(alert), "{case}");
     }
 }
