@@ -70,3 +70,47 @@ impl Drop for Claim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use sluicegate::GroupId;
+    use sluicegate::sim::Simulation;
+
+    use super::*;
+
+    /// A connection from an address: the group that it has joined, and its claim.
+    fn comes(sim: &mut Simulation, clients: &Clients, from: &str) -> (GroupId, Claim) {
+        let from: SocketAddr = from.parse().expect("an address");
+        let (socket, _peer) = sim.socket(from);
+        let id = sim.core().adopt(socket, ()).expect("there is room");
+        let mut conn = sim.core().get(id).expect("it is open");
+        let claim = clients.join(&mut conn);
+        let group = conn.group().expect("it has joined one");
+        assert_eq!(group.name(), Some(&*from.ip().to_string()));
+        (group.id(), claim)
+    }
+
+    #[test]
+    fn an_address_has_one_group_as_long_as_it_has_connections() {
+        let limit = TokenBucketConfig::per_second("1MB/s".parse().expect("a rate"));
+        let clients = Clients::new(limit, 1).expect("it makes a group");
+        let mut sim = Simulation::new(1);
+        let mut comes = |from| comes(&mut sim, &clients, from);
+        let (first, first_claim) = comes("10.0.0.1:1000");
+        let (second, second_claim) = comes("10.0.0.1:2000");
+        let (other, other_claim) = comes("10.0.0.2:1000");
+        assert_eq!(first, second, "two ports are one client");
+        assert_ne!(first, other, "two addresses are two clients");
+        drop(first_claim);
+        let (third, third_claim) = comes("10.0.0.1:3000");
+        assert_eq!(first, third, "it had a connection all the time");
+        drop((second_claim, third_claim));
+        assert_eq!(clients.table().len(), 1, "one is still connected");
+        let (again, again_claim) = comes("10.0.0.1:4000");
+        assert_ne!(first, again, "it had left");
+        drop((other_claim, again_claim));
+        assert!(clients.table().is_empty(), "all have left");
+    }
+}
