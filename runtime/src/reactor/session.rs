@@ -29,8 +29,9 @@ impl Core {
     /// As [`filter`](Self::filter) does for a filter: the handler of `underlying` moves on top, and
     /// from here on its callbacks are about plaintext. Unless `state` says that the handshake is
     /// over it begins as soon as the socket at the bottom is connected; CONNECTED comes when it is
-    /// done, once and before anything else, or an ERROR event that carries a
-    /// [`TlsError`](crate::TlsError). Output may be given before.
+    /// done, once and before anything else, or an ERROR event. Its error carries a
+    /// [`TlsError`](crate::TlsError), or is that of the stream below if this one failed, as by a
+    /// reset. Output may be given before.
     ///
     /// # Errors
     /// `state` contradicts `ssl`, which is dropped, or `underlying` takes no filter.

@@ -15,13 +15,15 @@ use openssl::x509::X509VerifyResult;
 
 /// An error of a TLS session.
 ///
-/// The error of an ERROR event carries one: `error.get_ref()` and `downcast_ref` find it.
+/// The error of an ERROR event carries one where it is TLS that failed: `error.get_ref()` and
+/// `downcast_ref` find it. Where what is below failed, by a reset or a connect that was refused,
+/// the error is a plain [`io::Error`], as without TLS.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
     /// The peer does not keep to the protocol, offers what is not wanted here, or went away.
     ///
-    /// Nothing to mend on this side, unless all peers do so.
+    /// Close the connection; nothing is to be mended on this side, unless all peers do so.
     #[error("the peer {detail}")]
     Peer {
         /// As `ERR_get_error` packs it; 0 if OpenSSL has no part in it.
@@ -30,6 +32,9 @@ pub enum TlsError {
         detail: Box<str>,
     },
     /// A certificate was refused: the peer's here, or ours by the peer.
+    ///
+    /// Tell a person, who has to replace the certificate, the roots or the name that `detail` says;
+    /// until then trying again ends the same way. Never go on without verification.
     #[error("certificate: {detail}")]
     Certificate {
         /// As `ERR_get_error` packs it.
@@ -38,6 +43,9 @@ pub enum TlsError {
         detail: Box<str>,
     },
     /// This program asks for what its own settings or the state of the session rule out.
+    ///
+    /// A defect of the program or its configuration: change the call or the setting that `detail`
+    /// names. A refused call leaves the session as it was.
     #[error("local misuse: {detail}")]
     Local {
         /// As `ERR_get_error` packs it; 0 if OpenSSL has no part in it.
@@ -46,6 +54,9 @@ pub enum TlsError {
         detail: Box<str>,
     },
     /// OpenSSL itself failed: memory, entropy, a provider.
+    ///
+    /// Close the connection and log the code. Where all connections fail so, look at the memory and
+    /// at the installation of OpenSSL (`openssl list -providers`).
     #[error("OpenSSL: {detail}")]
     OpenSsl {
         /// As `ERR_get_error` packs it.
