@@ -325,7 +325,9 @@ impl Handle {
     /// for it when its first connection comes.
     ///
     /// Costs some milliseconds a core, or some 60 for a client that reads the system's roots. What
-    /// is there already stays.
+    /// is there already stays. The contexts of names that were given to `certificate_for` are not
+    /// made: for one a core stops some two milliseconds, in the first handshake that asks for it,
+    /// and again in the first after a reload.
     ///
     /// # Errors
     /// [`TlsConfigError::OpenSsl`](tls::TlsConfigError::OpenSsl): a context cannot be made.

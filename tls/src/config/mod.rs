@@ -148,7 +148,8 @@ impl TlsConfig {
 
     /// Makes a core's context now, so that its first connection does not wait for it.
     ///
-    /// Any thread may: a program does it for all its cores before it starts them.
+    /// Any thread may: a program does it for all its cores before it starts them. The contexts of
+    /// names given to `certificate_for` come later, each in the first handshake that asks for it.
     ///
     /// # Errors
     /// [`TlsConfigError::NoSuchCore`], [`TlsConfigError::OpenSsl`].

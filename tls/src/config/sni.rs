@@ -1,7 +1,7 @@
 //! Which certificate a client gets that asks for a host by name.
 //!
-//! Owns one context per certificate and core, made when a client first asks for it: a server with
-//! many names does not pay for those nobody asks for.
+//! Owns one context per certificate and core, made in the handshake of the client that first asks
+//! for it, also after a reload: a server with many names does not pay for those nobody asks for.
 //!
 //! Invariant: an exact name goes before a wildcard, and a name nobody has gets the certificate of
 //! the context the connection began with.
