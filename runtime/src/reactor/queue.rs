@@ -156,7 +156,9 @@ impl Core {
         let ties = stream.untie();
         let truncated = stream.bev.is_truncated() || self.is_truncated_above(stream.above);
         self.sign_off(&stream.transport, ties);
-        self.stats.goodbyes_lost += u64::from(truncated && stream.says_goodbye);
+        if truncated && stream.says_goodbye {
+            self.note_lost_goodbye(&stream.transport);
+        }
         match stream.transport {
             Transport::Gone => {}
             Transport::Socket { .. } | Transport::Vacant => self.end_socket(key, truncated),
@@ -172,6 +174,17 @@ impl Core {
         }
         self.end_below(stream.above);
         self.discard(key, handler);
+    }
+
+    /// Peers decide how many there are, so a line for each is for those who ask for it.
+    #[cold]
+    fn note_lost_goodbye(&mut self, transport: &Transport) {
+        self.stats.goodbyes_lost += 1;
+        let peer = match transport {
+            Transport::Socket { peer } => *peer,
+            _ => None,
+        };
+        tracing::debug!(core = self.index(), ?peer, "a goodbye of TLS was not taken in time");
     }
 
     /// A stream leaves this core, for good or for another: nothing here waits for it or counts it.
