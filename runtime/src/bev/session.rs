@@ -1,6 +1,11 @@
 //! What an application does with the TLS session of one bufferevent.
 //!
-//! Owns nothing; the session stands between this bufferevent and the one below it.
+//! Owns nothing; the session stands between this bufferevent and the one below it, and what is
+//! asked of it is done in `tls/src/session/`. Where there is no TLS the answer is `None` or a
+//! typed error, never a panic.
+//!
+//! Source: libevent 2.1.12 `bufferevent_openssl_get_ssl`, `bufferevent_get_openssl_error`,
+//! `bufferevent_ssl_renegotiate`. Differs: errors come in order; a session can be taken off again.
 
 use tls::openssl::ssl::{Ssl, SslRef};
 use tls::{TlsConfig, TlsError, TlsOptions, TlsState};
@@ -75,7 +80,8 @@ impl BevMut<'_> {
     /// Takes the first error of the session that nobody has taken yet, in the order in which they
     /// happened; `None` when there is none, or no TLS.
     ///
-    /// Of those that nobody takes the first 16 are kept.
+    /// Of those that nobody takes the first 16 are kept. An example is at
+    /// [`release_tls`](Self::release_tls).
     pub fn take_tls_error(&mut self) -> Option<TlsError> {
         self.stream().transport.session_mut()?.take_error()
     }
@@ -83,7 +89,8 @@ impl BevMut<'_> {
     /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
     ///
     /// CONNECTED comes once more when they are there, with 1.3 when ours are, unless an end comes
-    /// first. Under 1.2 output waits meanwhile.
+    /// first. Under 1.2 output waits meanwhile. An example is at
+    /// [`release_tls`](Self::release_tls).
     ///
     /// # Errors
     /// [`TlsError::Local`]: there is no session here, the handshake is not over, or may not be made
@@ -117,6 +124,38 @@ impl BevMut<'_> {
     /// `None` when not TLS, where [`release`](Self::release) refuses, or while the session keeps
     /// what a renegotiation had to read over: read on first. What the session has read and not
     /// given is inside the object.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sluicegate::sim::Simulation;
+    /// use sluicegate::tls::Certificate;
+    /// use sluicegate::{ListenOptions, TlsConfig, TlsOptions};
+    ///
+    /// let certificate = Certificate::self_signed(&["example.com"], 7)?;
+    /// let trusts = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
+    /// let shows = TlsConfig::server().certificate(certificate).build()?;
+    /// let mut sim = Simulation::new(1);
+    /// let listener = sim.core().listen("10.0.0.1:443", ListenOptions::new(), move |conn| {
+    ///     conn.tls_accept(&shows, TlsOptions::new()).expect("it has just been accepted");
+    /// })?;
+    /// let (to, options) = (listener.local_addr(), TlsOptions::new());
+    /// let id = sim.core().tls_connect(to, "example.com", &trusts, options, ())?;
+    /// let made = sim.run_until(Duration::from_secs(1), |sim| {
+    ///     sim.core().get(id).is_some_and(|mut bev| bev.renegotiate().is_ok())
+    /// });
+    /// assert!(made, "not before the handshake is over");
+    /// sim.run_for(Duration::from_secs(1));             // both sides have new keys
+    ///
+    /// let mut bev = sim.core().get(id).expect("it is open");
+    /// assert_eq!(bev.take_tls_error(), None);
+    /// let (below, ssl) = bev.release_tls().expect("a session that keeps nothing back");
+    /// assert_eq!(ssl.version_str(), "TLSv1.3");
+    /// drop(bev);
+    /// assert!(sim.core().get(id).is_none() && sim.core().get(below).is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn release_tls(&mut self) -> Option<(BevId, Ssl)> {
         self.core.release_session(self.key)
     }

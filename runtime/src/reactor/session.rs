@@ -88,6 +88,32 @@ impl Core {
     ///
     /// # Errors
     /// As for [`tls_filter`](Self::tls_filter) and [`adopt`](Self::adopt); the socket is closed.
+    ///
+    /// # Examples
+    /// A client that is there first, and connected later:
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use sluicegate::sim::Simulation;
+    /// use sluicegate::tls::Certificate;
+    /// use sluicegate::{ListenOptions, TlsConfig, TlsOptions, TlsState};
+    ///
+    /// let certificate = Certificate::self_signed(&["example.com"], 7)?;
+    /// let trusts = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
+    /// let shows = TlsConfig::server().certificate(certificate).build()?;
+    /// let mut sim = Simulation::new(1);
+    /// let listener = sim.core().listen("10.0.0.1:443", ListenOptions::new(), move |conn| {
+    ///     conn.tls_accept(&shows, TlsOptions::new()).expect("it has just been accepted");
+    /// })?;
+    ///
+    /// let ssl = trusts.connect(0, sim.now(), "example.com")?;
+    /// let (state, options) = (TlsState::Connecting, TlsOptions::new());
+    /// let id = sim.core().tls_socket(None, ssl, state, options, ())?;
+    /// sim.core().get(id).expect("it is open").connect(listener.local_addr())?;
+    /// let both = |sim: &mut Simulation| sim.core().stats().handshakes == 2;
+    /// assert!(sim.run_until(Duration::from_secs(1), both));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tls_socket(
         &mut self,
         socket: Option<Socket>,
@@ -186,6 +212,50 @@ impl Core {
     /// # Errors
     /// The handshake is not over, the socket is not connected, or no descriptor is left for the
     /// moment in which it is named twice; the stream is dropped.
+    ///
+    /// # Examples
+    /// A server whose handshakes are made by threads that may wait:
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    /// use std::thread;
+    ///
+    /// use sluicegate::openssl::ssl::SslStream;
+    /// use sluicegate::tls::Certificate;
+    /// use sluicegate::{Context, Handler, Runtime, Shutdown, Time, TlsConfig, TlsOptions};
+    ///
+    /// struct Echo;
+    /// impl Handler for Echo {
+    ///     fn on_read(&mut self, cx: &mut Context<'_>) {
+    ///         let (mut input, mut output) = cx.buffers();
+    ///         output.append(&mut input);
+    ///     }
+    /// }
+    ///
+    /// let certificate = Certificate::self_signed(&["localhost"], 7)?;
+    /// let trusts = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
+    /// let shows = TlsConfig::server().certificate(certificate).build()?;
+    /// let running = Runtime::builder().cores(1).build()?.start()?;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let peer = TcpStream::connect(listener.local_addr()?)?;
+    /// let mut peer = SslStream::new(trusts.connect(0, Time::ZERO, "localhost")?, peer)?;
+    /// let peer = thread::spawn(move || peer.connect().map(|()| peer));
+    /// let mut stream = SslStream::new(shows.accept(0, Time::ZERO)?, listener.accept()?.0)?;
+    /// stream.accept()?;
+    /// running.handle().submit_to(0, move |core| {
+    ///     core.tls_from_stream(stream, TlsOptions::new(), Echo).expect("it is connected");
+    /// })?;
+    ///
+    /// let (mut peer, mut back) = (peer.join().expect("it does not panic")?, [0; 5]);
+    /// peer.write_all(b"hello")?;
+    /// peer.read_exact(&mut back)?;
+    /// assert_eq!(&back, b"hello");
+    /// peer.shutdown()?;
+    /// running.handle().shutdown(Shutdown::Drain);
+    /// running.join();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn tls_from_stream(
         &mut self,
         stream: SslStream<TcpStream>,
