@@ -71,6 +71,11 @@ impl TlsConfigBuilder<ServerChoices> {
 
     /// Lets clients ask for a new handshake within a TLS 1.2 connection. Default: no, since each
     /// costs the server much more than the client. A server may ask for one either way.
+    ///
+    /// A core makes few steps of first handshakes in a turn; these do not count among them, as what
+    /// asks for one arrives as data does. What bounds them is that a client has to wait for answers
+    /// and its socket is read once a turn: `n` clients that ask without end cost at most `n` steps
+    /// of handshakes a turn.
     pub fn allow_client_renegotiation(mut self, allow: bool) -> Self {
         self.role.client_renegotiation = allow;
         self
