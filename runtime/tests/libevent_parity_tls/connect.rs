@@ -1,4 +1,5 @@
-//! A session made before there is a connection, and one whose server takes its time.
+//! A session made before there is a connection, also as it was reported to lose its tickets, and one
+//! whose server takes its time.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -6,10 +7,11 @@ use std::time::Duration;
 use sluicegate::sim::Simulation;
 use sluicegate::{BevMut, ListenOptions, TlsOptions, TlsState};
 
+use crate::rig::ends::{End, Noting, settle};
 use crate::rig::sim::{ADDR, LIMIT};
 use crate::rig::tls::{Configs, HOST, VERSIONS};
-use crate::rig::{Server, eventually};
-use crate::{Board, Player, READ, Score, WRITE, assert_freed};
+use crate::rig::{Echo, Server, eventually};
+use crate::{Board, Player, READ, Score, TURNS, WRITE, assert_freed};
 
 /// The game to its good end.
 const PLAYED: Score = Score { done: 1, connected: 2, eof: 1, errors: 0, timeouts: 0 };
@@ -88,6 +90,49 @@ fn bufferevent_connect_sleep() {
         drop(bev);
         sim.run_until(LIMIT, |sim| sim.core().stats().connections == 0);
         assert_eq!(*board.score(), PLAYED, "{version:?}");
+        assert_freed(&mut sim);
+    }
+}
+
+/// The broken tickets of libevent's #1897: a session that is made without a socket (-1) and gets one
+/// later resumes as any other does, and what it is given resumes others.
+#[test]
+fn issue_1897_a_session_made_without_a_socket_resumes_by_its_ticket() {
+    for (version, connects) in VERSIONS.into_iter().flat_map(|it| [(it, true), (it, false)]) {
+        let case = format!("{version:?}, by connecting: {connects}");
+        let (mut sim, configs) = (Simulation::new(4), Configs::new(version));
+        let accepting = configs.server.clone();
+        let factory = move |conn: &mut BevMut<'_>| {
+            conn.tls_accept(&accepting, TlsOptions::new()).expect("it is new");
+            Echo
+        };
+        let listener = sim.core().listen(ADDR, ListenOptions::new(), factory);
+        let to = listener.expect("it is free").local_addr();
+        for resumed in [false, true, true] {
+            let ssl = configs.client.connect(0, sim.now(), HOST).expect("an object");
+            let (noting, log) = Noting::new();
+            let (state, options) = (TlsState::Connecting, TlsOptions::new());
+            let id = sim.core().tls_socket(None, ssl, state, options, noting).expect("a session");
+            if connects {
+                sim.core().get(id).expect("it waits").connect(to).expect("it can be tried");
+            } else {
+                let bottom = sim.core().connect(to, ()).expect("it can be tried");
+                settle(&mut sim, TURNS);
+                let bottom = sim.core().get(bottom).expect("it is open");
+                let socket = bottom.into_socket().expect("it is connected").socket;
+                sim.core().get(id).expect("it waits").set_socket(socket).expect("it has none");
+            }
+            let end = End { id, log };
+            end.write(&mut sim, b"hello");
+            settle(&mut sim, TURNS);
+            assert_eq!(end.log.take().got, b"hello", "{case}");
+            let mut bev = end.bev(&mut sim);
+            let ssl = bev.ssl().expect("there is a session");
+            assert_eq!(ssl.session_reused(), resumed, "{case}");
+            bev.close();
+            drop(bev);
+            settle(&mut sim, TURNS);
+        }
         assert_freed(&mut sim);
     }
 }

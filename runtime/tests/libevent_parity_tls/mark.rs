@@ -81,19 +81,8 @@ fn check_marks(on: On) {
         let both = ends.map(|(low, ssl, state)| {
             let moved: Rc<RefCell<Moved>> = Rc::default();
             let (taker, options) = (Taker(moved.clone()), TlsOptions::new());
-            let bottom = sim.core().get(low.id).expect("it is open");
-            let id = match on {
-                On::Socket => {
-                    let socket = bottom.into_socket().expect("it has one").socket;
-                    sim.core().tls_socket(Some(socket), ssl, state, options, taker)
-                }
-                On::Filter => {
-                    drop(bottom);
-                    low.bev(&mut sim).set_handler(taker).expect("nobody is above");
-                    sim.core().tls_filter(low.id, ssl, state, options)
-                }
-            };
-            let mut bev = sim.core().get(id.expect("a session")).expect("it is open");
+            let id = on.secure(&mut sim, low.id, (ssl, state), options, taker);
+            let mut bev = sim.core().get(id).expect("it is open");
             bev.set_read_watermark(0, MARK);
             bev.output().add(&stream(0, SENT));
             moved.borrow_mut().sent = SENT;

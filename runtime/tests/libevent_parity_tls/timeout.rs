@@ -7,7 +7,7 @@ use sluicegate::{TlsOptions, TlsState};
 
 use crate::rig::ends::taking_sockets;
 use crate::rig::tls::{Configs, VERSIONS};
-use crate::{Board, Player, READ, Score, Then, WRITE, assert_freed};
+use crate::{Board, On, Player, READ, Score, Then, WRITE, assert_freed};
 
 const WITHIN: Duration = Duration::from_secs(2);
 
@@ -21,10 +21,9 @@ fn check_silent(then: Then) {
             silent.bev(&mut sim).disable(direction);
         }
         let player = Player { then, ..Player::new(&board, true) };
-        low.bev(&mut sim).set_handler(player).expect("nobody is above");
-        let (ssl, _) = Configs::new(version).objects();
-        let id = sim.core().tls_filter(low.id, ssl, TlsState::Connecting, TlsOptions::new());
-        let mut bev = sim.core().get(id.expect("a session")).expect("it is open");
+        let ssl = (Configs::new(version).objects().0, TlsState::Connecting);
+        let id = On::Socket.secure(&mut sim, low.id, ssl, TlsOptions::new(), player);
+        let mut bev = sim.core().get(id).expect("it is open");
         bev.output().add(b"1\n");
         for direction in [READ, WRITE] {
             bev.set_timeout(direction, Some(WITHIN));
