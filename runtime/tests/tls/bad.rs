@@ -5,12 +5,23 @@ use std::time::Duration;
 use sluicegate::TlsOptions;
 use sluicegate::openssl::ssl::SslVersion;
 
+use crate::rig::VERSIONS;
 use crate::wired::Wired;
-
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 /// More than the core's close waits for anything.
 const LONG: Duration = Duration::from_secs(40);
+
+/// Turns that no peer's bytes may cost more of, once they have come: to read them, to put out an
+/// alert, to close and to wait for the peer.
+const MOST_TURNS: u64 = 20;
+
+/// Rests for long; asserts that this is cheap.
+fn rest_long(case: &str, wired: &mut Wired) {
+    let turns = wired.sim.core().stats().turns;
+    wired.rest(LONG);
+    let spent = wired.sim.core().stats().turns - turns;
+    assert!(spent < MOST_TURNS, "{case}: {spent} turns");
+}
 
 /// The error event that came, alone of its kind.
 fn only_error(wired: &Wired, case: &str) -> String {
@@ -43,7 +54,7 @@ fn bytes_that_are_no_tls_are_one_error_that_names_them() {
             let mut wired = Wired::new(version, TlsOptions::new());
             let case = format!("{version:?} {:?}", &bytes[..10]);
             assert_eq!(wired.sim.write(wired.peer, &bytes), bytes.len(), "{case}");
-            wired.rest(LONG);
+            rest_long(&case, &mut wired);
             let error = only_error(&wired, &case);
             assert!(error.contains(says), "{case}: {error}");
             wired.assert_empty(&case);
@@ -60,8 +71,8 @@ fn bytes_that_are_no_tls_end_an_open_session_as_well() {
             wired.write(b"good");
             wired.send();
             wired.sim.write(wired.peer, &bytes);
-            wired.rest(LONG);
             let case = format!("{version:?} {:?}", &bytes[..5]);
+            rest_long(&case, &mut wired);
             let error = only_error(&wired, &case);
             assert!(error.contains("the peer"), "{case}: {error}");
             assert_eq!(wired.notes.all()[1], "read 4", "{case}");
@@ -86,7 +97,7 @@ fn the_end_of_the_wire_in_every_state_is_one_error() {
                 } else {
                     wired.sim.half_close(wired.peer);
                 }
-                wired.rest(LONG);
+                rest_long(&case, &mut wired);
                 let error = only_error(&wired, &case);
                 let says = if resets { "reset" } else { "closed during the handshake" };
                 assert!(error.to_lowercase().contains(says), "{case}: {error}");

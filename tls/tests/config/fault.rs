@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use openssl::nid::Nid;
 use openssl::symm::Cipher;
+use openssl::x509::X509;
 use sluicegate_groups::Time;
 use sluicegate_tls::{
     Certificate, ClientCertificates, Roots, Tickets, TlsConfig, TlsConfigError, TlsVersion,
@@ -157,6 +159,17 @@ fn a_configuration_is_used_on_its_side_and_within_its_cores() {
     expect_words(server.accept(TlsConfig::MAX_CORES, now), &["1024", "0 to 1023"]);
     expect_words(server.prepare(TlsConfig::MAX_CORES), &["0 to 1023"]);
     expect_words(client.connect(usize::MAX, now, "a.example"), &["0 to 1023"]);
+}
+
+#[test]
+fn a_throw_away_certificate_is_of_the_curve_that_costs_least() {
+    let certificate = Certificate::self_signed(&["localhost"], 1).expect("a certificate");
+    let pem = certificate.chain_pem().expect("it can be written");
+    let key = X509::from_pem(&pem).and_then(|it| it.public_key()).expect("a certificate");
+    let curve = key.ec_key().expect("a key on a curve").group().curve_name();
+    assert_eq!(curve, Some(Nid::X9_62_PRIME256V1));
+    let signed = X509::from_pem(&pem).expect("a certificate");
+    assert_eq!(signed.signature_algorithm().object().nid(), Nid::ECDSA_WITH_SHA256);
 }
 
 #[test]
