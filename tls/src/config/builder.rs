@@ -78,6 +78,9 @@ impl<R> TlsConfigBuilder<R> {
 
     /// Sets the groups for the key exchange, names with colons between: `X25519:P-256`. Default:
     /// OpenSSL's. Under TLS 1.2 the curve of an ECDSA certificate has to be among them.
+    ///
+    /// A peer that has none of them is refused. A TLS 1.3 client sends a key for the first one
+    /// only: where the server has others alone, the handshake takes a round trip more.
     pub fn groups(mut self, list: impl Into<String>) -> Self {
         self.policy.groups = Some(list.into());
         self

@@ -1,4 +1,10 @@
 //! The one way to turn verification off.
+//!
+//! Owns one method, in a file of its own so that whoever reviews can find it. Decides nothing: the
+//! client's context (`client.rs`) heeds the choice.
+//!
+//! Invariant: nothing else takes verification away, and the name of the method says what it does.
+//! Source: rustls, whose `dangerous()` stands before the same choice.
 
 use super::builder::TlsConfigBuilder;
 use super::client::ClientChoices;

@@ -1,4 +1,8 @@
 //! Which side of a connection a configuration is for.
+//!
+//! Owns the two roles and their names in errors. What each may choose is in `server.rs` and
+//! `client.rs`, and that a configuration is only used for its own is checked in `mod.rs`.
+//! Source: `SSL_set_accept_state` and `SSL_set_connect_state` of OpenSSL.
 
 use std::fmt;
 

@@ -1,6 +1,10 @@
 //! Bytes that must not outlive their use: a private key in DER.
 //!
+//! Owns their memory, whose length is fixed: a vector that grows leaves copies behind. Never copies
+//! them for a caller.
+//!
 //! Invariant: the memory is overwritten before it is given back, and nothing prints it.
+//! Source: the crate zeroize; here by `OPENSSL_cleanse`, which no compiler leaves out.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,6 +1,10 @@
 //! Plaintext that a renegotiation had to read over, without leave to give it.
 //!
-//! Owns a buffer once there is some; nearly no session ever has, and pays one word.
+//! Owns a buffer once there is some; nearly no session ever has, and pays one word. Never calls
+//! OpenSSL: `drive.rs` puts in what it has decrypted, and gives it before anything newer.
+//!
+//! Invariant: nothing is added once `MAX_HELD` is reached, so it holds a record more at most.
+//! Source: the need is of OpenSSL's handshakes within a connection; libevent has no counterpart.
 
 use core_buf::Buffer;
 

@@ -1,6 +1,11 @@
 //! How a session begins and ends, and what its limits count.
 //!
-//! Owns only these types.
+//! Owns the choices and their defaults and acts on none: a session heeds them, and the runtime
+//! those about the bufferevent below.
+//!
+//! Source: libevent 2.1.12 `enum bufferevent_ssl_state`, `BEV_OPT_CLOSE_ON_FREE`,
+//! `bufferevent_openssl_set_allow_dirty_shutdown`. Differs: a goodbye is said by default, it and
+//! the handshake have deadlines, and what limits count is a choice.
 
 use std::time::Duration;
 
@@ -115,6 +120,10 @@ impl TlsOptions {
 
     /// How long the handshake may take, from when the socket is connected, and as long one for new
     /// keys once it has begun. Default 10 s; `None` leaves it to the timeouts of the stream.
+    ///
+    /// With `None` and no read timeout a peer that says nothing is waited for for ever, and costs a
+    /// descriptor and the memory of a handshake. A limit slows handshakes too, so a low one wants a
+    /// longer time. The end is a [`TlsError::Peer`](crate::TlsError::Peer).
     #[must_use]
     pub fn handshake_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.handshake_timeout = timeout;
@@ -122,6 +131,11 @@ impl TlsOptions {
     }
 
     /// What the limits of the stream count. Default [`Charge::Ciphertext`].
+    ///
+    /// Costs nothing either way. With [`Charge::Plaintext`] the socket carries more than the limit
+    /// says: 22 bytes a record with TLS 1.3, 29 with AES-GCM under 1.2, and handshakes and alerts,
+    /// which are not charged at all. A limit on the bufferevent below counts ciphertext whatever
+    /// is chosen.
     #[must_use]
     pub fn charge(mut self, charge: Charge) -> Self {
         self.charge = charge;
@@ -129,6 +143,9 @@ impl TlsOptions {
     }
 
     /// Whether the bufferevent below is closed with this one. Default true.
+    ///
+    /// If not, it gets the handler back when this one has closed, and goes on in the clear: for
+    /// protocols in which both sides know that TLS ends before the connection does.
     #[must_use]
     pub fn close_underlying(mut self, on: bool) -> Self {
         self.close_underlying = on;
