@@ -2,8 +2,8 @@
 //!
 //! Rules, cited by the blocks below:
 //!
-//! 1. **Type.** Functions are declared as `openssl/ssl.h` and `openssl/err.h` declare them, from
-//!    1.1.1 to 3.x.
+//! 1. **Type.** Functions are declared as `openssl/ssl.h` and `openssl/err.h` declare them, 3.0
+//!    to 3.6.
 //! 2. **Pointer.** An `SslRef` is a valid `SSL` for as long as it is borrowed; these calls keep no
 //!    pointer to it. Whoever calls has the only reference that is used meanwhile, as `SSL` objects
 //!    are not for two threads at once.

@@ -3,7 +3,7 @@
 //! Owns [`TlsError`] and the judgement which group an error of OpenSSL belongs to. The code of
 //! each is that of `ERR_get_error`, so `openssl errstr` knows it.
 //!
-//! Source: the reasons of OpenSSL 1.1.1 to 3.x (sslerr.h); those of 1000 and above are alerts that
+//! Source: the reasons of OpenSSL 3.0 to 3.6 (sslerr.h); those of 1000 and above are alerts that
 //! the peer has sent, by their number in RFC 8446.
 
 use std::io;
