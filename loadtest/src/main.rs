@@ -3,6 +3,10 @@
 //! Without a command it shows both. This file only dispatches: it reads the command line, runs the
 //! command and turns the outcome into an exit code, which `exit` lists. Results go to standard
 //! output, everything else to standard error.
+//!
+//! Unsafe code is denied and not forbidden because of one call in `client/session.rs`: the client's
+//! TLS is the bare `openssl` crate, as a ruler is not made of what it measures, and resuming a
+//! session is unsafe there.
 #![deny(unsafe_code)]
 
 mod arguments;
