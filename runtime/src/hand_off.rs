@@ -27,8 +27,7 @@ use crate::handler::Handler;
 use crate::id::BevId;
 use crate::priority::Priority;
 use crate::promise::{Pending, Promise};
-use crate::reactor::Make;
-use crate::reactor::Over;
+use crate::reactor::{Make, Over};
 use crate::socket::Socket;
 
 /// A connection that no core owns, whole: see [`Core::detach`](crate::Core::detach).
