@@ -27,6 +27,8 @@ pub(super) struct Tls {
 /// What a run found out about TLS.
 #[derive(Debug, Serialize)]
 pub(super) struct TlsResult {
+    /// The release this program is linked with: of the client, and of a server of ours.
+    openssl: &'static str,
     /// As one of the connections came to speak it.
     version: Option<&'static str>,
     cipher: Option<&'static str>,
@@ -122,6 +124,7 @@ impl TlsResult {
     pub(super) fn new(arguments: &RunArguments, tally: &Tally) -> Option<Self> {
         let of_churn = |figure: fn(&ChurnTally) -> u64| tally.churn.as_deref().map(figure);
         is_spoken(arguments).then(|| Self {
+            openssl: openssl::version::version(),
             version: tally.negotiated.as_ref().map(|negotiated| negotiated.version),
             cipher: tally.negotiated.as_ref().map(|negotiated| negotiated.cipher),
             full_handshakes: of_churn(|churn| churn.full.count()),

@@ -68,6 +68,7 @@ fn every_workload_moves_its_bytes_over_tls() {
         assert_eq!(bytes > 0.0, moves, "{arguments:?}");
         let version = if arguments.contains(&"1.2") { "TLSv1.2" } else { "TLSv1.3" };
         assert_eq!(result["tls"]["version"], version, "{arguments:?}");
+        assert!(result["tls"]["openssl"].as_str().unwrap().starts_with("OpenSSL "));
         assert!(result["tls"]["cipher"].as_str().unwrap().starts_with("TLS_"), "{arguments:?}");
         let errors = json!({
             "refused": 0, "refused_because": null, "closed": 0, "reset": 0, "other": {}
