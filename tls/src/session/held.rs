@@ -1,7 +1,7 @@
 //! Plaintext that a renegotiation had to read over, without leave to give it.
 //!
 //! Owns a buffer once there is some; nearly no session ever has, and pays one word. Never calls
-//! OpenSSL: `drive.rs` puts in what it has decrypted, and gives it before anything newer.
+//! OpenSSL: those that do put in what they decrypt, and give it before anything newer.
 //!
 //! Invariant: nothing is added once `MAX_HELD` is reached, so it holds a record more at most.
 //! Source: the need is of OpenSSL's handshakes within a connection; libevent has no counterpart.
