@@ -2,8 +2,8 @@
 //!
 //! Owns both buffers only for the time of a step, in which they stand in for those of the stream
 //! below. Reading takes what has arrived and says "not now" behind it, never "the end": how the
-//! stream below ended is the session's to judge. Writing always takes everything; behind the goodbye
-//! nothing may follow, and what OpenSSL answers to the peer then is dropped.
+//! stream below ended is the session's to judge. Writing always takes everything; behind the
+//! goodbye nothing may follow, and what OpenSSL answers to the peer then is dropped.
 
 use std::io::{self, Read, Write};
 

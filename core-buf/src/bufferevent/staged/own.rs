@@ -67,7 +67,7 @@ impl Staged {
     /// The user closes: a stage that has told the end of writing is asked what is left.
     pub(in crate::bufferevent) fn linger_half_closed(&mut self) {
         if let Some(own) = &mut self.own {
-            own.lingers = std::mem::replace(&mut self.finished, false);
+            own.lingers = mem::replace(&mut self.finished, false);
             own.rests = false;
         }
     }
