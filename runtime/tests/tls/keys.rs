@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sluicegate::openssl::ssl::{SslOptions, SslVersion};
 use sluicegate::tls::Shutdown;
-use sluicegate::{BevId, Direction, TlsOptions};
+use sluicegate::{BevId, Direction, TlsOptions, TokenBucketConfig};
 
 use crate::rig::{Ends, context_with, over_pair};
 use crate::wired::Wired;
@@ -119,6 +119,78 @@ fn new_keys_begin_also_in_the_middle_of_a_record_that_nobody_reads() {
         wired.bev().set_read_watermark(0, 0);
         wired.run();
         assert_eq!(wired.bev().input().len(), 1_000, "cut {is_cut}");
+    }
+}
+
+/// With the client, whose peer wants new keys, in the middle of making them.
+fn between_keys(options: TlsOptions, behind: &[u8]) -> Ends {
+    let mut ends = over_pair(SslVersion::TLS1_2, options);
+    ends.run();
+    let (client, server) = (ends.client, ends.server);
+    // A trickle, so that there is a moment between the wish and what follows it.
+    let trickle = TokenBucketConfig::new(50, 50, 1 << 20, 1 << 20, Some(Duration::from_secs(1)));
+    let trickle = trickle.expect("a limit");
+    on(&mut ends, client, |bev| bev.set_rate_limit(Some(trickle)));
+    on(&mut ends, server, |bev| bev.renegotiate().expect("it may"));
+    ends.run();
+    ends.add(server, behind);
+    for _ in 0..100 {
+        let mut bev = ends.sim.core().get(client).expect("it is open");
+        if !bev.ssl().expect("a session").is_init_finished() {
+            bev.set_read_watermark(0, 10);
+            bev.set_rate_limit(None);
+            drop(bev);
+            return ends;
+        }
+        drop(bev);
+        ends.sim.run_for(Duration::from_millis(100));
+    }
+    panic!("the client was never asked for new keys");
+}
+
+#[test]
+fn new_keys_that_the_peer_wants_are_made_though_nobody_reads() {
+    let mut ends = between_keys(TlsOptions::new(), &[5; 100]);
+    let client = ends.client;
+    let twice = ends.sim.core().get(client).expect("it is open").renegotiate();
+    let twice = twice.expect_err("they are being made").to_string();
+    assert!(twice.contains("already"), "{twice}");
+    ends.sim.run_for(Duration::from_secs(15));
+    assert_eq!(count(&ends.told[1].all(), "CONNECTED"), 2, "{:?}", ends.told[1].all());
+    on(&mut ends, client, |bev| {
+        bev.set_read_watermark(0, 0);
+        bev.output().add(b"answer");
+    });
+    ends.run();
+    on(&mut ends, client, |bev| assert_eq!(bev.input().len(), 106, "with the echo"));
+    for told in ends.told {
+        assert_eq!(count(&told.all(), "ERROR"), 0, "{:?}", told.all());
+    }
+}
+
+#[test]
+fn what_was_read_over_comes_before_the_end() {
+    const KEPT: usize = 30_000;
+    for is_dirty in [false, true] {
+        let options = TlsOptions::new().allow_dirty_shutdown(is_dirty);
+        let mut wired = Wired::open(SslVersion::TLS1_2, options);
+        wired.bev().disable(Direction::Read);
+        wired.bev().renegotiate().expect("it may");
+        wired.rest(Duration::from_millis(5));
+        wired.write(&[5; KEPT]);
+        // And the answer to the request; what follows it never comes.
+        wired.exchange();
+        wired.rest(Duration::from_millis(5));
+        wired.bev().output().add(b"must wait");
+        wired.sim.half_close(wired.peer);
+        wired.rest(Duration::from_secs(1));
+        assert_eq!(wired.notes.all().len(), 1, "{:?}", wired.notes.all());
+        wired.bev().enable(Direction::Read);
+        wired.rest(Duration::from_secs(1));
+        let told = wired.notes.all();
+        let read = told.iter().rposition(|it| *it == format!("read {KEPT}"));
+        let end = told.iter().position(|it| it.contains("EOF") || it.contains("ERROR"));
+        assert!(read.is_some() && read < end, "{is_dirty}: {told:?}");
     }
 }
 

@@ -188,7 +188,7 @@ fn every_call_leaves_the_error_queue_empty() {
     let server = || TlsConfig::server().certificate(certificate.clone()).build();
     let client = || TlsConfig::client().danger_accept_any_certificate().build();
     let (built_server, built_client) = (server().expect("built"), client().expect("built"));
-    let stale = openssl::x509::X509::from_der(b"none").expect_err("no certificate");
+    let stale = X509::from_der(b"none").expect_err("no certificate");
     assert!(!stale.errors().is_empty());
     let calls: [&dyn Fn() -> bool; 11] = [
         &|| Certificate::self_signed(&["a.example"], 1).is_ok(),
