@@ -1,5 +1,5 @@
-//! A session made before there is a connection, also as it was reported to lose its tickets, and one
-//! whose server takes its time.
+//! A session made before there is a connection, also as it was reported to lose its tickets, and
+//! one whose server takes its time.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -94,8 +94,8 @@ fn bufferevent_connect_sleep() {
     }
 }
 
-/// The broken tickets of libevent's #1897: a session that is made without a socket (-1) and gets one
-/// later resumes as any other does, and what it is given resumes others.
+/// The broken tickets of libevent's #1897: a session that is made without a socket (-1) and gets
+/// one later resumes as any other does, and what it is given resumes others.
 #[test]
 fn issue_1897_a_session_made_without_a_socket_resumes_by_its_ticket() {
     for (version, connects) in VERSIONS.into_iter().flat_map(|it| [(it, true), (it, false)]) {
