@@ -314,7 +314,8 @@ impl Session {
         }
         let silent = closed && self.shutdown == Shutdown::Immediate;
         if !silent && !self.notified {
-            if self.is_between_keys() {
+            if ffi::is_shaking_hands(self.stream.ssl()) {
+                // Nothing else may be said before the new keys are there.
                 progress.write = self.await_keys(leave.ended, progress);
                 return;
             }

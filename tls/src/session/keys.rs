@@ -113,13 +113,8 @@ impl Session {
 
     /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
     pub(super) fn is_in_the_way(&self) -> bool {
-        self.is_between_keys() && self.has_more()
-    }
-
-    /// Whether nothing may be said but what makes new keys.
-    pub(super) fn is_between_keys(&self) -> bool {
         let is_due = self.rekeying == Some(Rekeying::Wanted);
-        is_due || ffi::is_shaking_hands(self.stream.ssl())
+        (is_due || ffi::is_shaking_hands(self.stream.ssl())) && self.has_more()
     }
 
     /// Whether something has come that is still to be read.
