@@ -6,12 +6,9 @@ use sluicegate::tls::TlsVersion;
 use sluicegate::{EventFlags, TlsConfig, TlsError, TlsOptions};
 
 use crate::ears::{Ears, Facts, Talk};
-use crate::material::{Material, NAME};
+use crate::material::{Material, NAME, VERSIONS};
 use crate::program::{Program, is_there};
 use crate::rig::{Server, eventually};
-
-/// The flag of the program, and what the version is called.
-const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
 
 /// A server of OpenSSL's, and a core to connect from.
 struct World {

@@ -7,6 +7,9 @@ use sluicegate::TlsConfig;
 use sluicegate::tls::{Certificate, ClientChoices, Roots, ServerChoices, TlsConfigBuilder};
 use tempfile::TempDir;
 
+/// The flag of the programs, and what the version is called.
+pub(crate) const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
+
 /// The name of the server; [`ADDRESS`] is in its certificate too.
 pub(crate) const NAME: &str = "localhost";
 const ADDRESS: &str = "127.0.0.1";

@@ -4,12 +4,9 @@ use sluicegate::tls::{ClientCertificates, TlsError};
 use sluicegate::{AcceptMode, Dispatch, ListenOptions, TlsConfig, TlsOptions};
 
 use crate::ears::{Ears, Talk};
-use crate::material::{CLIENT, Material, NAME};
+use crate::material::{CLIENT, Material, NAME, VERSIONS};
 use crate::program::{Program, is_there};
 use crate::rig::Server;
-
-/// The flag of the program, and what the version is called.
-const VERSIONS: [(&str, &str); 2] = [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")];
 
 /// A server that sends back what it gets.
 fn serve(config: TlsConfig) -> (Server, Ears) {
@@ -34,6 +31,13 @@ fn talk(program: &mut Program, ears: &Ears, text: &str) {
     program.say(&format!("{text}\n"));
     ears.reads(&format!("{text}\n"));
     program.wait_for(text);
+}
+
+/// The program takes its leave, both sides say that it was a good one; what it has said.
+fn quit(mut program: Program, ears: &Ears) -> String {
+    program.say("Q\n");
+    ears.ends_well();
+    program.assert_success()
 }
 
 #[test]
@@ -82,9 +86,7 @@ fn clients_show_their_certificate_or_are_refused() {
             s_client(&material, &server, &[flag, "-cert", &certificate, "-key", &key]);
         assert_eq!(ears.connected().peer.as_deref(), Some(CLIENT));
         talk(&mut program, &ears, "hello");
-        program.say("Q\n");
-        ears.ends_well();
-        program.assert_success();
+        quit(program, &ears);
 
         for shown in [&[flag][..], &[flag, "-cert", &stranger, "-key", &its_key]] {
             let program = s_client(&material, &server, shown);
@@ -109,11 +111,9 @@ fn a_protocol_is_agreed_on_or_the_connection_refused() {
     for (flag, _) in VERSIONS {
         for (offered, agreed) in [("http/1.1,h2", Some("h2")), ("spdy,http/1.1", Some("http/1.1"))]
         {
-            let mut program = s_client(&material, &server, &[flag, "-alpn", offered]);
+            let program = s_client(&material, &server, &[flag, "-alpn", offered]);
             assert_eq!(ears.connected().alpn.as_deref(), agreed);
-            program.say("Q\n");
-            ears.ends_well();
-            let said = program.assert_success();
+            let said = quit(program, &ears);
             assert!(said.contains(&format!("ALPN protocol: {}\n", agreed.expect("one"))), "{said}");
         }
         let program = s_client(&material, &server, &[flag, "-alpn", "spdy"]);
@@ -141,9 +141,7 @@ fn a_session_is_resumed_on_the_other_core() {
             cores.push(facts.id.core());
             // A ticket of TLS 1.3 comes before what is sent back.
             talk(&mut program, &ears, "hello");
-            program.say("Q\n");
-            ears.ends_well();
-            let said = program.assert_success();
+            let said = quit(program, &ears);
             assert_eq!(said.contains(&format!("Reused, {version}")), resumed, "{said}");
         }
         assert_ne!(cores[0], cores[1], "they take turns");
@@ -170,9 +168,7 @@ fn version_1_2_renegotiates_where_that_is_allowed() {
         program.wait_for("RENEGOTIATING");
         if allowed {
             talk(&mut program, &ears, "behind");
-            program.say("Q\n");
-            ears.ends_well();
-            program.assert_success();
+            quit(program, &ears);
         } else {
             let (status, said) = program.wait();
             assert!(!status.success() && said.contains("no renegotiation"), "{said}");
@@ -199,9 +195,7 @@ fn version_1_3_updates_its_keys_from_either_side() {
         assert_eq!(ears.connected().id, facts.id);
         talk(&mut program, &ears, &format!("behind {text}"));
     }
-    program.say("Q\n");
-    ears.ends_well();
-    program.assert_success();
+    quit(program, &ears);
 }
 
 #[test]
