@@ -43,8 +43,8 @@ use outer::ends::{End, Link, Noting, settle};
 use outer::sim::ADDR;
 use outer::tls::{Configs, VERSIONS, secured};
 use outer::{BOUND, Server, pattern, receive};
-use rig::Keeper;
-use sluicegate::openssl::ssl::{Ssl, SslStream, SslVersion};
+use rig::{Keeper, VERSIONS as SSL_VERSIONS};
+use sluicegate::openssl::ssl::{Ssl, SslStream};
 use sluicegate::sim::Simulation;
 use sluicegate::tls::TlsVersion;
 use sluicegate::{
@@ -64,9 +64,6 @@ const PLENTY: usize = 100_000;
 
 /// What sessions stand on here, those in virtual time.
 const LINKS: [Link; 4] = [Link::Sockets, Link::Pair, Link::OverSockets(1), Link::OverPair(1)];
-
-/// Of both versions, as OpenSSL names them.
-const SSL_VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 /// Each version over each link.
 fn every_kind(mut check: impl FnMut(&str, &mut Simulation, (End, End), &Configs)) {

@@ -4,21 +4,24 @@
 //! process is read. A process of its own, and one test at a time.
 #![cfg(feature = "tls")]
 
+mod rig;
+
 use std::fs;
 use std::io::{self, Read, Write};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use rig::Echo;
+use rig::tls::{Configs, HOST};
 use sluicegate::openssl::pkey::PKey;
 use sluicegate::openssl::ssl::{Ssl, SslContext, SslMethod, SslStream};
 use sluicegate::openssl::x509::X509;
 use sluicegate::sim::Simulation;
 use sluicegate::tls::Certificate;
 use sluicegate::{
-    BevMut, Context, Handler, ListenOptions, PairOptions, Time, TlsConfig, TlsOptions, TlsState,
+    BevMut, Handler, ListenOptions, PairOptions, Time, TlsConfig, TlsOptions, TlsState,
 };
 
-const NAME: &str = "example.com";
 const ADDR: &str = "10.0.0.1:443";
 
 /// Lets one test at a time measure.
@@ -38,23 +41,6 @@ fn resident_bytes() -> usize {
 /// Keeps what comes; closes at an end or error.
 struct Closes;
 impl Handler for Closes {}
-
-/// Sends back what comes.
-struct Echo;
-impl Handler for Echo {
-    fn on_read(&mut self, cx: &mut Context<'_>) {
-        let (mut input, mut output) = cx.buffers();
-        output.append(&mut input);
-    }
-}
-
-/// A server's configuration, and one of a client that trusts it.
-fn configs() -> (TlsConfig, TlsConfig) {
-    let certificate = Certificate::self_signed(&[NAME], 1).expect("a certificate");
-    let roots = certificate.chain_pem().expect("it can be written");
-    let server = TlsConfig::server().certificate(certificate).build().expect("a server");
-    (server, TlsConfig::client().roots_pem(roots).build().expect("a client"))
-}
 
 /// Takes what OpenSSL writes and has nothing to read.
 struct Kept(Vec<u8>);
@@ -77,7 +63,7 @@ impl Write for Kept {
 
 /// The first message of a client.
 fn hello(client: &TlsConfig) -> Vec<u8> {
-    let ssl = client.connect(0, Time::ZERO, NAME).expect("an object");
+    let ssl = client.connect(0, Time::ZERO, HOST).expect("an object");
     let mut stream = SslStream::new(ssl, Kept(Vec::new())).expect("a stream");
     stream.do_handshake().expect_err("nobody answers");
     std::mem::take(&mut stream.get_mut().0)
@@ -152,7 +138,7 @@ fn handshakes_that_failed_leave_no_memory_behind() {
     /// A hundred bytes for each; one that left all behind would leave two hundred times as many.
     const MOST_BYTES: usize = 1 << 20;
     let _alone = alone();
-    let (server, client) = configs();
+    let Configs { server, client } = Configs::of_all_versions();
     // So that what is allocated once is there, and the allocator's pools are as large as they get.
     (0..2).for_each(|seed| fail(BATCH, seed, &server, &client));
     let before = resident_bytes();
@@ -165,7 +151,7 @@ fn handshakes_that_failed_leave_no_memory_behind() {
 
 /// A context without any mode set, as a program may have; it verifies nothing.
 fn plain_context() -> SslContext {
-    let certificate = Certificate::self_signed(&[NAME], 1).expect("a certificate");
+    let certificate = Certificate::self_signed(&[HOST], 1).expect("a certificate");
     let (chain, key) = (certificate.chain_pem(), certificate.key_pem());
     let shown = X509::from_pem(&chain.expect("PEM")).expect("a certificate");
     let key = PKey::private_key_from_pem(&key.expect("PEM")).expect("a key");

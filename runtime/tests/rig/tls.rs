@@ -2,6 +2,8 @@
 //!
 //! Owns only those. Decides nothing about what is tested.
 
+use std::ops::RangeInclusive;
+
 use sluicegate::openssl::ssl::Ssl;
 use sluicegate::sim::Simulation;
 use sluicegate::tls::{Certificate, TlsVersion};
@@ -15,7 +17,7 @@ pub(crate) const VERSIONS: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls
 /// Whom the server's certificate is for.
 pub(crate) const HOST: &str = "localhost";
 
-/// A server and a client that trusts it, of one version; resuming is up to the client.
+/// A server and a client that trusts it, of the same versions; resuming is up to the client.
 #[derive(Clone)]
 pub(crate) struct Configs {
     pub(crate) server: TlsConfig,
@@ -24,10 +26,19 @@ pub(crate) struct Configs {
 
 impl Configs {
     pub(crate) fn new(version: TlsVersion) -> Self {
+        Self::of(version..=version)
+    }
+
+    /// Of every version, the newest of which they agree on.
+    pub(crate) fn of_all_versions() -> Self {
+        Self::of(TlsVersion::Tls12..=TlsVersion::Tls13)
+    }
+
+    fn of(versions: RangeInclusive<TlsVersion>) -> Self {
         let certificate = Certificate::self_signed(&[HOST], 1).expect("a certificate");
         let roots = certificate.chain_pem().expect("it can be written");
-        let client = TlsConfig::client().roots_pem(roots).versions(version..=version);
-        let server = TlsConfig::server().certificate(certificate).versions(version..=version);
+        let client = TlsConfig::client().roots_pem(roots).versions(versions.clone());
+        let server = TlsConfig::server().certificate(certificate).versions(versions);
         let server = server.allow_client_renegotiation(true);
         Self {
             server: server.build().expect("a server"),

@@ -1,21 +1,16 @@
 //! Beginnings: every constructor, states that contradict the object, and new keys later on.
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sluicegate::openssl::ssl::{Ssl, SslContext, SslMethod, SslVersion};
 use sluicegate::sim::{Faults, Simulation};
 use sluicegate::{
-    BevId, BevMut, Context, Direction, Event, EventFlags, FilterOptions, Handler, ListenOptions,
-    PairOptions, TlsError, TlsOptions, TlsState,
+    BevId, BevMut, Direction, FilterOptions, ListenOptions, PairOptions, TlsOptions, TlsState,
 };
 
-use crate::rig::{Ends, Keeper, Notes, context, over_pair};
+use crate::rig::{Ends, Keeper, Notes, VERSIONS, context, over_pair};
 use crate::wired::Wired;
-
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 /// What the two ends of TLS stand on.
 #[derive(Clone, Copy, Debug)]
@@ -266,28 +261,4 @@ fn new_keys_where_they_cannot_be_made_are_a_typed_error() {
     assert!(none.to_string().contains("no TLS session"), "{none}");
     assert!(plain.ssl().is_none() && plain.take_tls_error().is_none());
     assert_eq!(plain.allow_dirty_shutdown(), None);
-}
-
-#[test]
-fn errors_come_in_order_with_the_codes_of_openssl() {
-    let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
-    // The handler closes at the error, and then there is nothing left to ask.
-    let errors = Rc::new(RefCell::new(Vec::new()));
-    struct Asks(Rc<RefCell<Vec<TlsError>>>);
-    impl Handler for Asks {
-        fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
-            assert!(event.flags.contains(EventFlags::ERROR), "{event:?}");
-            while let Some(error) = cx.me().take_tls_error() {
-                self.0.borrow_mut().push(error);
-            }
-        }
-    }
-    wired.bev().set_handler(Asks(errors.clone())).expect("it is on top");
-    wired.sim.write(wired.peer, &[23, 3, 3, 0, 40].repeat(20));
-    wired.rest(Duration::from_secs(1));
-    let errors = errors.borrow();
-    let codes: Vec<u64> = errors.iter().map(TlsError::code).collect();
-    // SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC of the SSL library, behind the cipher's.
-    assert_eq!(codes.last().map(|code| code & 0x7F_FFFF), Some(281), "{codes:X?}");
-    assert!(matches!(errors.last(), Some(TlsError::Peer { .. })), "{errors:?}");
 }

@@ -4,35 +4,17 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sluicegate::sim::Simulation;
-use sluicegate::tls::{Certificate, TlsConfigError};
+use sluicegate::tls::TlsConfigError;
 use sluicegate::{
-    BevMut, Charge, Context, Error, Group, Handler, ListenOptions, TlsConfig, TlsOptions,
-    TokenBucketConfig,
+    BevMut, Charge, Error, Group, ListenOptions, TlsConfig, TlsOptions, TokenBucketConfig,
 };
 
+use crate::outer::Echo;
+use crate::outer::tls::{Configs, HOST};
 use crate::rig::{Keeper, Notes};
 
-const NAME: &str = "example.com";
 const SERVER: &str = "10.0.0.1:443";
 const LIMIT: Duration = Duration::from_secs(5);
-
-struct Echo;
-
-impl Handler for Echo {
-    fn on_read(&mut self, cx: &mut Context<'_>) {
-        let (mut input, mut output) = cx.buffers();
-        output.append(&mut input);
-    }
-}
-
-/// A server's configuration, and that of a client which trusts it.
-fn configs() -> (TlsConfig, TlsConfig) {
-    let certificate = Certificate::self_signed(&[NAME], 1).expect("a certificate");
-    let roots = certificate.chain_pem().expect("it can be written");
-    let client = TlsConfig::client().roots_pem(roots).build().expect("a client");
-    let server = TlsConfig::server().certificate(certificate).build().expect("a server");
-    (server, client)
-}
 
 /// Listens with a configuration, and sends each error of `tls_accept`.
 fn listen(sim: &mut Simulation, config: TlsConfig) -> mpsc::Receiver<Error> {
@@ -49,12 +31,12 @@ fn listen(sim: &mut Simulation, config: TlsConfig) -> mpsc::Receiver<Error> {
 
 #[test]
 fn a_client_meets_the_host_it_means_by_address_and_by_name_and_nobody_else() {
-    let (server, client) = configs();
+    let Configs { server, client } = Configs::of_all_versions();
     let mut sim = Simulation::new(1);
-    sim.set_host(NAME, &["10.0.0.1".parse().expect("an address")], Duration::from_millis(3));
+    sim.set_host(HOST, &["10.0.0.1".parse().expect("an address")], Duration::from_millis(3));
     let _refusals = listen(&mut sim, server);
     let (addr, options) = (SERVER.parse().expect("an address"), TlsOptions::new());
-    for (host, by_name) in [(NAME, false), (NAME, true), ("example.net", false)] {
+    for (host, by_name) in [(HOST, false), (HOST, true), ("example.net", false)] {
         let notes = Notes::default();
         let keeper = Keeper { notes: notes.clone(), echoes: false };
         let id = match by_name {
@@ -63,9 +45,9 @@ fn a_client_meets_the_host_it_means_by_address_and_by_name_and_nobody_else() {
         };
         let id = id.expect("it can be tried");
         sim.core().get(id).expect("it is open").output().add(b"hello");
-        assert!(sim.run_until(LIMIT, |_| notes.all().len() == 1 + usize::from(host == NAME)));
+        assert!(sim.run_until(LIMIT, |_| notes.all().len() == 1 + usize::from(host == HOST)));
         match host {
-            NAME => assert_eq!(notes.all(), ["EventFlags(CONNECTED)", "read 5"]),
+            HOST => assert_eq!(notes.all(), ["EventFlags(CONNECTED)", "read 5"]),
             _ => assert!(notes.all()[0].contains("certificate: "), "{:?}", notes.all()),
         }
     }
@@ -75,7 +57,7 @@ fn a_client_meets_the_host_it_means_by_address_and_by_name_and_nobody_else() {
 
 #[test]
 fn a_connection_that_cannot_be_secured_is_closed_before_a_byte() {
-    let (server, client) = configs();
+    let Configs { server, client } = Configs::of_all_versions();
     let mut sim = Simulation::new(1);
     let refusals = listen(&mut sim, client.clone());
     let peer = sim.connect(SERVER.parse().expect("an address")).expect("it listens");
@@ -88,7 +70,7 @@ fn a_connection_that_cannot_be_secured_is_closed_before_a_byte() {
     let addr = "10.0.0.9:443".parse().expect("an address");
     let listener = sim.listen(addr).expect("it is free");
     let options = TlsOptions::new();
-    for (host, config) in [(NAME, &server), ("", &client), ("two words", &client)] {
+    for (host, config) in [(HOST, &server), ("", &client), ("two words", &client)] {
         let refused = sim.core().tls_connect(addr, host, config, options, ());
         let refused = refused.expect_err("it cannot be made");
         assert!(matches!(refused, Error::TlsConfig(_)), "{refused}");
@@ -110,7 +92,7 @@ fn a_group_counts_ciphertext_in_either_place_and_plaintext_where_that_is_asked_f
         (true, Charge::Ciphertext),
         (true, Charge::Plaintext),
     ] {
-        let (server, client) = configs();
+        let Configs { server, client } = Configs::of_all_versions();
         let mut sim = Simulation::new(1);
         let group = Group::builder(limit.clone()).clock(sim.clock()).build().expect("a group");
         let (member_of, options) = (group.clone(), TlsOptions::new().charge(charge));
@@ -125,7 +107,7 @@ fn a_group_counts_ciphertext_in_either_place_and_plaintext_where_that_is_asked_f
         sim.core().listen(SERVER, ListenOptions::new(), factory).expect("it is free");
         let (addr, notes) = (SERVER.parse().expect("an address"), Notes::default());
         let keeper = Keeper { notes, echoes: false };
-        let id = sim.core().tls_connect(addr, NAME, &client, TlsOptions::new(), keeper);
+        let id = sim.core().tls_connect(addr, HOST, &client, TlsOptions::new(), keeper);
         let id = id.expect("it can be tried");
         sim.core().get(id).expect("it is open").output().add(&[7; BYTES]);
         assert!(sim.run_until(LIMIT, |sim| sim.lengths(id).is_some_and(|it| it.0 == BYTES)));

@@ -7,12 +7,12 @@ use sluicegate::sim::Simulation;
 use sluicegate::tls::into_ssl;
 use sluicegate::{Charge, Group, PairOptions, TlsOptions, TlsState, TokenBucketConfig};
 
-use crate::rig::{Keeper, Notes, context, over_pair};
+use crate::rig::{Keeper, Notes, VERSIONS, context, over_pair};
 use crate::wired::Pipe;
 
 #[test]
 fn an_echo_over_a_pair_and_a_clean_end() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+    for version in VERSIONS {
         for size in [1, 1_000, 16_384, 100_000] {
             let mut ends = over_pair(version, TlsOptions::new());
             let bytes: Vec<u8> = (0..size).map(|i| i as u8).collect();
@@ -33,17 +33,6 @@ fn an_echo_over_a_pair_and_a_clean_end() {
             assert_eq!((stats.handshakes, stats.handshakes_failed), (2, 0));
             assert_eq!((stats.filters, stats.pair_ends), (0, 0));
         }
-    }
-}
-
-#[test]
-fn connected_comes_once_and_first() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
-        let mut ends = over_pair(version, TlsOptions::new());
-        ends.add(ends.client, b"early");
-        ends.run();
-        assert_eq!(ends.told[0].all(), ["EventFlags(CONNECTED)", "read 5"]);
-        assert_eq!(ends.told[1].all(), ["EventFlags(CONNECTED)", "read 5"]);
     }
 }
 
@@ -79,7 +68,7 @@ fn a_server_refuses_a_renegotiation_by_its_client() {
 
 #[test]
 fn what_a_session_holds_comes_out_of_it_though_the_wire_is_silent() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+    for version in VERSIONS {
         let mut ends = over_pair(version, TlsOptions::new());
         ends.run();
         let client = ends.client;
@@ -115,7 +104,7 @@ fn a_handshake_takes_nothing_from_a_group_that_counts_plaintext() {
 
 #[test]
 fn records_that_an_object_has_read_ahead_are_not_stranded() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+    for version in VERSIONS {
         let mut ahead = SslContext::builder(SslMethod::tls()).expect("a context");
         ahead.set_read_ahead(true);
         let mut ends = [ahead.build(), context(version)].map(|context| {

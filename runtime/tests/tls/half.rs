@@ -7,7 +7,7 @@ use sluicegate::sim::Simulation;
 use sluicegate::{Context, Event, Handler, PairOptions, TlsOptions, TlsState};
 
 use crate::forge::{DATA, HANDSHAKE, forged};
-use crate::rig::{Notes, context};
+use crate::rig::{Notes, VERSIONS, context};
 
 /// Notes what it is told, and never closes.
 struct Noter(Notes);
@@ -51,7 +51,7 @@ fn new_keys_of_the_peer_after_our_goodbye_neither_fail_nor_spin() {
 
 #[test]
 fn an_object_that_goes_on_knows_what_was_said_and_heard() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+    for version in VERSIONS {
         let context = context(version);
         let ssl = || Ssl::new(&context).expect("an object");
         let mut sim = Simulation::new(1);

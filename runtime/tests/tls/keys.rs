@@ -6,13 +6,11 @@ use sluicegate::openssl::ssl::{SslOptions, SslVersion};
 use sluicegate::tls::Shutdown;
 use sluicegate::{BevId, Direction, TlsOptions, TokenBucketConfig};
 
-use crate::rig::{Ends, context_with, over_pair};
+use crate::rig::{Ends, VERSIONS, context_with, over_pair};
 use crate::wired::Wired;
 
 /// More than a session keeps while nobody reads.
 const MUCH: usize = 200_000;
-
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 fn count(told: &[String], what: &str) -> usize {
     told.iter().filter(|note| note.contains(what)).count()

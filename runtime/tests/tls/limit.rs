@@ -10,10 +10,9 @@ use sluicegate::{Direction, Group, Suspend, TlsOptions, TlsState};
 use crate::outer::audit::{burst, worst_excess};
 use crate::outer::log::{Log, bytes};
 use crate::outer::sim::per_second;
-use crate::rig::{Keeper, Notes, context};
+use crate::rig::{Keeper, Notes, VERSIONS, context};
 use crate::wired::Wired;
 
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 const CHARGES: [Charge; 2] = [Charge::Ciphertext, Charge::Plaintext];
 
 /// A burst far below one record, so that every record is cut to the grant.

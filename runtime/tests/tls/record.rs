@@ -5,9 +5,8 @@ use sluicegate::{Direction, TlsOptions};
 
 use crate::outer::log::Log;
 use crate::outer::sim::per_second;
+use crate::rig::VERSIONS;
 use crate::wired::Wired;
-
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 /// Most plaintext of a record.
 const RECORD_BYTES: usize = 16 << 10;

@@ -7,11 +7,11 @@ use sluicegate::sim::Simulation;
 use sluicegate::tls::{Certificate, TlsVersion};
 use sluicegate::{Context, Event, Handler, TlsConfig, TlsOptions, TlsState};
 
-use crate::rig::{Keeper, Notes, context};
+use crate::rig::{Keeper, Notes, VERSIONS, context};
 
 #[test]
 fn another_connection_begins_with_a_handshake() {
-    for version in [SslVersion::TLS1_2, SslVersion::TLS1_3] {
+    for version in VERSIONS {
         let context = context(version);
         let ssl = |_| Ssl::new(&context).expect("an object");
         let mut sim = Simulation::new(1);

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::SslVersion;
 use sluicegate::{Direction, TlsOptions};
 
+use crate::rig::VERSIONS;
 use crate::wired::Wired;
-
-const VERSIONS: [SslVersion; 2] = [SslVersion::TLS1_2, SslVersion::TLS1_3];
 
 /// What the peer has sent of its first message before it falls silent.
 const SENT: [usize; 3] = [0, 50, usize::MAX];
