@@ -17,7 +17,7 @@ use groups::Time;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use sluicegate_tls::{Certificate, Session, TlsConfig, TlsOptions, TlsState, TlsVersion};
+use sluicegate_tls::{Certificate, Session, Shutdown, TlsConfig, TlsOptions, TlsState, TlsVersion};
 
 /// Steps that one end may take without being given anything.
 const MAX_STEPS: usize = 4_096;
@@ -40,6 +40,8 @@ struct Machine {
 
 struct End {
     session: Session,
+    /// The end of the wire passes for that of the stream.
+    is_dirty: bool,
     lower_input: Buffer,
     lower_output: Buffer,
     upper_input: Buffer,
@@ -72,12 +74,17 @@ impl Machine {
     fn new(choice: u8) -> Self {
         let (client, server) = configs(choice);
         let now = Time::ZERO;
-        let options = TlsOptions::new();
+        let ways = [Shutdown::default(), Shutdown::default(), Shutdown::Lazy, Shutdown::Immediate];
+        let is_dirty = choice & 8 != 0;
+        let options = TlsOptions::new()
+            .shutdown(ways[usize::from(choice >> 1) % ways.len()])
+            .allow_dirty_shutdown(is_dirty);
         let client = client.connect(0, now, "localhost").expect("an object");
         let server = server.accept(0, now).expect("an object");
         let client = Session::new(client, TlsState::Connecting, &options).expect("a session");
         let server = Session::new(server, TlsState::Accepting, &options).expect("a session");
-        Self { ends: [End::new(client), End::new(server)], wires: Default::default(), now }
+        let ends = [End::new(client, is_dirty), End::new(server, is_dirty)];
+        Self { ends, wires: Default::default(), now }
     }
 
     fn apply(&mut self, op: u8, value: u8) {
@@ -184,9 +191,10 @@ impl Machine {
 }
 
 impl End {
-    fn new(session: Session) -> Self {
+    fn new(session: Session, is_dirty: bool) -> Self {
         Self {
             session,
+            is_dirty,
             lower_input: Buffer::new(),
             lower_output: Buffer::new(),
             upper_input: Buffer::new(),
@@ -251,7 +259,8 @@ impl End {
         }
         let ends = events.intersects(EventFlags::EOF | EventFlags::ERROR);
         assert!(!(ends && self.has_ended && events.contains(EventFlags::READING)), "a second end");
-        if events.contains(EventFlags::EOF) {
+        let is_cut = self.is_dirty && self.ended == Some(InputEnd::Eof);
+        if events.contains(EventFlags::EOF) && !is_cut {
             assert!(other.outlook != Outlook::Open, "an end that nobody has announced");
             let discards = self.outlook == Outlook::Closed;
             assert!(discards || self.read == other.written, "an end before the last byte");
