@@ -140,7 +140,7 @@ impl Session {
         }
         let mut left = leave.read.map_or(0, |pass| pass.limit);
         left -= self.held.give(leave.upper_input, left);
-        let put_out = self.stream.get_ref().outgoing.len();
+        let put_out = self.stream.get_ref().lengths().1;
         progress.read = self.decrypt(leave.upper_input, left, discards, progress);
         self.bound_answers(put_out, progress);
         if self.end_told || self.phase != Phase::Open {
@@ -186,7 +186,7 @@ impl Session {
             if self.peer_closed {
                 return if self.held.is_empty() { Wait::Over } else { Wait::Room };
             }
-            let (arrived, inside) = (self.stream.get_ref().incoming.len(), self.pending());
+            let (arrived, inside) = (self.stream.get_ref().lengths().0, self.pending());
             self.used_up &= arrived == 0;
             // One that began open may hold records that it has read ahead.
             let is_empty = self.used_up || !ffi::holds_bytes(self.stream.ssl());
@@ -227,7 +227,7 @@ impl Session {
     /// are refused, and does not take them: they would fill the memory. `before` was put out when
     /// reading began.
     fn bound_answers(&mut self, before: usize, progress: &mut Progress) {
-        let grown = self.stream.get_ref().outgoing.len() - before;
+        let grown = self.stream.get_ref().lengths().1 - before;
         self.answers = self.answers.min(before) + grown;
         if self.answers > MAX_ANSWER_BYTES && self.phase == Phase::Open {
             self.give_up(TlsError::answers_not_taken(), progress);

@@ -7,7 +7,7 @@
 //! Never asks OpenSSL to go on with a handshake by a call that cannot meet data.
 //! Source: libevent 2.1.12 `bufferevent_ssl_renegotiate`, which keeps nothing aside.
 
-use core_buf::{EventFlags, InputEnd, Outlook, Progress, Wait};
+use core_buf::{Buffer, EventFlags, InputEnd, Outlook, Progress, Wait};
 use openssl::ssl::{Error, ErrorCode, SslVersion};
 
 use super::drive::Leave;
@@ -33,7 +33,8 @@ impl Session {
             return;
         }
         // What has arrived belongs to the old keys and must not be met by the handshake.
-        let arrived = std::mem::take(&mut self.stream.get_mut().incoming);
+        let mut arrived = Buffer::new();
+        self.stream.get_mut().swap_incoming(&mut arrived);
         ffi::clear_errors();
         let outcome = match self.give_way() {
             Ok(true) => {
@@ -43,7 +44,7 @@ impl Session {
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };
-        self.stream.get_mut().incoming = arrived;
+        self.stream.get_mut().swap_incoming(&mut arrived);
         if let Err(error) = outcome
             && error.code() != ErrorCode::WANT_READ
         {
@@ -119,7 +120,7 @@ impl Session {
 
     /// Whether something has come that is still to be read.
     fn has_more(&self) -> bool {
-        self.pending() > 0 || !self.stream.get_ref().incoming.is_empty()
+        self.pending() > 0 || self.stream.get_ref().lengths().0 > 0
     }
 
     /// Writing waits for new keys, and they for the peer.

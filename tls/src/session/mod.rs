@@ -281,9 +281,7 @@ impl Session {
 
 impl Stage for Session {
     fn step(&mut self, step: Step<'_>) -> Progress {
-        let wire = self.stream.get_mut();
-        std::mem::swap(&mut wire.incoming, step.lower_input);
-        std::mem::swap(&mut wire.outgoing, step.lower_output);
+        self.stream.get_mut().lend(step.lower_input, step.lower_output);
         let mut progress = self.drive(drive::Leave {
             now: step.now,
             upper_input: &mut *step.upper_input,
@@ -293,9 +291,7 @@ impl Stage for Session {
             ended: step.ended,
             outlook: step.outlook,
         });
-        let wire = self.stream.get_mut();
-        std::mem::swap(&mut wire.incoming, step.lower_input);
-        std::mem::swap(&mut wire.outgoing, step.lower_output);
+        self.stream.get_mut().give_back(step.lower_input, step.lower_output);
         if self.charge == Charge::Plaintext && step.read.is_none() {
             // What the session says on its own account is nobody's.
             progress.used.get_or_insert(0);
