@@ -33,7 +33,9 @@ impl Bufferevent {
             staged.linger(linger_until);
         }
         if !self.is_closing() {
-            if self.has_told_end()
+            let hears = !self.suspended.of(Direction::Read).contains(Suspend::ENDED);
+            if hears
+                && self.has_told_end()
                 && let Some(staged) = &mut self.staged
             {
                 staged.linger_half_closed();

@@ -365,3 +365,24 @@ fn a_close_after_the_end_of_writing_waits_no_longer_than_it_may() {
     it.calls();
     assert!(it.stack.upper().is_closed());
 }
+
+#[test]
+fn a_close_after_both_ends_waits_for_nobody() {
+    type End = fn(&mut Played);
+    let ends: [(&str, End); 2] = [
+        ("the stream below is gone", |it| it.stack.upper().handle_lost(at(0))),
+        ("the peer's end was heard", |it| {
+            it.stack.lower().handle_read(at(0), ReadOutcome::EndOfStream, 1, &mut Landing::new());
+            it.calls();
+        }),
+    ];
+    for (case, end) in ends {
+        let mut it = Played::open(|mut step| (pass(&mut step, Progress::default()), None));
+        it.stack.upper().shutdown_write(at(0));
+        it.calls();
+        assert_eq!(it.stack.sent(), b"bye", "{case}");
+        end(&mut it);
+        it.stack.upper().close(at(LATER));
+        assert!(it.stack.upper().is_closed(), "{case}");
+    }
+}

@@ -153,7 +153,7 @@ fn a_refusal_leaves_nothing_in_the_queue_and_tells_of_its_own_only() {
     stale().put();
     let refused = wired.bev().renegotiate().expect_err("its context does not allow it");
     assert_eq!(left(), [""; 0]);
-    assert!(refused.to_string().contains("no renegotiation"), "{refused}");
+    assert!(refused.to_string().contains("NO_RENEGOTIATION"), "{refused}");
 
     let ssl = Ssl::new(&context(SslVersion::TLS1_3)).expect("an object");
     let refused = wired.sim.core().tls_socket(None, ssl, TlsState::Open, TlsOptions::new(), ());

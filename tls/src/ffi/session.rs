@@ -18,13 +18,14 @@ use std::io::{Read, Write};
 use std::ptr;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::ssl::{Ssl, SslMode, SslRef, SslStream};
+use openssl::ssl::{Ssl, SslMode, SslOptions, SslRef, SslStream};
 use openssl_sys as sys;
 
 // Declared per rule 1.
 unsafe extern "C" {
     fn ERR_peek_error() -> c_ulong;
     fn SSL_up_ref(ssl: *mut sys::SSL) -> c_int;
+    fn SSL_get_options(ssl: *const sys::SSL) -> u64;
     fn SSL_renegotiate(ssl: *mut sys::SSL) -> c_int;
     fn SSL_renegotiate_pending(ssl: *const sys::SSL) -> c_int;
     fn SSL_key_update(ssl: *mut sys::SSL, update: c_int) -> c_int;
@@ -139,6 +140,13 @@ pub(crate) fn is_shaking_hands(ssl: &SslRef) -> bool {
 pub(crate) fn may_renegotiate(ssl: &SslRef) -> bool {
     // SAFETY: rules 1 and 2; this control takes no pointer.
     (unsafe { sys::SSL_ctrl(ssl.as_ptr(), SSL_CTRL_GET_RI_SUPPORT, 0, ptr::null_mut()) }) != 0
+}
+
+/// Whether the settings of the object rule renegotiations out.
+pub(crate) fn forbids_renegotiation(ssl: &SslRef) -> bool {
+    // SAFETY: rules 1 and 2.
+    let options = unsafe { SSL_get_options(ssl.as_ptr()) };
+    options & SslOptions::NO_RENEGOTIATION.bits() != 0
 }
 
 /// Asks for a renegotiation, which the next call begins; `false` with an error in the queue if that

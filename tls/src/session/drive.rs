@@ -43,6 +43,7 @@ pub(super) struct Leave<'a> {
 impl Session {
     pub(super) fn drive(&mut self, mut leave: Leave<'_>) -> Progress {
         let mut progress = Progress::default();
+        let before = leave.upper_input.len();
         if self.phase == Phase::Broken {
             self.give_up(TlsError::cannot_restart(), &mut progress);
         }
@@ -77,8 +78,10 @@ impl Session {
         if self.phase == Phase::Over {
             self.deadline = None;
             if leave.outlook != Outlook::Closed {
-                // What was kept aside comes before the end, as far as no limit counts it.
+                // What was kept aside comes before the end; where plaintext is counted, no more of
+                // it than there was leave for.
                 let counted = leave.read.map_or(0, |pass| pass.limit);
+                let counted = counted.saturating_sub(leave.upper_input.len() - before);
                 let most = if self.charge == Charge::Plaintext { counted } else { usize::MAX };
                 self.held.give(leave.upper_input, most);
             }

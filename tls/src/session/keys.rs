@@ -8,6 +8,7 @@
 //! Source: libevent 2.1.12 `bufferevent_ssl_renegotiate`, which keeps nothing aside.
 
 use core_buf::{Buffer, EventFlags, InputEnd, Outlook, Progress, Wait};
+use openssl::error::ErrorStack;
 use openssl::ssl::{Error, ErrorCode, SslVersion};
 
 use super::drive::Leave;
@@ -17,6 +18,7 @@ use crate::ffi::session as ffi;
 /// How far new keys are that were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rekeying {
+    /// OpenSSL has not been asked.
     Wanted,
     Begun,
 }
@@ -38,6 +40,12 @@ impl Session {
         ffi::clear_errors();
         let outcome = match self.give_way() {
             Ok(true) => {
+                // Asked before, OpenSSL would begin in the middle of what has arrived.
+                if !self.ask_for_keys() {
+                    self.stream.get_mut().swap_incoming(&mut arrived);
+                    self.give_up(local_refusal(), progress);
+                    return;
+                }
                 self.rekeying = Some(Rekeying::Begun);
                 self.stream.do_handshake()
             }
@@ -50,6 +58,12 @@ impl Session {
         {
             self.fail(&error, progress);
         }
+    }
+
+    fn ask_for_keys(&self) -> bool {
+        let ssl = self.stream.ssl();
+        let updates = ssl.version2() == Some(SslVersion::TLS1_3);
+        if updates { ffi::update_keys(ssl) } else { ffi::renegotiate(ssl) }
     }
 
     /// Keeps what the object has decrypted and not given, as a handshake would meet it; says
@@ -76,7 +90,7 @@ impl Session {
         }
         let ssl = self.stream.ssl();
         let is_over = !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl);
-        if is_over {
+        if is_over && self.rekeying == Some(Rekeying::Begun) {
             self.rekeying = None;
             progress.events |= EventFlags::CONNECTED;
         } else {
@@ -114,8 +128,7 @@ impl Session {
 
     /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
     pub(super) fn is_in_the_way(&self) -> bool {
-        let is_due = self.rekeying == Some(Rekeying::Wanted);
-        (is_due || ffi::is_shaking_hands(self.stream.ssl())) && self.has_more()
+        ffi::is_shaking_hands(self.stream.ssl()) && self.has_more()
     }
 
     /// Whether something has come that is still to be read.
@@ -137,4 +150,11 @@ impl Session {
         }
         Wait::Input
     }
+}
+
+/// OpenSSL does not begin, though nothing was in its way.
+fn local_refusal() -> TlsError {
+    let stack = ErrorStack::get();
+    let code = stack.errors().first().map_or(0, |error| error.code());
+    TlsError::Local { code, detail: format!("this session cannot have new keys: {stack}").into() }
 }

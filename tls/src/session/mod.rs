@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use core_buf::{EventFlags, Outlook, Progress, Stage, Step};
 use groups::Time;
-use openssl::error::ErrorStack;
 use openssl::ssl::{ShutdownState, Ssl, SslMode, SslRef, SslStream, SslVersion};
 
 pub use self::error::TlsError;
@@ -217,12 +216,10 @@ impl Session {
                 "the peer does not support secure renegotiation (RFC 5746): open a new connection",
             ));
         }
-        let asked = if updates { ffi::update_keys(ssl) } else { ffi::renegotiate(ssl) };
-        if !asked {
-            let stack = ErrorStack::get();
-            let code = stack.errors().first().map_or(0, |error| error.code());
-            let detail = format!("this session may not ask for new keys: {stack}").into();
-            return Err(TlsError::Local { code, detail });
+        if !updates && ffi::forbids_renegotiation(ssl) {
+            return Err(TlsError::local(
+                "SSL_OP_NO_RENEGOTIATION is set on this object: clear it, or open a new connection",
+            ));
         }
         self.rekeying = Some(Rekeying::Wanted);
         Ok(())

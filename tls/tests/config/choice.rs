@@ -1,6 +1,9 @@
 //! What both sides agree on: protocols, versions, ciphers, groups, and whether to begin again.
 
+use std::io::Write;
+
 use openssl::ssl::{Ssl, SslContext, SslMethod, SslStream, SslVersion};
+use sluicegate_core_buf::{Buffer, Outlook, Stage, Step};
 use sluicegate_groups::Time;
 use sluicegate_tls::{
     Certificate, ClientChoices, ServerChoices, Session, TlsConfig, TlsConfigBuilder, TlsOptions,
@@ -138,7 +141,21 @@ fn begins_again(pair: Pair, by_server: bool) -> bool {
         let session = Session::new(into_ssl(stream), TlsState::Open, &TlsOptions::new());
         let mut session = session.expect("an open session");
         session.renegotiate().expect("it may be asked for");
-        session.into_ssl()
+        // The step puts out what begins it.
+        let mut buffers: [Buffer; 4] = Default::default();
+        let [lower_input, lower_output, upper_input, upper_output] = &mut buffers;
+        session.step(Step {
+            now: Time::ZERO,
+            lower_input,
+            lower_output,
+            upper_input,
+            upper_output,
+            read: None,
+            write: None,
+            ended: None,
+            outlook: Outlook::Open,
+        });
+        (session.into_ssl(), buffers[1].to_vec())
     };
     let proofs = |pair: &Pair| {
         [&pair.server, &pair.client].map(|side| {
@@ -150,9 +167,15 @@ fn begins_again(pair: Pair, by_server: bool) -> bool {
     let before = proofs(&pair);
     let (server, client) = (pair.server.stream, pair.client.stream);
     let mut pair = if by_server {
-        Pair::shake_hands(ask(server), into_ssl(client))
+        let (server, first) = ask(server);
+        let mut pair = Pair::shake_hands(server, into_ssl(client));
+        pair.server.stream.get_mut().write_all(&first).expect("there is room");
+        pair
     } else {
-        Pair::shake_hands(into_ssl(server), ask(client))
+        let (client, first) = ask(client);
+        let mut pair = Pair::shake_hands(into_ssl(server), client);
+        pair.client.stream.get_mut().write_all(&first).expect("there is room");
+        pair
     };
     for _ in 0..4 {
         // Reading answers a handshake that the other side began. No data comes: it returns errors.
