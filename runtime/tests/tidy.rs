@@ -24,6 +24,7 @@ const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[];
 const UNSAFE_FILES: &[(&str, &str)] = &[
     ("loadtest/src/client/session.rs", "resumes TLS sessions, which openssl cannot tell apart"),
     ("runtime/tests/allocations.rs", "an allocator that counts is an unsafe trait"),
+    ("tls/src/ffi/bio.rs", "OpenSSL calls back to read and write lent buffers"),
     ("tls/src/ffi/library.rs", "start and threading of OpenSSL, through dlsym"),
     ("tls/src/ffi/session.rs", "functions of OpenSSL without a safe binding"),
     ("tls/src/ffi/ticket.rs", "ticket keys, sessions to resume, secrets to overwrite"),

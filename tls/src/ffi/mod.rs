@@ -5,6 +5,7 @@
 //! panics aborts.
 //! Source: the headers of OpenSSL 3.0 to 3.6, where the `openssl` crate has no safe call.
 
+pub(crate) mod bio;
 mod library;
 pub(crate) mod session;
 mod ticket;

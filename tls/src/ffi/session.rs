@@ -8,8 +8,8 @@
 //!    pointer to it. Whoever calls has the only reference that is used meanwhile, as `SSL` objects
 //!    are not for two threads at once.
 //! 3. **Count.** `SSL_up_ref` adds the one reference that the new `Ssl` gives back when dropped.
-//! 4. **Bio.** `SSL_set_bio` with nulls frees the object's BIO and leaves it without; the
-//!    `SslStream` it came from is dropped before anything else is asked of either.
+//! 4. **Bio.** `SSL_set_bio` with nulls frees the object's BIO and leaves it without; whatever
+//!    knew that BIO, an `SslStream` or a `Linked`, is gone before anything else is asked of either.
 
 #![expect(unsafe_code, reason = "calls functions of OpenSSL that have no safe binding")]
 
@@ -18,7 +18,7 @@ use std::io::{Read, Write};
 use std::ptr;
 
 use foreign_types::{ForeignType, ForeignTypeRef};
-use openssl::ssl::{Ssl, SslMode, SslOptions, SslRef, SslStream};
+use openssl::ssl::{ShutdownState, Ssl, SslMode, SslOptions, SslRef, SslStream};
 use openssl_sys as sys;
 
 // Declared per rule 1.
@@ -63,10 +63,25 @@ pub(crate) fn share(ssl: &SslRef) -> Ssl {
 /// The object of a stream, which is dropped with what it read from and wrote to.
 pub(crate) fn into_ssl<S: Read + Write>(stream: SslStream<S>) -> Ssl {
     let ssl = share(stream.ssl());
-    // SAFETY: rules 1, 2 and 4.
-    unsafe { sys::SSL_set_bio(ssl.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
+    // SAFETY: rule 4; the stream goes at once.
+    unsafe { take_bio(&ssl) };
     drop(stream);
     ssl
+}
+
+/// Frees the BIO of an object.
+///
+/// # Safety
+/// Rule 4: whoever knew that BIO asks nothing more of it.
+pub(super) unsafe fn take_bio(ssl: &SslRef) {
+    // SAFETY: rules 1, 2 and 4.
+    unsafe { sys::SSL_set_bio(ssl.as_ptr(), ptr::null_mut(), ptr::null_mut()) };
+}
+
+/// Who has taken leave.
+pub(crate) fn said(ssl: &SslRef) -> ShutdownState {
+    // SAFETY: rules 1 and 2.
+    ShutdownState::from_bits_truncate(unsafe { sys::SSL_get_shutdown(ssl.as_ptr()) })
 }
 
 /// Takes an object back to before its handshake, with all its settings; `false` with an error in

@@ -9,10 +9,11 @@
 
 use core_buf::{Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Wait};
 use groups::Time;
-use openssl::ssl::{Error, ErrorCode};
+use openssl::ssl::ErrorCode;
 
 use super::{Charge, Phase, Session, Shutdown};
 use crate::config::TlsConfig;
+use crate::ffi::bio::{Ends, Stop};
 use crate::ffi::session as ffi;
 use crate::session::TlsError;
 
@@ -34,6 +35,7 @@ pub(super) struct Leave<'a> {
     pub(super) now: Time,
     pub(super) upper_input: &'a mut Buffer,
     pub(super) upper_output: &'a mut Buffer,
+    pub(super) ends: Ends<'a>,
     pub(super) read: Option<Pass>,
     pub(super) write: Option<Pass>,
     pub(super) ended: Option<InputEnd>,
@@ -48,22 +50,22 @@ impl Session {
             self.give_up(TlsError::cannot_restart(), &mut progress);
         }
         if self.phase == Phase::Handshake {
-            self.shake_hands(&leave, &mut progress);
+            self.shake_hands(&mut leave, &mut progress);
         }
         if self.phase == Phase::Open {
             // What is written needs nothing of what arrives, but for new keys and the goodbye.
             let writes_on = leave.write.is_some() && leave.outlook == Outlook::Open;
             let rekeys = self.is_rekeying();
             if rekeys {
-                self.begin_rekeying(&mut progress);
+                self.begin_rekeying(&mut leave, &mut progress);
             }
             if !writes_on || rekeys {
                 self.read(&mut leave, &mut progress);
             }
             if rekeys {
                 // What has been read may have been in its way.
-                self.begin_rekeying(&mut progress);
-                self.note_rekeying(&mut progress);
+                self.begin_rekeying(&mut leave, &mut progress);
+                self.note_rekeying(&leave, &mut progress);
             }
         }
         if self.phase == Phase::Open {
@@ -73,7 +75,7 @@ impl Session {
             self.bound_rekeying(&leave, &mut progress);
         }
         if self.phase == Phase::Open && leave.outlook != Outlook::Open {
-            self.take_leave(&leave, &mut progress);
+            self.take_leave(&mut leave, &mut progress);
         }
         if self.phase == Phase::Over {
             self.deadline = None;
@@ -91,7 +93,7 @@ impl Session {
         progress
     }
 
-    fn shake_hands(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+    fn shake_hands(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
         if leave.outlook == Outlook::Closed && leave.upper_output.is_empty() {
             // Nobody waits for it any more.
             self.phase = Phase::Over;
@@ -100,17 +102,16 @@ impl Session {
         if self.deadline.is_none() {
             self.deadline = self.handshake_timeout.map(|timeout| leave.now + timeout);
         }
-        ffi::clear_errors();
-        match self.stream.do_handshake() {
+        match self.link.do_handshake(&mut leave.ends) {
             Ok(()) => {
                 self.phase = Phase::Open;
                 self.connected = true;
                 self.deadline = None;
                 progress.events |= EventFlags::CONNECTED;
-                TlsConfig::keep_session(self.stream.ssl());
+                TlsConfig::keep_session(self.ssl());
             }
-            Err(error) if error.code() == ErrorCode::WANT_READ => self.await_peer(leave, progress),
-            Err(error) => self.fail(&error, progress),
+            Err(stop) if stop.code == ErrorCode::WANT_READ => self.await_peer(leave, progress),
+            Err(stop) => self.fail(&stop, progress),
         }
     }
 
@@ -143,9 +144,10 @@ impl Session {
         }
         let mut left = leave.read.map_or(0, |pass| pass.limit);
         left -= self.held.give(leave.upper_input, left);
-        let put_out = self.stream.get_ref().lengths().1;
-        progress.read = self.decrypt(leave.upper_input, left, discards, progress);
-        self.bound_answers(put_out, progress);
+        let put_out = leave.ends.outgoing.len();
+        progress.read = self.decrypt(leave, left, discards, progress);
+        let grown = leave.ends.outgoing.len() - put_out;
+        self.bound_answers(put_out, grown, progress);
         if self.end_told || self.phase != Phase::Open {
             return;
         }
@@ -180,7 +182,7 @@ impl Session {
     /// Decrypts what has arrived, as far as there is a place for it.
     fn decrypt(
         &mut self,
-        upper_input: &mut Buffer,
+        leave: &mut Leave<'_>,
         mut left: usize,
         discards: bool,
         progress: &mut Progress,
@@ -189,10 +191,10 @@ impl Session {
             if self.peer_closed {
                 return if self.held.is_empty() { Wait::Over } else { Wait::Room };
             }
-            let (arrived, inside) = (self.stream.get_ref().lengths().0, self.pending());
+            let (arrived, inside) = (leave.ends.incoming.len(), self.pending());
             self.used_up &= arrived == 0;
             // One that began open may hold records that it has read ahead.
-            let is_empty = self.used_up || !ffi::holds_bytes(self.stream.ssl());
+            let is_empty = self.used_up || !ffi::holds_bytes(self.ssl());
             if arrived == 0 && inside == 0 && is_empty {
                 return self.await_source();
             }
@@ -201,19 +203,18 @@ impl Session {
                 return Wait::Room;
             }
             let most = if discards || holds { RECORD_BYTES } else { left.min(RECORD_BYTES) };
-            let target = if holds { self.held.buffer() } else { &mut *upper_input };
+            let target = if holds { self.held.buffer() } else { &mut *leave.upper_input };
             let room = target.reserve(arrived.max(inside).max(1).min(most));
             let Ok(mut room) = room else { return Wait::Room };
-            ffi::clear_errors();
-            match self.stream.ssl_read(room.first()) {
+            match self.link.read(&mut leave.ends, room.first()) {
                 Ok(count) if discards => drop((room, count)),
                 Ok(count) => {
                     room.commit(count);
                     left -= if holds { 0 } else { count };
                 }
-                Err(error) => {
+                Err(stop) => {
                     drop(room);
-                    if let Some(wait) = self.stop_reading(&error, progress) {
+                    if let Some(wait) = self.stop_reading(&stop, progress) {
                         return wait;
                     }
                 }
@@ -227,19 +228,19 @@ impl Session {
     }
 
     /// Gives up on a peer that asks for answers of OpenSSL's, to new keys or to renegotiations that
-    /// are refused, and does not take them: they would fill the memory. `before` was put out when
-    /// reading began.
-    fn bound_answers(&mut self, before: usize, progress: &mut Progress) {
-        let grown = self.stream.get_ref().lengths().1 - before;
-        self.answers = self.answers.min(before) + grown;
-        if self.answers > MAX_ANSWER_BYTES && self.phase == Phase::Open {
+    /// are refused, and does not take them: they would fill the memory. Reading has added `grown`
+    /// to what was put out `before`.
+    fn bound_answers(&mut self, before: usize, grown: usize, progress: &mut Progress) {
+        let answers = before.min(self.answers as usize) + grown;
+        self.answers = u32::try_from(answers).unwrap_or(u32::MAX);
+        if answers > MAX_ANSWER_BYTES && self.phase == Phase::Open {
             self.give_up(TlsError::answers_not_taken(), progress);
         }
     }
 
     /// What the end of a read means; `None` to try again.
-    fn stop_reading(&mut self, error: &Error, progress: &mut Progress) -> Option<Wait> {
-        match error.code() {
+    fn stop_reading(&mut self, stop: &Stop, progress: &mut Progress) -> Option<Wait> {
+        match stop.code {
             ErrorCode::WANT_READ => {
                 self.used_up = true;
                 Some(self.await_source())
@@ -249,7 +250,7 @@ impl Session {
                 None
             }
             _ => {
-                self.fail(error, progress);
+                self.fail(stop, progress);
                 Some(Wait::Over)
             }
         }
@@ -257,7 +258,7 @@ impl Session {
 
     /// Bytes of a record that are decrypted and not given.
     pub(super) fn pending(&self) -> usize {
-        self.stream.ssl().pending()
+        self.ssl().pending()
     }
 
     // ---- writing ----
@@ -266,48 +267,47 @@ impl Session {
         let Some(pass) = leave.write else {
             return;
         };
-        let output = &mut *leave.upper_output;
-        let before = output.len();
+        let before = leave.upper_output.len();
         let mut left = pass.limit.min(WRITE_BYTES_PER_STEP);
         progress.write = loop {
-            if output.is_empty() {
+            if leave.upper_output.is_empty() {
                 break Wait::Source;
             }
             if left == 0 {
                 break Wait::Room;
             }
-            if self.is_in_the_way() {
-                break self.await_keys(leave.ended, progress);
+            if self.is_in_the_way(leave) {
+                break self.await_keys(leave, progress);
             }
+            let output = &mut *leave.upper_output;
             let whole = output.len().min(RECORD_BYTES);
             let small = output.first().len() < whole.min(WORTH_A_RECORD);
             let bytes = if small { output.pull_up(whole) } else { Some(output.first()) };
             let bytes = bytes.unwrap_or_default();
             let bytes = &bytes[..bytes.len().min(left).min(RECORD_BYTES)];
-            ffi::clear_errors();
-            match self.stream.ssl_write(bytes) {
+            match self.link.write(&mut leave.ends, bytes) {
                 Ok(count) => {
                     output.drain(count);
                     left -= count;
                 }
-                Err(error) if error.code() == ErrorCode::WANT_READ => {
-                    break self.await_keys(leave.ended, progress);
+                Err(stop) if stop.code == ErrorCode::WANT_READ => {
+                    break self.await_keys(leave, progress);
                 }
-                Err(error) => {
-                    self.fail(&error, progress);
+                Err(stop) => {
+                    self.fail(&stop, progress);
                     break Wait::Over;
                 }
             }
         };
         if self.charge == Charge::Plaintext {
-            progress.used = Some(before - output.len());
+            progress.used = Some(before - leave.upper_output.len());
         }
     }
 
     // ---- the end ----
 
     /// Says goodbye once nothing is left to write, and if the user has closed hears the peer's.
-    fn take_leave(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
+    fn take_leave(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
         let closed = leave.outlook == Outlook::Closed;
         let finishes = leave.write.is_some_and(|pass| pass.mode == FlushMode::Finished);
         if !leave.upper_output.is_empty() || (!finishes && !self.notified) {
@@ -317,19 +317,18 @@ impl Session {
         }
         let silent = closed && self.shutdown == Shutdown::Immediate;
         if !silent && !self.notified {
-            if ffi::is_shaking_hands(self.stream.ssl()) {
+            if ffi::is_shaking_hands(self.ssl()) {
                 // Nothing else may be said before the new keys are there.
-                progress.write = self.await_keys(leave.ended, progress);
+                progress.write = self.await_keys(leave, progress);
                 return;
             }
-            ffi::clear_errors();
-            if let Err(error) = self.stream.shutdown() {
-                self.fail(&error, progress);
+            if let Err(stop) = self.link.shutdown(&mut leave.ends) {
+                self.fail(&stop, progress);
                 return;
             }
             // New keys that are only asked for are of no use any more.
             (self.notified, self.rekeying) = (true, None);
-            self.stream.get_mut().is_mute = true;
+            leave.ends.is_mute = true;
         }
         if let (true, Shutdown::Clean { within }) = (closed, self.shutdown) {
             self.deadline.get_or_insert(leave.now + within);
@@ -349,11 +348,8 @@ impl Session {
     }
 
     /// OpenSSL has failed for good.
-    pub(super) fn fail(&mut self, error: &Error, progress: &mut Progress) {
-        let errors = match error.ssl_error() {
-            Some(stack) => TlsError::from_stack(stack, self.ssl()),
-            None => vec![TlsError::OpenSsl { code: 0, detail: error.to_string().into() }],
-        };
+    pub(super) fn fail(&mut self, stop: &Stop, progress: &mut Progress) {
+        let errors = TlsError::from_stop(stop, self.ssl());
         self.phase = Phase::Over;
         progress.events |= EventFlags::ERROR;
         progress.error = self.keep(errors).map(Into::into);

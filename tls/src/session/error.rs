@@ -9,9 +9,11 @@
 use std::io;
 use std::time::Duration;
 
-use openssl::error::{Error, ErrorStack};
+use openssl::error::Error;
 use openssl::ssl::SslRef;
 use openssl::x509::X509VerifyResult;
+
+use crate::ffi::bio::Stop;
 
 /// An error of a TLS session.
 ///
@@ -123,14 +125,15 @@ impl TlsError {
     }
 
     /// The errors of a failed call, in order; at least one.
-    pub(crate) fn from_stack(stack: &ErrorStack, ssl: &SslRef) -> Vec<Self> {
+    pub(super) fn from_stop(stop: &Stop, ssl: &SslRef) -> Vec<Self> {
         let verified = ssl.verify_result();
-        let errors: Vec<_> =
-            stack.errors().iter().map(|error| Self::from_error(error, verified)).collect();
-        if !errors.is_empty() {
-            return errors;
+        let errors = stop.errors.errors();
+        if errors.is_empty() {
+            let code = stop.code.as_raw();
+            let detail = format!("a call failed and gave no reason (SSL_get_error says {code})");
+            return vec![Self::OpenSsl { code: 0, detail: detail.into() }];
         }
-        vec![Self::OpenSsl { code: 0, detail: "a call failed and gave no reason".into() }]
+        errors.iter().map(|error| Self::from_error(error, verified)).collect()
     }
 
     fn from_error(error: &Error, verified: X509VerifyResult) -> Self {

@@ -9,10 +9,11 @@
 
 use core_buf::{Buffer, EventFlags, InputEnd, Outlook, Progress, Wait};
 use openssl::error::ErrorStack;
-use openssl::ssl::{Error, ErrorCode, SslVersion};
+use openssl::ssl::{ErrorCode, SslVersion};
 
 use super::drive::Leave;
 use super::{Phase, Session, TlsError};
+use crate::ffi::bio::{Ends, Stop};
 use crate::ffi::session as ffi;
 
 /// How far new keys are that were asked for.
@@ -26,76 +27,78 @@ pub(super) enum Rekeying {
 impl Session {
     /// Whether new keys are asked for, or made at the peer's wish.
     pub(super) fn is_rekeying(&self) -> bool {
-        self.rekeying.is_some() || ffi::is_shaking_hands(self.stream.ssl())
+        self.rekeying.is_some() || ffi::is_shaking_hands(self.ssl())
     }
 
     /// Puts out what begins new keys that were asked for.
-    pub(super) fn begin_rekeying(&mut self, progress: &mut Progress) {
+    pub(super) fn begin_rekeying(&mut self, leave: &mut Leave<'_>, progress: &mut Progress) {
         if self.rekeying != Some(Rekeying::Wanted) || self.phase != Phase::Open {
             return;
         }
         // What has arrived belongs to the old keys and must not be met by the handshake.
-        let mut arrived = Buffer::new();
-        self.stream.get_mut().swap_incoming(&mut arrived);
-        ffi::clear_errors();
-        let outcome = match self.give_way() {
+        let mut nothing = Buffer::new();
+        let mut ends = Ends {
+            incoming: &mut nothing,
+            outgoing: &mut *leave.ends.outgoing,
+            is_mute: leave.ends.is_mute,
+        };
+        let outcome = match self.give_way(&mut ends) {
             Ok(true) => {
                 // Asked before, OpenSSL would begin in the middle of what has arrived.
                 if !self.ask_for_keys() {
-                    self.stream.get_mut().swap_incoming(&mut arrived);
                     self.give_up(local_refusal(), progress);
                     return;
                 }
                 self.rekeying = Some(Rekeying::Begun);
-                self.stream.do_handshake()
+                self.link.do_handshake(&mut ends)
             }
             Ok(false) => Ok(()),
-            Err(error) => Err(error),
+            Err(stop) => Err(stop),
         };
-        self.stream.get_mut().swap_incoming(&mut arrived);
-        if let Err(error) = outcome
-            && error.code() != ErrorCode::WANT_READ
+        if let Err(stop) = outcome
+            && stop.code != ErrorCode::WANT_READ
         {
-            self.fail(&error, progress);
+            self.fail(&stop, progress);
         }
     }
 
     fn ask_for_keys(&self) -> bool {
-        let ssl = self.stream.ssl();
+        let ssl = self.ssl();
+        ffi::clear_errors();
         let updates = ssl.version2() == Some(SslVersion::TLS1_3);
         if updates { ffi::update_keys(ssl) } else { ffi::renegotiate(ssl) }
     }
 
     /// Keeps what the object has decrypted and not given, as a handshake would meet it; says
     /// whether nothing of the old keys is inside any more.
-    fn give_way(&mut self) -> Result<bool, Error> {
+    fn give_way(&mut self, ends: &mut Ends<'_>) -> Result<bool, Stop> {
         while self.pending() > 0 {
             if !self.held.has_room() {
                 return Ok(false);
             }
             let inside = self.pending();
             let Ok(mut room) = self.held.buffer().reserve(inside) else { return Ok(false) };
-            let count = self.stream.ssl_read(room.first())?;
+            let count = self.link.read(ends, room.first())?;
             room.commit(count);
         }
         // Up to TLS 1.2 a record that has come in part has to be read to its end.
-        let is_cut = ffi::holds_bytes(self.stream.ssl());
-        Ok(!is_cut || self.stream.ssl().version2() == Some(SslVersion::TLS1_3))
+        let is_cut = ffi::holds_bytes(self.ssl());
+        Ok(!is_cut || self.ssl().version2() == Some(SslVersion::TLS1_3))
     }
 
     /// Tells when the new keys are there.
-    pub(super) fn note_rekeying(&mut self, progress: &mut Progress) {
+    pub(super) fn note_rekeying(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
         if self.rekeying.is_none() || self.phase != Phase::Open {
             return;
         }
-        let ssl = self.stream.ssl();
+        let ssl = self.ssl();
         let is_over = !ffi::is_renegotiating(ssl) && !ffi::is_shaking_hands(ssl);
         if is_over && self.rekeying == Some(Rekeying::Begun) {
             self.rekeying = None;
             progress.events |= EventFlags::CONNECTED;
         } else {
             // It goes on with what comes, unless that has no place to go.
-            progress.needs_input |= self.reads_on();
+            progress.needs_input |= self.reads_on(leave);
         }
     }
 
@@ -103,8 +106,8 @@ impl Session {
     /// is the one to act.
     pub(super) fn bound_rekeying(&mut self, leave: &Leave<'_>, progress: &mut Progress) {
         let says_goodbye = self.notified && leave.outlook == Outlook::Closed;
-        let shakes = ffi::is_shaking_hands(self.stream.ssl());
-        progress.needs_input |= shakes && self.reads_on();
+        let shakes = ffi::is_shaking_hands(self.ssl());
+        progress.needs_input |= shakes && self.reads_on(leave);
         // What is kept aside waits for the user first; behind our goodbye nothing is answered.
         if !shakes || !self.held.is_empty() || self.notified {
             self.deadline = self.deadline.filter(|_| says_goodbye);
@@ -122,31 +125,31 @@ impl Session {
     }
 
     /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
-    fn reads_on(&self) -> bool {
-        self.held.has_room() && (!self.has_more() || self.holds())
+    fn reads_on(&self, leave: &Leave<'_>) -> bool {
+        self.held.has_room() && (!self.has_more(leave) || self.holds())
     }
 
     /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
-    pub(super) fn is_in_the_way(&self) -> bool {
-        ffi::is_shaking_hands(self.stream.ssl()) && self.has_more()
+    pub(super) fn is_in_the_way(&self, leave: &Leave<'_>) -> bool {
+        ffi::is_shaking_hands(self.ssl()) && self.has_more(leave)
     }
 
     /// Whether something has come that is still to be read.
-    fn has_more(&self) -> bool {
-        self.pending() > 0 || self.stream.get_ref().lengths().0 > 0
+    fn has_more(&self, leave: &Leave<'_>) -> bool {
+        self.pending() > 0 || !leave.ends.incoming.is_empty()
     }
 
     /// Writing waits for new keys, and they for the peer.
-    pub(super) fn await_keys(&mut self, ended: Option<InputEnd>, progress: &mut Progress) -> Wait {
-        match ended {
+    pub(super) fn await_keys(&mut self, leave: &Leave<'_>, progress: &mut Progress) -> Wait {
+        match leave.ended {
             // Reading tells the end behind it.
-            Some(_) if !self.held.is_empty() || self.has_more() => {}
+            Some(_) if !self.held.is_empty() || self.has_more(leave) => {}
             Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
             Some(InputEnd::Failed) => {
                 self.phase = Phase::Over;
                 progress.events |= EventFlags::ERROR;
             }
-            None => progress.needs_input |= self.reads_on(),
+            None => progress.needs_input |= self.reads_on(leave),
         }
         Wait::Input
     }

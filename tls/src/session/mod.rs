@@ -20,7 +20,6 @@ mod error;
 mod held;
 mod keys;
 mod options;
-mod wire;
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -35,8 +34,8 @@ use self::keys::Rekeying;
 pub use self::options::{
     Charge, DEFAULT_FAREWELL, DEFAULT_HANDSHAKE, Shutdown, TlsOptions, TlsState,
 };
-use self::wire::Wire;
 use crate::config::TlsConfig;
+use crate::ffi::bio::{Ends, Linked};
 use crate::ffi::session as ffi;
 
 /// Errors kept for [`Session::take_error`]; of more the first are kept.
@@ -59,7 +58,7 @@ enum Phase {
 /// `Send`, one owner at a time: the SSL object and its buffers go where it goes. While nothing is
 /// under way OpenSSL's record buffers are released.
 pub struct Session {
-    stream: SslStream<Wire>,
+    link: Linked,
     phase: Phase,
     /// It began with a handshake and can do so again.
     restarts: bool,
@@ -83,7 +82,7 @@ pub struct Session {
     /// Plaintext that a renegotiation had to read over, without leave to give it.
     held: Held,
     /// Bytes of answers to the peer that wait below, at most.
-    answers: usize,
+    answers: u32,
     errors: Vec<TlsError>,
 }
 
@@ -109,18 +108,15 @@ impl Session {
                 | SslMode::RELEASE_BUFFERS,
         );
         ffi::read_by_record(&ssl);
-        ffi::clear_errors();
-        let mut stream = SslStream::new(ssl, Wire::default()).map_err(|stack| {
+        // Of an object that goes on: what was said, and heard, before.
+        let said = ffi::said(&ssl);
+        let link = Linked::new(ssl).map_err(|stack| {
             let detail = stack.to_string().into_boxed_str();
             TlsError::OpenSsl { code: stack.errors().first().map_or(0, |e| e.code()), detail }
         })?;
         let (shutdown, allow_dirty_shutdown, handshake_timeout) = options.parts();
-        // Of an object that goes on: what was said, and heard, before.
-        let said = stream.get_shutdown();
-        let notified = said.contains(ShutdownState::SENT);
-        stream.get_mut().is_mute = notified;
         Ok(Self {
-            stream,
+            link,
             phase: if restarts { Phase::Handshake } else { Phase::Open },
             restarts,
             shutdown,
@@ -132,7 +128,7 @@ impl Session {
             peer_closed: said.contains(ShutdownState::RECEIVED),
             end_told: false,
             used_up: false,
-            notified,
+            notified: said.contains(ShutdownState::SENT),
             rekeying: None,
             held: Held::default(),
             answers: 0,
@@ -142,7 +138,7 @@ impl Session {
 
     /// The SSL object, to look at: versions, ciphers, certificates.
     pub fn ssl(&self) -> &SslRef {
-        self.stream.ssl()
+        self.link.ssl()
     }
 
     /// Whether the handshake is still to be made.
@@ -208,8 +204,8 @@ impl Session {
                 "new keys were asked for already, here (wait for CONNECTED) or by the peer",
             ));
         }
-        let ssl = self.stream.ssl();
         ffi::clear_errors();
+        let ssl = self.ssl();
         let updates = ssl.version2() == Some(SslVersion::TLS1_3);
         if !updates && !ffi::may_renegotiate(ssl) {
             return Err(TlsError::local(
@@ -246,7 +242,6 @@ impl Session {
         ffi::clear_errors();
         self.phase = if ffi::reset(self.ssl()) { Phase::Handshake } else { Phase::Broken };
         ffi::clear_errors();
-        self.stream.get_mut().is_mute = false;
         TlsConfig::offer_again(now, self.ssl());
         self.deadline = None;
         (self.connected, self.peer_closed, self.end_told) = Default::default();
@@ -261,7 +256,7 @@ impl Session {
     ///
     /// What it has read and not given is still inside it.
     pub fn into_ssl(self) -> Ssl {
-        into_ssl(self.stream)
+        self.link.into_ssl()
     }
 
     /// Keeps errors for [`take_error`](Self::take_error); returns the one that names the fault.
@@ -278,17 +273,20 @@ impl Session {
 
 impl Stage for Session {
     fn step(&mut self, step: Step<'_>) -> Progress {
-        self.stream.get_mut().lend(step.lower_input, step.lower_output);
         let mut progress = self.drive(drive::Leave {
             now: step.now,
             upper_input: &mut *step.upper_input,
             upper_output: &mut *step.upper_output,
+            ends: Ends {
+                incoming: step.lower_input,
+                outgoing: step.lower_output,
+                is_mute: self.notified,
+            },
             read: step.read,
             write: step.write,
             ended: step.ended,
             outlook: step.outlook,
         });
-        self.stream.get_mut().give_back(step.lower_input, step.lower_output);
         if self.charge == Charge::Plaintext && step.read.is_none() {
             // What the session says on its own account is nobody's.
             progress.used.get_or_insert(0);
