@@ -339,3 +339,14 @@ fn check_state(ssl: &SslRef, state: TlsState) -> Result<(), TlsError> {
     };
     Err(TlsError::local(fault))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_takes_no_more_than_this_beside_its_object() {
+        // One block of 112 bytes, with the allocator's word.
+        assert!(size_of::<Session>() <= 104, "{}", size_of::<Session>());
+    }
+}

@@ -65,6 +65,11 @@ fn callbacks(stream: &mut Bufferevent) -> Vec<String> {
 }
 
 #[test]
+fn a_stream_over_a_stage_takes_this_much_more() {
+    assert_eq!(size_of::<Staged>(), 96);
+}
+
+#[test]
 fn a_new_stream_tries_both_directions_once() {
     let mut stream = open();
     assert_eq!(stream.poll_read(), Some(DEFAULT_MAX_SINGLE));
