@@ -88,7 +88,7 @@ impl Linked {
     /// Goes on with a handshake.
     pub(crate) fn do_handshake(&mut self, ends: &mut Ends<'_>) -> Result<(), Stop> {
         // SAFETY: rules 1 and 2.
-        self.call(ends, |ssl| unsafe { sys::SSL_do_handshake(ssl) }).map(drop)
+        self.call(ends, |ssl| unsafe { sys::SSL_do_handshake(ssl) })
     }
 
     /// Decrypts to `out`, which is not empty; says how many bytes.
@@ -119,16 +119,14 @@ impl Linked {
             0 => 1,
             other => other,
         })
-        .map(drop)
     }
 
-    /// Lends both ends for a call, and says why it did not succeed, which is what a result above
-    /// nought means.
+    /// Lends both ends for a call, and says why it did not succeed: its result is not above nought.
     fn call(
         &mut self,
         ends: &mut Ends<'_>,
         call: impl FnOnce(*mut sys::SSL) -> c_int,
-    ) -> Result<c_int, Stop> {
+    ) -> Result<(), Stop> {
         clear_errors();
         let ssl = self.0.as_ptr();
         // SAFETY: rules 1 and 2.
@@ -139,7 +137,7 @@ impl Linked {
         // SAFETY: rules 2 and 3.
         unsafe { sys::BIO_set_data(bio, ptr::null_mut()) };
         if result > 0 {
-            return Ok(result);
+            return Ok(());
         }
         // SAFETY: rules 1 and 2; nothing was asked of this thread's OpenSSL since the call.
         let code = ErrorCode::from_raw(unsafe { sys::SSL_get_error(ssl, result) });
