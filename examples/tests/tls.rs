@@ -1,4 +1,5 @@
-//! Starts the examples that speak TLS and talks to them with OpenSSL's program and curl.
+//! Starts the examples that speak TLS and talks to them with OpenSSL's program, its library and
+//! curl.
 //!
 //! Each test owns its child processes, on free ports. One whose program is missing says that it is
 //! skipped, unless `SLUICEGATE_REQUIRE_INTEROP` is set.
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use sluicegate::openssl::ssl::{ShutdownState, SslConnector, SslMethod, SslVerifyMode};
 
 /// Set where a missing program is a failure.
 const REQUIRED: &str = "SLUICEGATE_REQUIRE_INTEROP";
@@ -134,7 +137,7 @@ fn tls_echo_says_how_to_make_what_it_wants_and_serves_with_it() {
     }
     let folder = folder("tls_echo");
     let path = env!("CARGO_BIN_EXE_tls_echo");
-    let output = run(&folder, &[path, "--listen", "127.0.0.1:0"]);
+    let output = run(&folder, &[path, "--listen", ANY]);
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stdout).expect("it prints text");
     assert_eq!(said.matches("\n  openssl ").count(), 3, "{said}");
@@ -189,7 +192,7 @@ struct Upstream {
 impl Upstream {
     /// Nobody is answered before so many have come.
     fn start(body: Vec<u8>, gathers: usize) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let listener = TcpListener::bind(ANY).expect("a port is free");
         let addr = listener.local_addr().expect("it is bound").to_string();
         let asked = Arc::<AtomicUsize>::default();
         let (count, body) = (asked.clone(), Arc::new(body));
@@ -270,14 +273,26 @@ fn tls_proxy_dials_only_for_those_who_have_made_the_handshake() {
     assert_eq!(upstream.asked.load(Ordering::SeqCst), 1, "it was dialled for the stranger too");
 }
 
+/// All that comes over TLS until a goodbye; `None` where it ends without one.
+fn all_from(addr: &str) -> Option<Vec<u8>> {
+    let socket = TcpStream::connect(addr).expect("it listens");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("not zero");
+    let mut connector = SslConnector::builder(SslMethod::tls()).expect("a context");
+    connector.set_verify(SslVerifyMode::NONE);
+    let mut stream = connector.build().connect("localhost", socket).expect("a handshake");
+    // It may have ended before.
+    let _sent = stream.write_all(b"GET / HTTP/1.0\r\n\r\n");
+    let mut came = Vec::new();
+    let end = stream.read_to_end(&mut came).map_err(|error| error.kind());
+    assert_ne!(end, Err(ErrorKind::WouldBlock), "it does not end");
+    stream.get_shutdown().contains(ShutdownState::RECEIVED).then_some(came)
+}
+
 #[test]
-fn tls_proxy_passes_a_failure_on_as_one() {
-    if !is_there("curl", "--version") {
-        return;
-    }
+fn tls_proxy_passes_an_end_on_as_one_and_a_failure_as_a_failure() {
     // It takes connections and resets them after a part of its answer.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let upstream = listener.local_addr().expect("it is bound").to_string();
+    let listener = TcpListener::bind(ANY).expect("a port is free");
+    let failing = listener.local_addr().expect("it is bound").to_string();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.expect("a connection");
@@ -286,12 +301,13 @@ fn tls_proxy_passes_a_failure_on_as_one() {
                 stream.read_exact(&mut [0]).and_then(|()| stream.write_all(b"HTTP/1.0 200"));
         }
     });
-    let folder = folder("tls_proxy_failure");
-    for upstream in [upstream.as_str(), "127.0.0.1:1"] {
+    let whole = Upstream::start(b"well met".to_vec(), 1).addr;
+    let folder = folder("tls_proxy_end");
+    for (upstream, ends_well) in [(&*whole, true), (&*failing, false), ("127.0.0.1:1", false)] {
         let arguments = ["--self-signed", "--upstream", upstream];
         let example = Example::start(env!("CARGO_BIN_EXE_tls_proxy"), &folder, &arguments);
-        let url = format!("https://{}/", example.addr);
-        let output = run(&folder, &["curl", "-q", "-sS", "--insecure", "--noproxy", "*", &url]);
-        assert!(!output.status.success(), "{upstream}: {output:?}");
+        let came = all_from(&example.addr);
+        assert_eq!(came.is_some(), ends_well, "{upstream}: {came:?}");
+        assert!(came.is_none_or(|came| came.ends_with(b"well met")));
     }
 }
