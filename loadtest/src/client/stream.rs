@@ -101,9 +101,9 @@ fn failed(doing: &'static str, error: Error, stream: &SslStream<TcpStream>) -> i
     // The first that was queued is the cause, those behind it are who passed it on.
     let first = error.ssl_error().and_then(|stack| stack.errors().first());
     let what = match first {
-        // Before OpenSSL 3 there is no error for it.
+        None if error.code() == ErrorCode::ZERO_RETURN => GOODBYE.to_owned(),
+        // The BIO of the openssl crate does not say that it is at its end, so there is no error.
         None => CUT_OFF.to_owned(),
-        Some(error) if error.reason_code() == UNEXPECTED_EOF => CUT_OFF.to_owned(),
         Some(error) => {
             let words =
                 error.reason().map_or_else(|| format!("{:08X}", error.code()), str::to_owned);
@@ -116,6 +116,5 @@ fn failed(doing: &'static str, error: Error, stream: &SslStream<TcpStream>) -> i
     io::Error::new(ErrorKind::InvalidData, Fault { doing, what })
 }
 
+const GOODBYE: &str = "ended by close_notify";
 const CUT_OFF: &str = "ended without close_notify";
-/// SSL_R_UNEXPECTED_EOF_WHILE_READING.
-const UNEXPECTED_EOF: i32 = 294;

@@ -153,7 +153,7 @@ fn a_server_that_makes_its_certificate_says_where_it_is() {
 }
 
 #[test]
-fn what_is_no_tls_is_named() {
+fn a_server_that_makes_no_handshake_is_named() {
     let files = Files::new();
     let run = |answer: &'static [u8]| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -174,6 +174,8 @@ fn what_is_no_tls_is_named() {
     http("echo", &files, "wrong version number");
     http("handshake", &files, "wrong version number");
     run(b"")("echo", &files, "ended without close_notify");
+    // A close_notify in the clear.
+    run(b"\x15\x03\x03\0\x02\x01\0")("echo", &files, "ended by close_notify");
 }
 
 #[test]
