@@ -27,7 +27,7 @@ pub(crate) struct Tally {
     /// Receipts that did not fit in the log.
     pub(crate) receipts_lost: u64,
     pub(crate) errors: Errors,
-    /// What the last connection came to speak, where TLS is spoken.
+    /// What one of the connections came to speak, where TLS is spoken.
     pub(crate) negotiated: Option<Negotiated>,
     /// Short connections, where the load has any.
     pub(crate) churn: Option<Box<ChurnTally>>,
