@@ -10,13 +10,13 @@
 //! EOF comes only if the other end has said goodbye; there is one end at most, and nothing after
 //! it; a step that could give more has a reason to stop. At the end both close, and come to one.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use core_buf::{
     Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Stage, Step, Wait,
 };
 use groups::Time;
-use std::sync::OnceLock;
-use std::time::Duration;
-
 use sluicegate_tls::{Certificate, Session, Shutdown, TlsConfig, TlsOptions, TlsState, TlsVersion};
 
 /// Steps that one end may take without being given anything.
@@ -250,6 +250,7 @@ impl End {
         let bytes = self.upper_input.to_vec();
         self.upper_input.clear();
         assert!(bytes.is_empty() || self.connected > 0, "bytes before CONNECTED");
+        assert!(bytes.is_empty() || !self.has_ended, "bytes after the end");
         for byte in bytes {
             assert!(
                 self.read < other.written && byte == pattern(self.read),
