@@ -15,7 +15,7 @@ use sluicegate_tls::{
 use crate::authority::{Issued, NOW};
 use crate::wire::assert_no_errors;
 
-/// A file that is gone again with its folder.
+/// A folder that goes with this value, and the files in it.
 struct Folder(std::path::PathBuf);
 
 impl Folder {

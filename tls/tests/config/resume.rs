@@ -223,14 +223,13 @@ fn a_connection_that_broke_off_leaves_only_its_other_tickets() {
 fn tickets_do_not_get_past_a_change_of_whom_the_server_trusts() {
     let (old_root, new_root) = (Issued::root("old"), Issued::root("new"));
     for version in BOTH {
-        let (server, client) = sides(version);
+        let (_, client) = sides(version);
         let shown = Certificate::self_signed(&[HOST], 1).expect("a certificate");
         let demand = |root: &Issued| {
             let server = TlsConfig::server().certificate(shown.clone());
             let demand = ClientCertificates::Required(root.as_root());
             server.client_certificates(demand).build().expect("built")
         };
-        drop(server);
         let client = client
             .danger_accept_any_certificate()
             .certificate(old_root.issue("client", NOW).to_present())
