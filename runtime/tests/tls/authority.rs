@@ -1,5 +1,5 @@
-//! Issues certificates: of P-256 keys, by another or by themselves, for now,
-//! for the past or for times to come.
+//! Issues certificates: of P-256 keys, by another or by themselves, for now, for the past or for
+//! times to come.
 
 use sluicegate::openssl::asn1::Asn1Time;
 use sluicegate::openssl::bn::{BigNum, MsbOption};

@@ -193,7 +193,7 @@ fn what_was_read_over_comes_before_the_end() {
 }
 
 #[test]
-fn an_end_behind_the_wish_for_new_keys_comes_after_it_and_fails_nobody() {
+fn an_end_behind_the_wish_for_new_keys_ends_it_too_and_fails_nobody() {
     let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
     wired.write(&[7; 1_000]);
     let half = wired.outgoing().len() / 2;

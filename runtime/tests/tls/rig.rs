@@ -38,7 +38,7 @@ pub(crate) fn context_with(
 
 /// What a handler was told, in order.
 #[derive(Clone, Default)]
-pub(crate) struct Notes(pub(crate) Rc<RefCell<Vec<String>>>);
+pub(crate) struct Notes(Rc<RefCell<Vec<String>>>);
 
 impl Notes {
     pub(crate) fn add(&self, note: impl Into<String>) {

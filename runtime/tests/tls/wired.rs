@@ -202,7 +202,7 @@ impl Wired {
         self.sim.run_for(span);
     }
 
-    /// Nothing is left of the core's stream, and both handshake counters tell.
+    /// Nothing is left of the core's stream.
     pub(crate) fn assert_empty(&mut self, case: &str) {
         let stats = self.sim.core().stats();
         let left = (stats.connections, stats.filters, stats.slots);
