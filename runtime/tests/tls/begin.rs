@@ -228,9 +228,12 @@ fn new_keys_lose_no_byte_in_flight_also_where_nobody_reads() {
         ends.run();
         let spent = ends.sim.core().stats().turns - turns;
         assert!(spent < 50, "{case}: {spent} turns");
+        // Of a handshake the answer is behind what nobody reads.
+        let waits = version == SslVersion::TLS1_2 && !reads;
         let again = ends.sim.core().get(ids[by]).expect("it is open").renegotiate();
+        assert_eq!(again.is_err(), waits, "{case}: {again:?}");
         let connected = ends.told[by].all().iter().filter(|it| it.contains("CONNECTED")).count();
-        assert_eq!(connected, if again.is_ok() { 2 } else { 1 }, "{case}");
+        assert_eq!(connected, if waits { 1 } else { 2 }, "{case}");
         for id in ids {
             ends.sim.core().get(id).expect("it is open").enable(Direction::Read);
         }
@@ -241,7 +244,7 @@ fn new_keys_lose_no_byte_in_flight_also_where_nobody_reads() {
         drop(client);
         let told = ends.told[by].all();
         let connected = told.iter().filter(|it| it.contains("CONNECTED")).count();
-        assert_eq!(connected, if again.is_ok() { 3 } else { 2 }, "{case}: {told:?}");
+        assert_eq!(connected, if waits { 2 } else { 3 }, "{case}: {told:?}");
         assert!(!told.iter().any(|it| it.contains("ERROR")), "{case}: {told:?}");
     }
 }
