@@ -45,14 +45,19 @@ impl Clients {
     #[must_use]
     pub fn join(&self, conn: &mut BevMut<'_>) -> Claim {
         let client = conn.peer_addr().expect("it comes from a TCP listener").ip();
+        let (group, claim) = self.claim(client);
+        conn.join(&group).expect("there is a seat for every core");
+        claim
+    }
+
+    fn claim(&self, client: IpAddr) -> (Group, Claim) {
         let mut table = self.table();
         let (group, count) = table.entry(client).or_insert_with(|| {
             let group = Group::builder(self.limit.clone()).seats(self.seats);
             (group.name(client.to_string()).build().expect("one was made of the same before"), 0)
         });
-        conn.join(group).expect("there is a seat for every core");
         *count += 1;
-        Claim { clients: self.clone(), client }
+        (group.clone(), Claim { clients: self.clone(), client })
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
@@ -74,18 +79,20 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use std::net::SocketAddr;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use sluicegate::GroupId;
-    use sluicegate::sim::Simulation;
+    use sluicegate::sim::{Faults, Simulation};
 
     use super::*;
 
     /// A connection from an address: the group that it has joined, and its claim.
-    fn comes(sim: &mut Simulation, clients: &Clients, from: &str) -> (GroupId, Claim) {
+    fn comes(sim: &mut Simulation, core: usize, clients: &Clients, from: &str) -> (GroupId, Claim) {
         let from: SocketAddr = from.parse().expect("an address");
         let (socket, _peer) = sim.socket(from);
-        let id = sim.core().adopt(socket, ()).expect("there is room");
-        let mut conn = sim.core().get(id).expect("it is open");
+        let core = sim.core_at(core);
+        let id = core.adopt(socket, ()).expect("there is room");
+        let mut conn = core.get(id).expect("it is open");
         let claim = clients.join(&mut conn);
         let group = conn.group().expect("it has joined one");
         assert_eq!(group.name(), Some(&*from.ip().to_string()));
@@ -97,7 +104,7 @@ mod tests {
         let limit = TokenBucketConfig::per_second("1MB/s".parse().expect("a rate"));
         let clients = Clients::new(limit, 1).expect("it makes a group");
         let mut sim = Simulation::new(1);
-        let mut comes = |from| comes(&mut sim, &clients, from);
+        let mut comes = |from| comes(&mut sim, 0, &clients, from);
         let (first, first_claim) = comes("10.0.0.1:1000");
         let (second, second_claim) = comes("10.0.0.1:2000");
         let (other, other_claim) = comes("10.0.0.2:1000");
@@ -111,6 +118,20 @@ mod tests {
         let (again, again_claim) = comes("10.0.0.1:4000");
         assert_ne!(first, again, "it had left");
         drop((other_claim, again_claim));
+        assert!(clients.table().is_empty(), "all have left");
+    }
+
+    #[test]
+    fn one_that_finds_no_seat_leaves_the_others_theirs() {
+        let limit = TokenBucketConfig::per_second("1MB/s".parse().expect("a rate"));
+        let clients = Clients::new(limit, 1).expect("it makes a group");
+        let mut sim = Simulation::with_cores(2, 1, Faults::none());
+        let mut comes = |core| comes(&mut sim, core, &clients, "10.0.0.1:1000");
+        let (_, first_claim) = comes(0);
+        let second = catch_unwind(AssertUnwindSafe(|| comes(1)));
+        assert!(second.is_err(), "its core is one more than were told");
+        assert_eq!(clients.table().len(), 1, "the first is connected");
+        drop(first_claim);
         assert!(clients.table().is_empty(), "all have left");
     }
 }

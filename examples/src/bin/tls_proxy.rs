@@ -139,7 +139,7 @@ fn main() -> sluicegate::Result<()> {
     let addr = runtime.listen(&listen, move |conn| {
         // What is counted is what crosses the socket, the handshake included.
         let claim = Some(clients.join(conn));
-        // One that cannot have a session is closed, as its handler panics.
+        // One that cannot have a session is closed, and nobody is dialled for it.
         conn.tls_accept(&config, TlsOptions::new()).expect("there is memory");
         Guest { upstream, claim }
     })?;
