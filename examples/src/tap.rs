@@ -61,8 +61,9 @@ fn kinds(mut bytes: &[u8]) -> Vec<&'static str> {
     while let Some((&[kind, _, _, high, low], rest)) = bytes.split_first_chunk() {
         let kind = match kind {
             20 | 22 => "handshake",
+            21 => "alert",
             23 => "sealed",
-            _ => "alert",
+            _ => "no TLS",
         };
         kinds.extend((kinds.last() != Some(&kind)).then_some(kind));
         let len = usize::from(u16::from_be_bytes([high, low]));
