@@ -5,6 +5,7 @@
 //! handshakes and small requests alone.
 
 use std::io::{self, ErrorKind, Write};
+use std::time::Instant;
 
 use clap::Parser;
 use loadtest_peers::{BUFFER_BYTES, Options, Outcome, REST, ready, rests};
@@ -31,17 +32,17 @@ fn main() -> Outcome {
     ready(listener.local_addr()?)?;
 
     let (mut events, mut buffer) = (Events::with_capacity(1024), vec![0; BUFFER_BYTES]);
-    let (mut connections, mut rest) = (Connections::default(), None);
+    let (mut connections, mut rests_until) = (Connections::default(), None::<Instant>);
     loop {
+        let rest = rests_until.map(|at| at.saturating_duration_since(Instant::now()));
         match poll.poll(&mut events, rest) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }
-        // No event tells that an accept which has failed may succeed.
-        let mut accepts = rest.is_some();
+        let mut is_announced = false;
         for event in &events {
             if event.token() == LISTENER {
-                accepts = true;
+                is_announced = true;
                 continue;
             }
             let index = event.token().0;
@@ -51,10 +52,11 @@ fn main() -> Outcome {
                 connections.free.push(index);
             }
         }
-        if accepts {
-            rest = connections.accept(&listener, &context, &poll).err().map(|error| {
+        // No event tells that an accept which has failed may succeed.
+        if rests_until.map_or(is_announced, |at| at <= Instant::now()) {
+            rests_until = connections.accept(&listener, &context, &poll).err().map(|error| {
                 rests(&error);
-                REST
+                Instant::now() + REST
             });
         }
     }
