@@ -79,10 +79,11 @@ fn send(client: &mut BevMut<'_>, message: &str) {
 }
 
 /// Joins a client and a server by a pair, and puts framing over TLS over its ends.
-fn tunnel(core: &mut Core, mut messages: std::vec::IntoIter<String>) -> sluicegate::Result<()> {
-    let certificate = Certificate::self_signed(&["localhost"], 1)?;
-    let trusts = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
-    let shows = TlsConfig::server().certificate(certificate).build()?;
+fn tunnel(
+    core: &mut Core,
+    (shows, trusts): (&TlsConfig, &TlsConfig),
+    mut messages: std::vec::IntoIter<String>,
+) -> sluicegate::Result<()> {
     let (index, now, options) = (core.index(), core.now(), TlsOptions::new());
 
     let first = messages.next().unwrap_or_default();
@@ -106,8 +107,13 @@ fn main() -> sluicegate::Result<()> {
     let lines: Vec<String> =
         messages.iter().flat_map(|it| it.split('\n')).map(str::to_owned).collect();
     let runtime = Runtime::builder().env()?.cores(1).build()?;
+
+    let certificate = Certificate::self_signed(&["localhost"], 1)?;
+    let trusts = TlsConfig::client().roots_pem(certificate.chain_pem()?).build()?;
+    let shows = TlsConfig::server().certificate(certificate).build()?;
     runtime.handle().submit_to(0, move |core| {
-        tunnel(core, lines.into_iter()).expect("a new pair takes every layer");
+        let made = tunnel(core, (&shows, &trusts), lines.into_iter());
+        made.expect("a new pair takes every layer");
     })?;
     runtime.run()
 }
