@@ -8,7 +8,8 @@
 //! Checked after each step: CONNECTED comes before bytes and as often as a handshake was asked for;
 //! what is read is what the other end wrote, from its first byte on, whatever was done in between;
 //! EOF comes only if the other end has said goodbye; there is one end at most, and nothing after
-//! it; a step that could give more has a reason to stop. At the end both close, and come to one.
+//! it; where plaintext is charged a step gives no more than it has leave for; a step that could
+//! give more has a reason to stop. At the end both close, and come to one.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -17,7 +18,9 @@ use core_buf::{
     Buffer, EventFlags, FlushMode, InputEnd, Outlook, Pass, Progress, Stage, Step, Wait,
 };
 use groups::Time;
-use sluicegate_tls::{Certificate, Session, Shutdown, TlsConfig, TlsOptions, TlsState, TlsVersion};
+use sluicegate_tls::{
+    Certificate, Charge, Session, Shutdown, TlsConfig, TlsOptions, TlsState, TlsVersion,
+};
 
 /// Steps that one end may take without being given anything.
 const MAX_STEPS: usize = 4_096;
@@ -42,6 +45,9 @@ struct End {
     session: Session,
     /// The end of the wire passes for that of the stream.
     is_dirty: bool,
+    charge: Charge,
+    /// For how many bytes the last step had leave to read.
+    leave: usize,
     lower_input: Buffer,
     lower_output: Buffer,
     upper_input: Buffer,
@@ -76,14 +82,16 @@ impl Machine {
         let now = Time::ZERO;
         let ways = [Shutdown::default(), Shutdown::default(), Shutdown::Lazy, Shutdown::Immediate];
         let is_dirty = choice & 8 != 0;
+        let charge = if choice & 16 != 0 { Charge::Plaintext } else { Charge::Ciphertext };
         let options = TlsOptions::new()
             .shutdown(ways[usize::from(choice >> 1) % ways.len()])
-            .allow_dirty_shutdown(is_dirty);
+            .allow_dirty_shutdown(is_dirty)
+            .charge(charge);
         let client = client.connect(0, now, "localhost").expect("an object");
         let server = server.accept(0, now).expect("an object");
         let client = Session::new(client, TlsState::Connecting, &options).expect("a session");
         let server = Session::new(server, TlsState::Accepting, &options).expect("a session");
-        let ends = [End::new(client, is_dirty), End::new(server, is_dirty)];
+        let ends = [client, server].map(|session| End::new(session, is_dirty, charge));
         Self { ends, wires: Default::default(), now }
     }
 
@@ -97,7 +105,7 @@ impl Machine {
                 self.step(at, usize::MAX, usize::MAX);
             }
             4 => self.deliver(at, size * 64),
-            5 => self.step(at, size * 64, size * 64),
+            5 => self.step(at, size * if op & 16 == 0 { 1 } else { 64 }, size * 64),
             6 | 7 => self.ends[at].write(size * if op & 16 == 0 { 1 } else { 256 }),
             8 => self.now = self.now + Duration::from_millis(u64::from(value) * 64),
             9 => {
@@ -191,10 +199,12 @@ impl Machine {
 }
 
 impl End {
-    fn new(session: Session, is_dirty: bool) -> Self {
+    fn new(session: Session, is_dirty: bool, charge: Charge) -> Self {
         Self {
             session,
             is_dirty,
+            charge,
+            leave: 0,
             lower_input: Buffer::new(),
             lower_output: Buffer::new(),
             upper_input: Buffer::new(),
@@ -227,13 +237,15 @@ impl End {
         let mode =
             if self.outlook == Outlook::Open { FlushMode::Normal } else { FlushMode::Finished };
         let pass = |limit: Option<usize>| limit.filter(|_| open).map(|limit| Pass { limit, mode });
+        let read = pass(read).filter(|_| !closed && !self.has_ended);
+        self.leave = read.map_or(0, |pass| pass.limit);
         self.session.step(Step {
             now,
             lower_input: &mut self.lower_input,
             lower_output: &mut self.lower_output,
             upper_input: &mut self.upper_input,
             upper_output: &mut self.upper_output,
-            read: pass(read).filter(|_| !closed && !self.has_ended),
+            read,
             write: pass(write),
             ended: self.ended,
             outlook: self.outlook,
@@ -251,6 +263,8 @@ impl End {
         self.upper_input.clear();
         assert!(bytes.is_empty() || self.connected > 0, "bytes before CONNECTED");
         assert!(bytes.is_empty() || !self.has_ended, "bytes after the end");
+        let is_within = self.charge == Charge::Ciphertext || bytes.len() <= self.leave;
+        assert!(is_within, "{} bytes with leave for {}", bytes.len(), self.leave);
         for byte in bytes {
             assert!(
                 self.read < other.written && byte == pattern(self.read),
