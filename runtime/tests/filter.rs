@@ -452,6 +452,24 @@ fn a_flush_goes_through_every_layer() {
 }
 
 #[test]
+fn a_flush_reaches_the_top_of_the_highest_stack() {
+    let mut sim = Simulation::new(21);
+    let (near, far) = taking(&mut sim, PairOptions::new());
+    let mut top = near.id;
+    for _ in 0..MAX_FILTERS {
+        top = sim.core().filter(top, Lazy, FilterOptions::new()).expect("it is open");
+    }
+    far.write(&mut sim, b"up");
+    settle(&mut sim);
+    assert!(near.log.borrow().got.is_empty());
+    let mut bev = sim.core().get(top).expect("it is open");
+    bev.flush(READ, FlushMode::Flush).expect("the pair is whole");
+    drop(bev);
+    settle(&mut sim);
+    assert_eq!(near.log.borrow().got, b"up");
+}
+
+#[test]
 fn a_drain_tells_the_handler_on_top_and_ends_every_layer() {
     let mut sim = Simulation::new(19);
     let (_, peer) = over_socket(&mut sim, 2);

@@ -61,7 +61,7 @@ pub struct Flush {
     /// What is asked of each stream.
     pub mode: FlushMode,
     /// How many more streams it passes; a flush of writing goes on to the last.
-    pub further: u8,
+    pub further: u16,
 }
 
 impl Staged {
