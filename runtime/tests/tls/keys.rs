@@ -209,6 +209,26 @@ fn an_end_that_new_keys_have_met_is_told_to_one_who_reads() {
 }
 
 #[test]
+fn what_comes_behind_a_goodbye_keeps_nobody_busy() {
+    let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
+    wired.bev().disable(Direction::Read);
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(Duration::from_millis(5));
+    wired.write(&[5; 1_000]);
+    wired.tls.shutdown().expect("the pipe takes all");
+    wired.outgoing().extend(b"more");
+    wired.send();
+    let before = wired.sim.core().stats().turns;
+    wired.rest(Duration::from_millis(5));
+    let turns = wired.sim.core().stats().turns - before;
+    assert!(turns < 20, "{turns} turns, and nothing to do");
+    wired.bev().enable(Direction::Read);
+    wired.rest(Duration::from_millis(5));
+    let told = wired.notes.all();
+    assert_eq!(told[1..], ["read 1000", "EventFlags(READING | EOF)"], "{told:?}");
+}
+
+#[test]
 fn an_end_behind_the_wish_for_new_keys_ends_it_too_and_fails_nobody() {
     let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
     wired.write(&[7; 1_000]);

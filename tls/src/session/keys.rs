@@ -126,7 +126,9 @@ impl Session {
 
     /// Whether more from the peer helps a handshake for new keys, though the user reads nothing.
     fn reads_on(&self, leave: &Leave<'_>) -> bool {
-        self.held.has_room() && (!self.has_more(leave) || self.holds())
+        let helps = !self.has_more(leave) || self.holds();
+        // Behind its goodbye nothing is read.
+        helps && self.held.has_room() && !self.peer_closed
     }
 
     /// Whether a call that writes would go on with a handshake, and meet what is of the old keys.
