@@ -229,6 +229,25 @@ fn what_comes_behind_a_goodbye_keeps_nobody_busy() {
 }
 
 #[test]
+fn a_goodbye_in_the_middle_of_new_keys_ends_them() {
+    let (state, context) = (TlsState::Connecting, context(SslVersion::TLS1_2));
+    for behind in ["", "more"] {
+        let options = TlsOptions::new().handshake_timeout(None);
+        let mut wired = Wired::as_one(state, &context, options, |_| {}).opened();
+        wired.bev().renegotiate().expect("it may");
+        wired.rest(Duration::from_millis(5));
+        wired.tls.shutdown().expect("the pipe takes all");
+        wired.outgoing().extend(behind.as_bytes());
+        wired.send();
+        // The handler closes at the end of the stream.
+        wired.rest(Duration::from_millis(5));
+        let told = wired.notes.all();
+        assert_eq!(told[1..], ["EventFlags(READING | EOF)"], "{behind:?}: {told:?}");
+        wired.assert_empty("nothing can come any more");
+    }
+}
+
+#[test]
 fn an_end_behind_the_wish_for_new_keys_ends_it_too_and_fails_nobody() {
     let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
     wired.write(&[7; 1_000]);

@@ -143,9 +143,12 @@ impl Session {
 
     /// Writing waits for new keys, and they for the peer.
     pub(super) fn await_keys(&mut self, leave: &Leave<'_>, progress: &mut Progress) -> Wait {
-        match leave.ended {
+        let reads_first = !self.held.is_empty() || (self.has_more(leave) && !self.peer_closed);
+        // A peer that has said goodbye makes no keys any more.
+        let ended = if self.peer_closed { Some(InputEnd::Eof) } else { leave.ended };
+        match ended {
             // Reading tells the end behind it.
-            Some(_) if !self.held.is_empty() || self.has_more(leave) => {}
+            Some(_) if reads_first => {}
             Some(InputEnd::Eof) => self.give_up(TlsError::cut_handshake(), progress),
             Some(InputEnd::Failed) => {
                 self.phase = Phase::Over;
