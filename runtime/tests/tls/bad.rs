@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use sluicegate::TlsOptions;
 use sluicegate::openssl::ssl::SslVersion;
+use sluicegate::{TlsOptions, TlsState};
 
-use crate::rig::VERSIONS;
+use crate::rig::{VERSIONS, context};
 use crate::wired::Wired;
 
 /// More than the core's close waits for anything.
@@ -60,6 +60,20 @@ fn bytes_that_are_no_tls_are_one_error_that_names_them() {
             wired.assert_empty(&case);
             assert_eq!(wired.sim.core().stats().handshakes_failed, 1, "{case}");
         }
+    }
+}
+
+#[test]
+fn a_goodbye_in_a_handshake_is_the_deed_of_the_peer() {
+    for version in VERSIONS {
+        let (state, context) = (TlsState::Connecting, context(version));
+        let mut wired = Wired::as_one(state, &context, TlsOptions::new(), |_| {});
+        wired.sim.write(wired.peer, &[21, 3, 3, 0, 2, 1, 0]);
+        let case = format!("{version:?}");
+        rest_long(&case, &mut wired);
+        let error = only_error(&wired, &case);
+        assert!(error.contains("the peer closed during the handshake"), "{case}: {error}");
+        wired.assert_empty(&case);
     }
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::time::Duration;
 
 use openssl::error::Error;
-use openssl::ssl::SslRef;
+use openssl::ssl::{ErrorCode, SslRef};
 use openssl::x509::X509VerifyResult;
 
 use crate::ffi::bio::Stop;
@@ -88,7 +88,7 @@ impl TlsError {
         Self::Peer { code: UNEXPECTED_EOF, detail: detail.into() }
     }
 
-    /// The peer ended its stream before the handshake was over.
+    /// The peer ended its stream, or said goodbye, before the handshake was over.
     pub(crate) fn cut_handshake() -> Self {
         let detail = "closed during the handshake: it may refuse this version, these ciphers or \
                       this certificate, or not speak TLS";
@@ -128,6 +128,10 @@ impl TlsError {
     pub(super) fn from_stop(stop: &Stop, ssl: &SslRef) -> Vec<Self> {
         let verified = ssl.verify_result();
         let errors = stop.errors.errors();
+        if errors.is_empty() && stop.code == ErrorCode::ZERO_RETURN {
+            // Where only a handshake goes on: reading takes a goodbye for what it is.
+            return vec![Self::cut_handshake()];
+        }
         if errors.is_empty() {
             let code = stop.code.as_raw();
             let detail = format!("a call failed and gave no reason (SSL_get_error says {code})");
