@@ -87,6 +87,8 @@ impl Session {
                 let most = if self.charge == Charge::Plaintext { counted } else { usize::MAX };
                 self.held.give(leave.upper_input, most);
             }
+            // Reading is over: there will be no leave for the rest.
+            self.held.discard();
             (progress.read, progress.write) = (Wait::Over, Wait::Over);
             progress.needs_input = false;
         }

@@ -286,6 +286,7 @@ impl End {
         self.has_ended |= ends;
         self.over |= self.session.is_over();
         assert!(!self.over || !progress.needs_input, "needs input and is over");
+        assert!(!self.over || !self.session.keeps_plaintext(), "keeps what nobody will get");
         self.last = Progress { events, needs_input: progress.needs_input, ..Progress::default() };
     }
 }

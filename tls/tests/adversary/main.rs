@@ -31,3 +31,13 @@ fn nobody_in_between_can_do_more_than_cut() {
         assert!(outcome.is_ok(), "seed {seed}: {course:?}");
     }
 }
+
+#[test]
+fn what_was_read_over_goes_with_a_session_that_fails_without_leave_for_it() {
+    // Plaintext is charged. The server wants new keys; the client's second record is changed.
+    let (client, server) = ([[6, 255], [15, 0]].concat(), [[4 | 128, 255], [15 | 128, 0]].concat());
+    let (wants, changes) = ([9 | 128, 0], [10 | 128, 255]);
+    let handshake = [0, 0, 128, 0].repeat(4);
+    let course: [&[u8]; 7] = [&[16], &handshake, &wants, &client, &client, &changes, &server];
+    machine::run(&course.concat());
+}
