@@ -194,18 +194,24 @@ fn what_was_read_over_comes_before_the_end() {
 
 #[test]
 fn an_end_that_new_keys_have_met_is_told_to_one_who_reads() {
-    let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
-    wired.bev().disable(Direction::Read);
-    // The answer is awaited, though nobody reads.
-    wired.bev().renegotiate().expect("it may");
-    wired.rest(Duration::from_millis(5));
-    wired.sim.half_close(wired.peer);
-    wired.rest(Duration::from_secs(1));
-    assert_eq!(wired.notes.all().len(), 1, "{:?}", wired.notes.all());
-    wired.bev().enable(Direction::Read);
-    wired.rest(Duration::from_secs(1));
-    let told = wired.notes.all();
-    assert!(told.len() == 2 && told[1].contains("READING | ERROR"), "{told:?}");
+    for (says_goodbye, end) in [(false, "READING | ERROR"), (true, "READING | EOF")] {
+        let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
+        wired.bev().disable(Direction::Read);
+        // The answer is awaited, though nobody reads.
+        wired.bev().renegotiate().expect("it may");
+        wired.rest(Duration::from_millis(5));
+        if says_goodbye {
+            wired.tls.shutdown().expect("the pipe takes all");
+            wired.send();
+        }
+        wired.sim.half_close(wired.peer);
+        wired.rest(Duration::from_secs(1));
+        assert_eq!(wired.notes.all().len(), 1, "{:?}", wired.notes.all());
+        wired.bev().enable(Direction::Read);
+        wired.rest(Duration::from_secs(1));
+        let told = wired.notes.all();
+        assert!(told.len() == 2 && told[1].contains(end), "{told:?}");
+    }
 }
 
 #[test]

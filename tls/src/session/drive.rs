@@ -153,23 +153,21 @@ impl Session {
         if self.end_told || self.phase != Phase::Open {
             return;
         }
-        if progress.read == Wait::Over {
-            self.end_told = true;
-            progress.events |= EventFlags::READING | EventFlags::EOF;
-        }
-        if progress.read != Wait::Source {
+        let says_goodbye = progress.read == Wait::Over;
+        if !says_goodbye && (progress.read != Wait::Source || leave.ended.is_none()) {
             return;
         }
-        if leave.ended.is_none() {
-            return;
-        }
-        // The stream below has ended, and the peer has not said that it would.
         if leave.read.is_none() && !discards {
             progress.read = Wait::Room;
             return;
         }
         self.end_told = true;
         progress.read = Wait::Over;
+        if says_goodbye {
+            progress.events |= EventFlags::READING | EventFlags::EOF;
+            return;
+        }
+        // The stream below has ended, and the peer has not said that it would.
         let how = match leave.ended {
             Some(InputEnd::Eof) if self.allow_dirty_shutdown => EventFlags::EOF,
             Some(InputEnd::Eof) => {
