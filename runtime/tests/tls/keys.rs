@@ -6,6 +6,7 @@ use sluicegate::openssl::ssl::{SslOptions, SslVersion};
 use sluicegate::tls::{Charge, Shutdown};
 use sluicegate::{BevId, Direction, Group, TlsOptions, TlsState, TokenBucketConfig};
 
+use crate::restart::Stays;
 use crate::rig::{Ends, VERSIONS, context, context_with, over_pair};
 use crate::wired::Wired;
 
@@ -359,4 +360,22 @@ fn what_was_read_over_stays_within_a_limit_on_plaintext() {
     let told = wired.notes.all();
     assert_eq!(count(&told, "ERROR"), 1, "{told:?}");
     assert!(group.totals().0 <= 2 * BURST, "{:?}", group.totals());
+}
+
+#[test]
+fn a_flood_behind_a_goodbye_is_not_read_though_new_keys_were_begun() {
+    let (state, context) = (TlsState::Connecting, context(SslVersion::TLS1_2));
+    let mut wired = Wired::as_one(state, &context, TlsOptions::new(), |_| {}).opened();
+    wired.bev().set_handler(Stays).expect("it is on top");
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(Duration::from_millis(5));
+    wired.tls.shutdown().expect("the pipe takes all");
+    wired.send();
+    for _ in 0..100 {
+        wired.sim.write(wired.peer, &[0; 64 << 10]);
+        wired.rest(Duration::from_millis(5));
+    }
+    let id = wired.bottom;
+    let kept = wired.sim.core().get(id).expect("it is open").input().len();
+    assert!(kept < 100_000, "{kept} bytes that nobody will get");
 }

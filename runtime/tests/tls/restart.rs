@@ -43,7 +43,7 @@ fn another_connection_begins_with_a_handshake() {
 }
 
 /// Leaves its end open whatever the client does.
-struct Stays;
+pub(crate) struct Stays;
 impl Handler for Stays {
     fn on_event(&mut self, _cx: &mut Context<'_>, _event: Event) {}
 }
