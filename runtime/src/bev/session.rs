@@ -89,7 +89,8 @@ impl BevMut<'_> {
     /// Asks for new keys: up to TLS 1.2 by a renegotiation, with 1.3 by an update of both sides'.
     ///
     /// CONNECTED comes once more when they are there, with 1.3 when ours are, unless an end comes
-    /// first. Under 1.2 output waits meanwhile. An example is at
+    /// first. Under 1.2 output waits meanwhile, and a server that ends writing before CONNECTED may
+    /// lose what its client still sends: wait for it. An example is at
     /// [`release_tls`](Self::release_tls).
     ///
     /// # Errors
