@@ -245,12 +245,12 @@ fn a_reset_of_an_open_session_is_an_error_though_dirty_ends_are_allowed() {
 fn a_drain_says_goodbye_on_every_session_before_the_end_of_the_stream() {
     /// What no test waits for.
     const FAR: Duration = Duration::from_secs(600);
-    /// More than a core may be kept from saying goodbye.
-    const DRAIN: Duration = Duration::from_secs(2);
-    const FAREWELL: Duration = Duration::from_millis(50);
+    /// Enough on the slowest machine: a turn reads the clock as it begins, and the goodbye leaves
+    /// in the one that begins the drain.
+    const SOON: Duration = Duration::from_millis(1);
     for (version, (drain, farewell, answers)) in VERSIONS.into_iter().flat_map(|version| {
         // The drain's deadline, the session's, and whether the client answers its goodbye.
-        [(FAR, FAR, true), (FAR, FAREWELL, false), (DRAIN, FAR, false)].map(|it| (version, it))
+        [(FAR, FAR, true), (FAR, SOON, false), (SOON, FAR, false)].map(|it| (version, it))
     }) {
         let case = format!("{version:?}, {drain:?}, {farewell:?}, answers {answers}");
         let Configs { server: config, client } = Configs::new(version);
