@@ -134,7 +134,7 @@ pub(super) struct ServerResult {
     pub(super) metered: u64,
     pub(super) anonymous_bytes: u64,
     /// Growth of private memory since before the first connection, by the connections open at the
-    /// end.
+    /// end; null where they come and go, since those that are gone have grown it too.
     pub(super) memory_bytes_per_connection: Option<f64>,
 }
 
@@ -198,7 +198,7 @@ impl RunResult {
         let server = measurement
             .server
             .as_ref()
-            .map(|figures| ServerResult::new(figures, ops, tally, seconds));
+            .map(|figures| ServerResult::new(arguments.load.workload, figures, ops, tally));
         let client_cpu = tally.cpu_fractions.iter().copied().fold(0.0, f64::max);
         let remarks = verdict::judge(&Evidence {
             client_cpu,
@@ -308,7 +308,8 @@ impl LatencyFigures {
 }
 
 impl ServerResult {
-    fn new(figures: &ServerFigures, ops: u64, tally: &Tally, seconds: f64) -> Self {
+    fn new(workload: Workload, figures: &ServerFigures, ops: u64, tally: &Tally) -> Self {
+        let seconds = tally.measured.as_secs_f64();
         let cpu = figures.after.cpu.since(&figures.before.cpu);
         let cores = figures.after.cores.len().max(1) as f64;
         let known = !figures.after.cores.is_empty();
@@ -334,7 +335,8 @@ impl ServerResult {
             rebalances: group.1.rebalances.saturating_sub(group.0.rebalances),
             metered,
             anonymous_bytes: figures.after.memory.anonymous_bytes,
-            memory_bytes_per_connection: per(grown.max(0.0), connections),
+            memory_bytes_per_connection: per(grown.max(0.0), connections)
+                .filter(|_| !workload.is_short()),
         }
     }
 }

@@ -149,14 +149,12 @@ fn cost(text: &mut String, server: &ServerResult) -> std::fmt::Result {
             count(server.rebalances as f64)
         )?;
     }
-    if let Some(memory) = server.memory_bytes_per_connection {
-        writeln!(
-            text,
-            "memory     {} private   {} per connection",
-            bytes(server.anonymous_bytes as f64),
-            bytes(memory)
-        )?;
-    }
+    writeln!(
+        text,
+        "memory     {} private   {} per connection",
+        bytes(server.anonymous_bytes as f64),
+        server.memory_bytes_per_connection.map_or_else(|| "n/a".to_owned(), bytes)
+    )?;
     writeln!(text, "load       server {:.0} % of its cores", server.cpu_fraction * 100.0)
 }
 

@@ -60,6 +60,7 @@ fn long_connections_stay_and_are_seen_on_the_cores() {
     assert_eq!(number(&result, "/churn/long"), 3.0);
     assert_eq!(result["churn"]["sources"], "127.0.0.2-127.0.0.3");
     assert!(number(&result, "/cores/0/connections") >= 3.0);
+    assert!(result["server"]["memory_bytes_per_connection"].is_null());
     // Of 200 a second no more can have been begun, however fast the machine.
     let seconds = number(&result, "/load/duration_s") + number(&result, "/load/warmup_s");
     assert!(number(&result, "/latency/lateness/count") <= 200.0 * seconds + 1.0);

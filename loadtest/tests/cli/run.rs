@@ -132,20 +132,24 @@ fn a_server_process_that_dies_ends_the_run_at_once() {
 
 #[test]
 fn the_table_is_plain_text_with_a_verdict() {
-    let run = ["run", "echo", "--server", "bare"];
-    let text = patiently(300, |duration| {
-        let output = loadtest(&[&run[..], &["-d", duration], &SHORT].concat());
-        let text = String::from_utf8(output.stdout).unwrap();
-        if output.status.success() {
-            Ok(text)
-        } else {
-            Err(String::from_utf8(output.stderr).unwrap())
+    for (run, memory) in [
+        (&["run", "echo", "--server", "bare"][..], "B per connection"),
+        (&["run", "handshake"], "n/a per connection"),
+    ] {
+        let text = patiently(300, |duration| {
+            let output = loadtest(&[run, &["-d", duration], &SHORT].concat());
+            let text = String::from_utf8(output.stdout).unwrap();
+            if output.status.success() {
+                Ok(text)
+            } else {
+                Err(String::from_utf8(output.stderr).unwrap())
+            }
+        });
+        for part in ["totals", "latency", "cost", memory, "core", "verdict"] {
+            assert!(text.contains(part), "{part} in {text}");
         }
-    });
-    for part in ["totals", "latency", "cost", "core", "verdict"] {
-        assert!(text.contains(part), "{part} in {text}");
+        assert!(!text.contains('\u{1b}'), "no control codes");
     }
-    assert!(!text.contains('\u{1b}'), "no control codes");
 }
 
 #[test]
