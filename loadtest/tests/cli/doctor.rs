@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{loadtest, patiently, says, tried};
+use crate::harness::{again, loadtest, says, tried};
 
 /// A machine by its files.
 fn machine(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -125,8 +125,8 @@ fn this_machine_is_measured_and_the_exit_code_is_the_verdict() {
 
 #[test]
 fn the_clients_ceiling_is_measured_on_request() {
-    // It has its own idea of how long that takes; a machine that stood still is asked again.
-    let (_, result) = patiently(1500, |_| tried(&["doctor", "--ceiling"]));
+    // A machine that stood still is asked again.
+    let (_, result) = again(|| tried(&["doctor", "--ceiling"]));
     let value = finding(&result, "client ceiling")["value"].as_str().unwrap();
     assert!(value.contains("requests/s"), "{value}");
 }

@@ -26,14 +26,35 @@ pub(crate) fn loadtest_with(arguments: &[&str], variables: &[(&str, &str)]) -> O
 /// attempt that saw too little says what it saw; whatever is wrong for ever it panics over.
 #[track_caller]
 pub(crate) fn patiently<T>(first_ms: u64, mut attempt: impl FnMut(&str) -> Result<T, String>) -> T {
-    let mut seen = String::new();
-    for doubled in 0..ATTEMPTS {
-        match attempt(&format!("{}ms", first_ms << doubled)) {
+    let mut ms = first_ms;
+    again(|| {
+        let result = attempt(&format!("{ms}ms"));
+        ms *= 2;
+        result
+    })
+}
+
+/// The same for an attempt that has its own idea of how long it takes.
+#[track_caller]
+pub(crate) fn again<T>(attempt: impl FnMut() -> Result<T, String>) -> T {
+    again_within(PATIENCE, attempt)
+}
+
+/// The same for programs that are killed after `patience`: no attempt begins that might be.
+#[track_caller]
+fn again_within<T>(patience: Duration, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        let begun = Instant::now();
+        let little = match attempt() {
             Ok(found) => return found,
-            Err(little) => seen = little,
-        }
+            Err(little) => little,
+        };
+        let took = begun.elapsed();
+        let another = attempts < ATTEMPTS && took * GROWTH < patience;
+        assert!(another, "attempt {attempts} is the last, it took {took:?}: {little}");
     }
-    panic!("{ATTEMPTS} attempts, the first of {first_ms} ms and each twice as long: {seen}")
 }
 
 /// Runs `loadtest` with these arguments, and returns its exit code and the JSON that it writes; or
@@ -201,8 +222,32 @@ fn finish(mut child: Child) -> Output {
 }
 
 const PATIENCE: Duration = Duration::from_secs(120);
-/// The last takes 32 times as long as the first.
+/// The last takes 32 times as long as the first, if it may.
 const ATTEMPTS: u32 = 6;
+/// How much longer than one attempt the next may be: it is to measure for twice the time.
+const GROWTH: u32 = 3;
 /// What is said where a run came to nothing, which a longer one may not.
 const NOTHING_MOVED: [&str; 3] =
     ["no bytes moved in", "no short connection got its reply", "no handshake was completed"];
+
+#[test]
+fn attempts_double_their_time_until_one_gets_there() {
+    let mut given = Vec::new();
+    patiently(300, |duration| {
+        given.push(duration.to_owned());
+        if given.len() == 3 { Ok(()) } else { Err("nothing moved".to_owned()) }
+    });
+    assert_eq!(given, ["300ms", "600ms", "1200ms"]);
+}
+
+#[test]
+#[should_panic(expected = "attempt 6 is the last")]
+fn what_never_comes_is_given_up() {
+    patiently(1, |_| Err::<(), _>("nothing moved".to_owned()));
+}
+
+#[test]
+#[should_panic(expected = "attempt 1 is the last")]
+fn no_attempt_begins_that_might_be_killed() {
+    again_within(Duration::ZERO, || Err::<(), _>("nothing moved".to_owned()));
+}
