@@ -214,8 +214,12 @@ fn serve<H: Handler + Prepare>(
                 Some(mut top) => handler.prepare(&mut top),
                 None => handler.clone(),
             },
-            // It is closed.
-            Err(_) => handler.clone(),
+            // It is closed. Peers decide how many there are, so a line for each is not for all.
+            Err(error) => {
+                let (id, peer) = (connection.id(), connection.peer_addr());
+                tracing::debug!(connection = %id, ?peer, %error, "no TLS for a connection");
+                handler.clone()
+            }
         }
     };
     let listen = &arguments.listen;
