@@ -34,9 +34,9 @@ use crate::server;
 /// Flags that contradict each other, a server that cannot be started or reached, or an output that
 /// cannot be written.
 pub(crate) fn run(arguments: &RunArguments, break_limiter: bool) -> Outcome {
-    check(arguments)?;
+    let tls = checked(arguments)?;
     let mut progress = Progress::new(arguments.warmup + arguments.duration);
-    let result = once(arguments, break_limiter, "measuring", &mut progress)?;
+    let result = once_over(arguments, tls, break_limiter, "measuring", &mut progress)?;
     drop(progress);
     let output = Output::new(arguments.json.as_deref());
     output.text(&table::render(&result))?;
@@ -62,13 +62,23 @@ pub(crate) fn once(
     step: &str,
     progress: &mut Progress,
 ) -> Outcome<RunResult> {
+    once_over(arguments, Tls::new(arguments)?, break_limiter, step, progress)
+}
+
+/// The same, over this TLS.
+fn once_over(
+    arguments: &RunArguments,
+    tls: Option<Tls>,
+    break_limiter: bool,
+    step: &str,
+    progress: &mut Progress,
+) -> Outcome<RunResult> {
     let placement = placement(&arguments.load)?;
     let placement = match (arguments.address, &arguments.load.server_cpus) {
         // Where a foreign server runs is known only if the user says so.
         (Some(_), CpuChoice::Auto | CpuChoice::Unpinned) => Placement { shared: None, ..placement },
         _ => placement,
     };
-    let tls = Tls::new(arguments)?;
     let mut server = match (arguments.address, &arguments.server_command) {
         (Some(_), _) => None,
         (None, Some(command)) => {
@@ -98,6 +108,11 @@ pub(crate) fn once(
 /// # Errors
 /// The flag, and what to give instead.
 pub(crate) fn check(arguments: &RunArguments) -> Outcome {
+    checked(arguments).map(drop)
+}
+
+/// The same, and returns the TLS that it made.
+fn checked(arguments: &RunArguments) -> Outcome<Option<Tls>> {
     if arguments.load.connections == 0 {
         return Err(Failure::NoConnections);
     }
@@ -146,20 +161,21 @@ pub(crate) fn check(arguments: &RunArguments) -> Outcome {
         return Err(Failure::Usage("--server bare has no limits; drop them".to_owned()));
     }
     churn::check(arguments)?;
-    tls::check(arguments)?;
+    let tls = tls::check(arguments)?;
     Terms::check(&arguments.load.limits)?;
     arguments.load.watch.check()?;
     match (arguments.address, &arguments.server_command) {
         (Some(_), _) => check_process(arguments.server_pid)?,
         (None, Some(command)) => {
             let cpus = placement(&arguments.load)?.server;
-            foreign::words(command, &cpus, Tls::new(arguments)?.as_ref()).map(drop)?;
+            foreign::words(command, &cpus, tls.as_ref()).map(drop)?;
         }
         (None, None) => check_server(arguments)?,
     }
     let (open, long) = (arguments.load.connections, arguments.load.churn.long.unwrap_or_default());
     let most = if long > open { format!("--long {long}") } else { format!("-c {open}") };
-    descriptors::check(&most, open.saturating_add(long), descriptors::raise())
+    descriptors::check(&most, open.saturating_add(long), descriptors::raise())?;
+    Ok(tls)
 }
 
 /// Refuses a server that could not start on this machine: said by the child it would be a failure.

@@ -87,16 +87,17 @@ impl Tls {
     }
 }
 
-/// Refuses flags of TLS where there is none, and those that contradict each other.
+/// Refuses flags of TLS where there is none, and those that contradict each other; else makes what
+/// they ask for, of which a throw-away certificate is no small part.
 ///
 /// # Errors
 /// The flag and what to do.
-pub(super) fn check(arguments: &RunArguments) -> Outcome {
+pub(super) fn check(arguments: &RunArguments) -> Outcome<Option<Tls>> {
     let (tls, workload) = (&arguments.load.tls, arguments.load.workload);
     let refused = |why: String| Err(Failure::Usage(why));
     if !is_spoken(arguments) {
         let given = tls.given();
-        return given.map_or(Ok(()), |flag| refused(format!("{flag} is of TLS; give --tls too")));
+        return given.map_or(Ok(None), |flag| refused(format!("{flag} is of TLS; give --tls too")));
     }
     if arguments.server == Subject::Bare {
         return refused("--server bare speaks no TLS; drop one of them".to_owned());
@@ -113,7 +114,7 @@ pub(super) fn check(arguments: &RunArguments) -> Outcome {
     if let Some(name) = tls.sni.as_ref().filter(|name| name.parse::<IpAddr>().is_ok()) {
         return refused(format!("--sni {name}: nobody asks for addresses; give a host name"));
     }
-    Tls::new(arguments).map(drop)
+    Tls::new(arguments)
 }
 
 fn is_spoken(arguments: &RunArguments) -> bool {
