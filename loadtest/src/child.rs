@@ -24,9 +24,8 @@ use crate::serve::ServerStats;
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     child: Child,
-    /// Of a server of ours, until it is stopped.
+    /// Of a server of ours; a foreign one takes none.
     requests: Option<ChildStdin>,
-    is_foreign: bool,
     lines: Receiver<String>,
     addresses: Vec<SocketAddr>,
 }
@@ -39,7 +38,7 @@ impl ServerProcess {
     pub(crate) fn start(arguments: &ServeArguments) -> Outcome<Self> {
         let program = env::current_exe().map_err(Failure::io("finding this program"))?;
         let mut command = Command::new(program);
-        Self::spawn(command.args(arguments.to_command_line()).stdin(Stdio::piped()), false)
+        Self::spawn(command.args(arguments.to_command_line()).stdin(Stdio::piped()))
     }
 
     /// Starts a foreign server, a program and its arguments, and waits until it listens.
@@ -48,10 +47,10 @@ impl ServerProcess {
     /// As for [`ServerProcess::start`].
     pub(crate) fn start_foreign(words: &[String]) -> Outcome<Self> {
         let (program, arguments) = words.split_first().expect("a command has a first word");
-        Self::spawn(Command::new(program).args(arguments).stdin(Stdio::null()), true)
+        Self::spawn(Command::new(program).args(arguments).stdin(Stdio::null()))
     }
 
-    fn spawn(command: &mut Command, is_foreign: bool) -> Outcome<Self> {
+    fn spawn(command: &mut Command) -> Outcome<Self> {
         let program = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdout(Stdio::piped())
@@ -70,7 +69,7 @@ impl ServerProcess {
                 }
             })
             .map_err(Failure::io("starting a thread"))?;
-        let mut server = Self { child, requests, is_foreign, lines, addresses: Vec::new() };
+        let mut server = Self { child, requests, lines, addresses: Vec::new() };
         let ready = server.line()?;
         let addresses: Option<Vec<SocketAddr>> = ready
             .strip_prefix("READY ")
@@ -95,7 +94,7 @@ impl ServerProcess {
     /// # Errors
     /// The server is gone or does not answer in time.
     pub(crate) fn stats(&mut self) -> Outcome<ServerStats> {
-        if self.is_foreign {
+        if self.requests.is_none() {
             self.check()?;
             return ServerStats::of_process(self.child.id());
         }
@@ -134,16 +133,16 @@ impl ServerProcess {
     /// # Errors
     /// It ends with an error, or not in time; it is then killed.
     pub(crate) fn stop(mut self) -> Outcome {
+        let requests = self.requests.take();
+        let is_foreign = requests.is_none();
         // A server that is gone already is found by the wait below.
-        if self.is_foreign {
-            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-        } else {
-            let _ = self.request("stop");
-        }
-        drop(self.requests.take());
+        let _ = match requests {
+            Some(mut pipe) => writeln!(pipe, "stop"),
+            None => kill_process(Pid::from_child(&self.child), Signal::TERM).map_err(Into::into),
+        };
         match self.await_end()? {
             status if status.success() => Ok(()),
-            status if self.is_foreign && status.signal() == Some(Signal::TERM.as_raw()) => Ok(()),
+            status if is_foreign && status.signal() == Some(Signal::TERM.as_raw()) => Ok(()),
             status => Err(Failure::ServerEnded { status: status.to_string() }),
         }
     }
