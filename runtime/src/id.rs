@@ -4,6 +4,7 @@
 //! slot is given up, and a slot whose generation would wrap is retired for good.
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 /// The name of one bufferevent on one core.
 ///
@@ -39,18 +40,23 @@ impl fmt::Display for BevId {
 pub(crate) struct Key {
     /// Index of the slot in its core.
     pub(crate) slot: u32,
-    /// How often the slot had been given up when this name was made.
-    pub(crate) generation: u32,
+    /// One more than how often the slot had been given up when this name was made: so an optional
+    /// key is no larger.
+    pub(crate) generation: NonZeroU32,
 }
 
 impl Key {
     /// The key as one word.
     pub(crate) fn to_bits(self) -> u64 {
-        u64::from(self.generation) << 32 | u64::from(self.slot)
+        u64::from(self.generation.get()) << 32 | u64::from(self.slot)
     }
 
     /// The key that [`to_bits`](Self::to_bits) made this word of.
+    ///
+    /// # Panics
+    /// Of a word below 2^32, which it makes of none.
     pub(crate) fn from_bits(bits: u64) -> Self {
-        Self { slot: bits as u32, generation: (bits >> 32) as u32 }
+        let generation = NonZeroU32::new((bits >> 32) as u32).expect("a key has a generation");
+        Self { slot: bits as u32, generation }
     }
 }

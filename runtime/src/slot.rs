@@ -8,6 +8,7 @@
 //! of events that may still name it; one whose generation would wrap is never reused.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use core_buf::{Bufferevent, Membership};
@@ -232,7 +233,7 @@ pub(crate) enum Occupant {
 }
 
 pub(crate) struct Slot {
-    generation: u32,
+    generation: NonZeroU32,
     pub(crate) queued: Queued,
     /// Which queues these are.
     pub(crate) priority: Priority,
@@ -392,7 +393,7 @@ impl Slots {
     fn grow(&mut self) {
         let first = (self.pages.len() * PAGE) as u32;
         let vacant = |_| Slot {
-            generation: 0,
+            generation: NonZeroU32::MIN,
             queued: Queued::default(),
             priority: Priority::default(),
             occupant: Occupant::None,
@@ -410,7 +411,7 @@ mod tests {
     #[test]
     fn a_connection_takes_this_much() {
         // Beside its handler, its place in the driver's table and what is in its buffers.
-        assert_eq!((size_of::<Slot>(), size_of::<Stream>()), (32, 424));
+        assert_eq!((size_of::<Slot>(), size_of::<Stream>()), (32, 408));
     }
 
     fn stream() -> Occupant {
@@ -462,8 +463,8 @@ mod tests {
     fn a_slot_whose_generation_would_wrap_is_retired() {
         let mut slots = Slots::default();
         let key = slots.reserve();
-        slots.at_mut(key.slot).generation = u32::MAX;
-        let last = Key { generation: u32::MAX, ..key };
+        slots.at_mut(key.slot).generation = NonZeroU32::MAX;
+        let last = Key { generation: NonZeroU32::MAX, ..key };
         slots.occupy(last, stream());
         slots.vacate(last);
         slots.reap();

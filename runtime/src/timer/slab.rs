@@ -8,6 +8,8 @@
 //! place changes whenever its timer leaves, and a place whose generation is used up is never
 //! reused, so a stale [`TimerKey`] finds nothing.
 
+use std::num::NonZeroU32;
+
 /// Names one armed timer, to cancel it.
 ///
 /// A key of a timer that fired or was cancelled finds nothing, however often its place in the
@@ -15,7 +17,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TimerKey {
     index: u32,
-    generation: u32,
+    /// Never nought, so that an optional key is no larger.
+    generation: NonZeroU32,
 }
 
 /// The two ends of one list of entries; the links themselves are in the entries.
@@ -36,7 +39,7 @@ impl List {
 /// One place of the slab; without a value it is free.
 #[derive(Debug)]
 struct Entry<T> {
-    generation: u32,
+    generation: NonZeroU32,
     previous: u32,
     next: u32,
     /// The list this entry is on, as the wheel numbers them.
@@ -77,9 +80,10 @@ impl<T> Slab<T> {
         let index = u32::try_from(self.entries.len()).unwrap_or(NIL);
         assert!(index != NIL, "fewer than 2^32 - 1 timers fit in memory");
         let value = Some(value);
-        let entry = Entry { generation: 0, previous: NIL, next: NIL, list: 0, tick, value };
+        let generation = NonZeroU32::MIN;
+        let entry = Entry { generation, previous: NIL, next: NIL, list: 0, tick, value };
         self.entries.push(entry);
-        TimerKey { index, generation: 0 }
+        TimerKey { index, generation }
     }
 
     /// Takes the value out of an entry that is already off its list, and frees its place.
@@ -88,8 +92,8 @@ impl<T> Slab<T> {
         let value = entry.value.take()?;
         self.len -= 1;
         // A place at its last generation is retired: reusing it could revive an old key.
-        if entry.generation < u32::MAX {
-            entry.generation += 1;
+        if let Some(next) = entry.generation.checked_add(1) {
+            entry.generation = next;
             entry.next = self.free;
             self.free = index;
         }
@@ -169,8 +173,8 @@ mod tests {
     fn a_place_with_its_generations_used_up_is_never_given_out_again() {
         let mut slab = Slab::new();
         let first = slab.insert(0, 'a');
-        slab.entries[0].generation = u32::MAX;
-        let last = TimerKey { generation: u32::MAX, ..first };
+        slab.entries[0].generation = NonZeroU32::MAX;
+        let last = TimerKey { generation: NonZeroU32::MAX, ..first };
         assert_eq!(slab.find(last), Some(0));
         assert_eq!(slab.remove(0), Some('a'));
         assert_eq!(slab.find(last), None);

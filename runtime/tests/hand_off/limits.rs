@@ -174,7 +174,7 @@ fn a_group_without_a_seat_refuses_and_the_connection_comes_back() {
     detached.leave_groups();
     let top = attach(&mut sim, detached, 1, &top);
     assert!(top.bev(&mut sim).group().is_none());
-    let slots = ["1:0.0", "1:1.0"];
+    let slots = ["1:0.1", "1:1.1"];
     assert!(slots.contains(&&*top.id.to_string()), "{} after slots that were kept", top.id);
     sim.run_for(ms(10));
     assert_eq!(top.log.borrow().got.len(), 1_500, "nothing limits it");
