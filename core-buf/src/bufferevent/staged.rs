@@ -117,11 +117,13 @@ impl Bufferevent {
     /// An end of its input is told above when everything has passed, anything else at once.
     pub fn handle_below(&mut self, now: Time, event: Event, lower: &Self) {
         self.ready |= Readiness::READABLE;
+        // Nothing follows an error that ended both directions, as where an alert finds no way out.
+        let is_over = self.truncated && self.has_ended();
         let Some(staged) = &mut self.staged else { return };
         let Event { flags, mut error } = event;
         let (read, write, eof) = (EventFlags::READING, EventFlags::WRITING, EventFlags::EOF);
         let over = |direction| lower.suspended.of(direction).contains(Suspend::ENDED);
-        let failed = flags.contains(EventFlags::ERROR);
+        let failed = flags.contains(EventFlags::ERROR) && !is_over;
         // Events collapse: an error that reading did not end with is one of writing.
         let is_whole = !flags.intersects(read | write);
         let read_failed = failed && flags.contains(read) && lower.has_failed_reading();
@@ -169,9 +171,7 @@ impl Bufferevent {
 
     /// The stream below is gone: nothing comes and nothing goes any more.
     pub fn handle_lost(&mut self, now: Time) {
-        let both = Direction::ALL
-            .into_iter()
-            .all(|direction| self.suspended.of(direction).contains(Suspend::ENDED));
+        let both = self.has_ended();
         self.end_reading(true);
         self.abandon_output();
         if !both {
@@ -363,6 +363,12 @@ impl Bufferevent {
     }
 
     // ---- private ----
+
+    /// Whether both directions are over.
+    fn has_ended(&self) -> bool {
+        let over = |direction| self.suspended.of(direction).contains(Suspend::ENDED);
+        Direction::ALL.into_iter().all(over)
+    }
 
     /// Whether the stage is to finish what it is given to write: nothing follows.
     fn finishes(&self) -> bool {

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use sluicegate::openssl::ssl::SslVersion;
 use sluicegate::tls::Shutdown;
-use sluicegate::{TlsOptions, TlsState};
+use sluicegate::{Direction, TlsOptions, TlsState};
 
 use crate::outer::sim::per_second;
+use crate::restart::Noter;
 use crate::rig::{VERSIONS, context};
 use crate::wired::Wired;
 
@@ -140,6 +141,26 @@ fn only_a_goodbye_is_an_end_unless_a_bare_one_is_allowed_and_a_reset_never_is() 
             }
             wired.assert_empty(&case);
         }
+    }
+}
+
+#[test]
+fn nothing_is_told_behind_an_error_though_its_alert_finds_no_way_out() {
+    for version in VERSIONS {
+        let mut wired = Wired::open(version, TlsOptions::new());
+        let noter = Noter(wired.notes.clone());
+        wired.bev().set_handler(noter).expect("it is on top");
+        wired.bev().disable(Direction::Read);
+        wired.rest(Duration::from_millis(5));
+        wired.outgoing().extend(b"this is no record");
+        wired.send();
+        wired.rest(Duration::from_millis(5));
+        wired.sim.reset(wired.peer);
+        wired.rest(Duration::from_millis(5));
+        wired.bev().enable(Direction::Read);
+        wired.rest(Duration::from_secs(1));
+        let told = wired.notes.all();
+        assert!(told.len() == 2 && told[1].contains("does not speak TLS"), "{version:?}: {told:?}");
     }
 }
 

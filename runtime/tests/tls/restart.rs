@@ -49,7 +49,7 @@ impl Handler for Stays {
 }
 
 /// Notes what it is told, and never closes.
-struct Noter(Notes);
+pub(crate) struct Noter(pub(crate) Notes);
 impl Handler for Noter {
     fn on_event(&mut self, _cx: &mut Context<'_>, event: Event) {
         let error = event.error.map(|error| error.to_string()).unwrap_or_default();
