@@ -7,7 +7,7 @@ use sluicegate::tls::{Charge, Shutdown};
 use sluicegate::{BevId, Direction, Group, TlsOptions, TlsState, TokenBucketConfig};
 
 use crate::restart::Stays;
-use crate::rig::{Ends, VERSIONS, context, context_with, over_pair};
+use crate::rig::{Ends, VERSIONS, allow_new_keys, context, context_with, over_pair};
 use crate::wired::Wired;
 
 /// More than a session keeps while nobody reads.
@@ -298,6 +298,29 @@ fn an_end_behind_the_wish_for_new_keys_waits_for_none_that_cannot_begin() {
     assert_eq!(count(&told, "ERROR"), 0, "{told:?}");
     wired.receive();
     assert!(wired.heard_goodbye);
+}
+
+#[test]
+fn new_keys_that_both_want_are_made_once_and_writing_goes_on() {
+    let context = context_with(SslVersion::TLS1_2, allow_new_keys);
+    for state in [TlsState::Connecting, TlsState::Accepting] {
+        let mut wired = Wired::as_one(state, &context, TlsOptions::new(), |_| {}).opened();
+        wired.ask_for_keys();
+        let half = wired.outgoing().len() / 2;
+        let rest = wired.outgoing().split_off(half);
+        wired.send();
+        wired.rest(Duration::from_millis(5));
+        // They cannot begin in the middle of a record, which is the peer's wish for them.
+        wired.bev().renegotiate().expect("it may");
+        wired.rest(Duration::from_millis(5));
+        wired.outgoing().extend(rest);
+        wired.run();
+        wired.bev().output().add(b"and on");
+        wired.run();
+        let told = wired.notes.all();
+        assert_eq!(told, ["EventFlags(CONNECTED)"; 2], "{state:?}");
+        assert_eq!(wired.got, b"and on", "{state:?}");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use sluicegate::openssl::ssl::{Ssl, SslContext, SslContextBuilder, SslMethod, SslVersion};
+use sluicegate::openssl::ssl::{
+    Ssl, SslContext, SslContextBuilder, SslMethod, SslOptions, SslVersion,
+};
 use sluicegate::sim::Simulation;
 use sluicegate::{BevId, Context, Event, EventFlags, Handler, TlsOptions, TlsState};
 
@@ -34,6 +36,11 @@ pub(crate) fn context_with(
     builder.set_max_proto_version(Some(version)).expect("a version");
     set(&mut builder);
     builder.build()
+}
+
+/// Has a server make new keys at the wish of a client: SSL_OP_ALLOW_CLIENT_RENEGOTIATION.
+pub(crate) fn allow_new_keys(builder: &mut SslContextBuilder) {
+    builder.set_options(SslOptions::from_bits_retain(1 << 8));
 }
 
 /// What a handler was told, in order.

@@ -4,11 +4,14 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::time::Duration;
 
 use sluicegate::openssl::ssl::{ErrorCode, Ssl, SslContext, SslStream, SslVersion};
 use sluicegate::sim::{Faults, Peer, Simulation};
-use sluicegate::{BevId, BevMut, TlsOptions, TlsState};
+use sluicegate::tls::{Session, into_ssl};
+use sluicegate::{BevId, BevMut, Buffer, TlsOptions, TlsState};
+use sluicegate_core_buf::{Outlook, Stage, Step};
 
 use crate::rig::{Keeper, Notes, context};
 
@@ -149,6 +152,36 @@ impl Wired {
             let count = self.tls.ssl_write(left).expect("the pipe takes all");
             left = &left[count..];
         }
+    }
+
+    /// Has the peer ask for new keys, for which its object becomes a session for a while; as
+    /// [`write`](Self::write) otherwise. Nothing happens where it may not ask now.
+    pub(crate) fn ask_for_keys(&mut self) {
+        let spare = Ssl::new(self.tls.ssl().ssl_context()).expect("an object");
+        let spare = SslStream::new(spare, Pipe::default()).expect("a stream");
+        let mut pipe = mem::take(self.tls.get_mut());
+        let mut ssl = into_ssl(mem::replace(&mut self.tls, spare));
+        if ssl.is_init_finished() {
+            let session = Session::new(ssl, TlsState::Open, &TlsOptions::new());
+            let mut session = session.expect("the handshake is over");
+            let mut outgoing = Buffer::new();
+            if session.renegotiate().is_ok() {
+                let _begun = session.step(Step {
+                    now: self.sim.now(),
+                    lower_input: &mut Buffer::new(),
+                    lower_output: &mut outgoing,
+                    upper_input: &mut Buffer::new(),
+                    upper_output: &mut Buffer::new(),
+                    read: None,
+                    write: None,
+                    ended: None,
+                    outlook: Outlook::Open,
+                });
+            }
+            pipe.outgoing.extend(outgoing.to_vec());
+            ssl = session.into_ssl();
+        }
+        self.tls = SslStream::new(ssl, pipe).expect("a stream");
     }
 
     /// Sends what there is room for.

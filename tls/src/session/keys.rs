@@ -35,6 +35,14 @@ impl Session {
         if self.rekeying != Some(Rekeying::Wanted) || self.phase != Phase::Open {
             return;
         }
+        if ffi::is_shaking_hands(self.ssl()) {
+            // The peer has begun meanwhile. Its keys are as new; asked now, OpenSSL would wait
+            // behind them for a handshake that nobody begins. With 1.3 ours come after its own.
+            if self.ssl().version2() != Some(SslVersion::TLS1_3) {
+                self.rekeying = Some(Rekeying::Begun);
+            }
+            return;
+        }
         // What has arrived belongs to the old keys and must not be met by the handshake.
         let mut nothing = Buffer::new();
         let mut ends = Ends {
