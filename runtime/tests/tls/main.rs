@@ -13,6 +13,7 @@
 mod bad;
 mod begin;
 mod config;
+mod course;
 mod crowd;
 mod data;
 mod end;
