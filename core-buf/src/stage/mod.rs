@@ -54,6 +54,8 @@ pub struct Step<'a> {
     pub ended: Option<InputEnd>,
     /// What the user will still do.
     pub outlook: Outlook,
+    /// Reading rests until some of `upper_output` has left.
+    pub reads_after_output: bool,
 }
 
 /// How what comes from below ended.

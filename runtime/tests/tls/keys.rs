@@ -324,6 +324,24 @@ fn new_keys_that_both_want_are_made_once_and_writing_goes_on() {
 }
 
 #[test]
+fn new_keys_that_reading_and_writing_hold_up_for_each_other_fail_in_time() {
+    let context = context_with(SslVersion::TLS1_2, allow_new_keys);
+    let options = TlsOptions::new().handshake_timeout(Some(Duration::from_secs(3)));
+    let mut wired = Wired::as_one(TlsState::Connecting, &context, options, |_| {}).opened();
+    // The peer has sent more than is kept aside before it hears of new keys.
+    wired.write(&[5; 2 * MUCH]);
+    wired.bev().renegotiate().expect("it may");
+    let more = wired.bev().max_output() + 1;
+    wired.bev().output().add(&vec![7; more]);
+    wired.send();
+    wired.rest(Duration::from_secs(2));
+    assert_eq!(wired.notes.all(), ["EventFlags(CONNECTED)"], "there is time yet");
+    wired.rest(Duration::from_secs(2));
+    let told = wired.notes.all();
+    assert!(told.iter().any(|it| it.contains("ERROR") && it.contains("max_output")), "{told:?}");
+}
+
+#[test]
 fn an_object_that_allows_no_new_keys_says_so_as_local_misuse() {
     let context = context_with(SslVersion::TLS1_2, |builder| {
         builder.set_options(SslOptions::NO_RENEGOTIATION);

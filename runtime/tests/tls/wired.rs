@@ -176,6 +176,7 @@ impl Wired {
                     write: None,
                     ended: None,
                     outlook: Outlook::Open,
+                    reads_after_output: false,
                 });
             }
             pipe.outgoing.extend(outgoing.to_vec());

@@ -40,6 +40,7 @@ pub(super) struct Leave<'a> {
     pub(super) write: Option<Pass>,
     pub(super) ended: Option<InputEnd>,
     pub(super) outlook: Outlook,
+    pub(super) reads_after_output: bool,
 }
 
 impl Session {

@@ -101,6 +101,14 @@ impl TlsError {
         Self::Peer { code: 0, detail: detail.into() }
     }
 
+    /// New keys and the bound on output have waited for each other.
+    pub(crate) fn locked_keys() -> Self {
+        Self::local(
+            "new keys wait behind bytes that are not read, as reading rests behind output, which \
+             waits for the keys: raise max_output, or ask for them while less is to be written",
+        )
+    }
+
     /// The peer has asked for answers and does not take them.
     pub(crate) fn answers_not_taken() -> Self {
         let detail = "asks for new keys or handshakes over and over and does not take the answers";

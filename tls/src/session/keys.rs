@@ -116,14 +116,18 @@ impl Session {
         let says_goodbye = self.notified && leave.outlook == Outlook::Closed;
         let shakes = ffi::is_shaking_hands(self.ssl());
         progress.needs_input |= shakes && self.reads_on(leave);
-        // What is kept aside waits for the user first; behind our goodbye nothing is answered.
-        if !shakes || !self.held.is_empty() || self.notified {
+        // What is kept aside waits for the user first, unless reading waits for output, which waits
+        // for the keys: they cannot come. Behind our goodbye nothing is answered.
+        let waits_for_user = !self.held.is_empty() && !leave.reads_after_output;
+        if !shakes || waits_for_user || self.notified {
             self.deadline = self.deadline.filter(|_| says_goodbye);
             return;
         }
         let Some(timeout) = self.handshake_timeout else { return };
         if *self.deadline.get_or_insert(leave.now + timeout) <= leave.now {
-            self.give_up(TlsError::stalled_handshake(timeout), progress);
+            let is_ours = !self.held.is_empty();
+            let peers = TlsError::stalled_handshake(timeout);
+            self.give_up(if is_ours { TlsError::locked_keys() } else { peers }, progress);
         }
     }
 

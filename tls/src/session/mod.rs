@@ -286,6 +286,7 @@ impl Stage for Session {
             write: step.write,
             ended: step.ended,
             outlook: step.outlook,
+            reads_after_output: step.reads_after_output,
         });
         if self.charge == Charge::Plaintext && step.read.is_none() {
             // What the session says on its own account is nobody's.

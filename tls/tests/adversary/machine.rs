@@ -249,6 +249,7 @@ impl End {
             write: pass(write),
             ended: self.ended,
             outlook: self.outlook,
+            reads_after_output: false,
         })
     }
 

@@ -154,6 +154,7 @@ fn begins_again(pair: Pair, by_server: bool) -> bool {
             write: None,
             ended: None,
             outlook: Outlook::Open,
+            reads_after_output: false,
         });
         (session.into_ssl(), buffers[1].to_vec())
     };

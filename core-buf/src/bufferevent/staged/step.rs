@@ -86,6 +86,7 @@ impl Bufferevent {
         unread: Option<&mut Buffer>,
     ) -> usize {
         let (finishes, outlook) = (self.finishes(), self.outlook());
+        let reads_after_output = self.suspended.of(Direction::Read).contains(Suspend::OUTPUT);
         let hidden = unread.as_ref().map_or(0, |unread| unread.len());
         let leave = self.leave(direction, limit);
         self.note_call();
@@ -115,6 +116,7 @@ impl Bufferevent {
             write: pass.filter(|_| direction == Direction::Write),
             ended: staged.ended.as_ref().filter(|end| end.is_final).map(End::how),
             outlook,
+            reads_after_output,
         });
         if let Some(unread) = unread {
             self.output.append(unread);
