@@ -125,7 +125,7 @@ impl Bufferevent {
         self.handle_stage_deadline(now);
         for direction in Direction::ALL {
             // Looked at before the tokens come: a late timer finds both due at once.
-            let waited = self.suspended.of(direction).intersects(Suspend::LIMITS);
+            let waited = self.waits_for_tokens(direction);
             if self.limits.handle_deadline(now, direction) {
                 self.suspended.lift(direction, Suspend::OWN_LIMIT);
             }

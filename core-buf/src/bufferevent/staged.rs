@@ -11,6 +11,7 @@
 //! what waits below is used as soon as there is room for it, an end never overtakes bytes, and a
 //! write timeout runs only while something waits.
 
+mod below;
 mod own;
 mod step;
 
@@ -18,6 +19,7 @@ use std::io;
 
 use groups::{Direction, Time};
 
+use self::below::Below;
 use self::own::Own;
 use super::close::Life;
 use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
@@ -45,6 +47,7 @@ pub(super) struct Staged {
     drained: bool,
     /// What the stage wants on its own account, if it is of those that do.
     own: Option<Own>,
+    below: Below,
 }
 
 /// The end of what comes from below.
@@ -187,6 +190,7 @@ impl Bufferevent {
     /// has none waiting there; this one writes while there is room below.
     pub fn sync_below(&mut self, now: Time, lower: &mut Self) -> (bool, bool) {
         let linked = self.sync_link(now, lower);
+        self.sync_below_waits(lower);
         let ends = self.poll_shutdown();
         if ends {
             lower.shutdown_write(now);

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use sluicegate::{Direction, TlsOptions};
+use sluicegate::tls::Charge;
+use sluicegate::{Direction, Group, TlsOptions};
 
+use crate::outer::sim::per_second;
 use crate::rig::VERSIONS;
 use crate::wired::Wired;
 
@@ -77,5 +79,35 @@ fn output_given_before_a_close_is_delivered_once_the_handshake_is_over() {
         wired.run();
         wired.assert_empty(&format!("{version:?}"));
         assert_eq!(wired.notes.all(), [""; 0], "{version:?}");
+    }
+}
+
+#[test]
+fn a_record_that_waits_for_tokens_below_is_not_held_against_the_peer() {
+    const ALL: usize = 16_000;
+    for (version, by_group) in VERSIONS.into_iter().flat_map(|it| [(it, false), (it, true)]) {
+        let mut wired = Wired::open(version, TlsOptions::new().charge(Charge::Ciphertext));
+        let slow = per_second(1_000).with_burst(100).expect("valid");
+        let clock = wired.sim.clock();
+        let mut bev = wired.bev();
+        bev.set_timeout(Direction::Read, Some(WITHIN));
+        if by_group {
+            let group = Group::builder(slow).clock(clock).build().expect("valid");
+            bev.join(&group).expect("a seat");
+        } else {
+            bev.set_rate_limit(Some(slow));
+        }
+        drop(bev);
+        wired.write(&[7; ALL]);
+        wired.send();
+        let case = format!("{version:?}, group {by_group}");
+        wired.rest(Duration::from_secs(15));
+        assert_eq!(wired.notes.all(), ["EventFlags(CONNECTED)"], "{case}: it is on its way");
+        wired.rest(Duration::from_secs(3));
+        assert_eq!(wired.bev().input().len(), ALL, "{case}");
+        assert!(wired.sim.core().stats().excused_timeouts > 0, "{case}");
+        wired.rest(2 * WITHIN);
+        let last = wired.notes.all().pop();
+        assert_eq!(last.as_deref(), Some("EventFlags(READING | TIMEOUT)"), "{case}: now it is");
     }
 }
