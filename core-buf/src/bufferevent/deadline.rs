@@ -205,7 +205,11 @@ impl Bufferevent {
             }
             _ if self.is_connecting() => reasons == Suspend::CONNECTING && self.awaits_handshake(),
             Direction::Read => reasons.is_empty(),
-            Direction::Write => reasons.is_empty() && self.has_output(),
+            Direction::Write => {
+                // The end that was told may still lie below, behind bytes.
+                let over = if self.has_told_end() { Suspend::ENDED } else { Suspend::empty() };
+                (reasons - over).is_empty() && self.has_output()
+            }
         };
         awaits && !self.is_closing()
     }

@@ -19,7 +19,6 @@ use std::io;
 
 use groups::{Direction, Time};
 
-use self::below::Below;
 use self::own::Own;
 use super::close::Life;
 use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
@@ -47,7 +46,10 @@ pub(super) struct Staged {
     drained: bool,
     /// What the stage wants on its own account, if it is of those that do.
     own: Option<Own>,
-    below: Below,
+    /// The streams below wait for tokens, or have got some and not moved by them yet.
+    waits_below: [bool; 2],
+    /// Bytes that wait in those for the peer, or for tokens.
+    bytes_below: usize,
 }
 
 /// The end of what comes from below.
@@ -190,7 +192,9 @@ impl Bufferevent {
     /// has none waiting there; this one writes while there is room below.
     pub fn sync_below(&mut self, now: Time, lower: &mut Self) -> (bool, bool) {
         let linked = self.sync_link(now, lower);
-        self.sync_below_waits(lower);
+        let moved = !self.sync_waits(now, lower);
+        // A stream that stands on this one counts what lies below both.
+        let counts = moved && self.pending.mutes_writes();
         let ends = self.poll_shutdown();
         if ends {
             lower.shutdown_write(now);
@@ -212,7 +216,7 @@ impl Bufferevent {
         if told {
             self.trigger_event(EventFlags::FLUSHED, None);
         }
-        ((writable && !was_writable) || told || linked, rests != was || ends)
+        ((writable && !was_writable) || told || linked || counts, rests != was || ends)
     }
 
     // ---- what to do next ----
@@ -340,7 +344,7 @@ impl Bufferevent {
     /// Whether bytes wait that the peer could take.
     pub(super) fn has_output(&self) -> bool {
         match &self.staged {
-            Some(staged) => staged.waiting(self.output.len()) > 0,
+            Some(staged) => staged.waiting(self.output.len()) > 0 || staged.bytes_below > 0,
             None => !self.output.is_empty(),
         }
     }

@@ -111,3 +111,45 @@ fn a_record_that_waits_for_tokens_below_is_not_held_against_the_peer() {
         assert_eq!(last.as_deref(), Some("EventFlags(READING | TIMEOUT)"), "{case}: now it is");
     }
 }
+
+#[test]
+fn a_peer_that_takes_nothing_runs_into_the_write_timeout_though_its_records_are_made() {
+    // Of the first all records are made at once, though the kernel takes but a part of them.
+    for (version, size) in VERSIONS.into_iter().flat_map(|it| [(it, 900_000), (it, 3_000_000)]) {
+        for ends in [false, true] {
+            let mut wired = Wired::open(version, TlsOptions::new());
+            let mut bev = wired.bev();
+            bev.set_timeout(Direction::Write, Some(WITHIN));
+            bev.output().add(&vec![7; size]);
+            if ends {
+                bev.shutdown_write();
+            }
+            drop(bev);
+            let case = format!("{version:?}, {size}, {ends}");
+            wired.rest(WITHIN / 2);
+            wired.receive();
+            wired.rest(WITHIN - MOMENT);
+            assert_eq!(wired.notes.all().len(), 1, "{case}: it has taken some");
+            wired.rest(3 * MOMENT);
+            let last = wired.notes.all().pop();
+            assert_eq!(last.as_deref(), Some("EventFlags(WRITING | TIMEOUT)"), "{case}");
+        }
+    }
+}
+
+#[test]
+fn output_that_waits_for_tokens_below_is_not_held_against_the_peer() {
+    for version in VERSIONS {
+        let mut wired = Wired::open(version, TlsOptions::new());
+        let mut bev = wired.bev();
+        bev.set_timeout(Direction::Write, Some(WITHIN));
+        bev.set_rate_limit(Some(per_second(1_000).with_burst(100).expect("valid")));
+        bev.decrement_write_limit(10_000).expect("there is a limit");
+        bev.output().add(b"hello");
+        drop(bev);
+        wired.run_for(Duration::from_secs(12));
+        assert_eq!((wired.got.as_slice(), wired.notes.all().len()), (&b"hello"[..], 1));
+        wired.rest(3 * WITHIN);
+        assert_eq!(wired.notes.all().len(), 1, "{version:?}: nothing waits");
+    }
+}

@@ -1,39 +1,50 @@
 //! What holds bytes up below a stage, so that the timeouts of the stream above blame the peer
 //! alone.
 //!
-//! Limits may be where the bytes leave the stack while timeouts are on top of it. Owns what was
-//! seen of the stream below when the two were last squared; that of further ones is passed up.
+//! Limits may be where the bytes leave the stack while timeouts are on top of it, and output that
+//! has passed the stage may wait there for a peer that takes none. Owns what was seen of the stream
+//! below when the two were last squared; that of further ones is passed up.
 //!
 //! Invariant: while tokens are awaited below, and until what they were awaited for has been tried,
 //! a timeout above is excused as one of that stream would be.
 
-use groups::Direction;
+use std::mem;
+
+use groups::{Direction, Time};
 
 use crate::bufferevent::{Bufferevent, Suspend};
-
-/// What was last seen of the streams below.
-#[derive(Debug, Default)]
-pub(super) struct Below {
-    /// They wait for tokens, or have got some and not moved by them yet.
-    waits: [bool; 2],
-}
 
 impl Bufferevent {
     /// Whether a direction waits for tokens of ours, here or below.
     pub(in crate::bufferevent) fn waits_for_tokens(&self, direction: Direction) -> bool {
-        let below = |waits: &Below| waits.waits[direction.index()];
         self.suspended.of(direction).intersects(Suspend::LIMITS)
-            || self.staged.as_ref().is_some_and(|staged| below(&staged.below))
+            || self.staged.as_ref().is_some_and(|staged| staged.waits_below[direction.index()])
     }
 
-    /// Looks what the stream below waits for.
-    pub(super) fn sync_below_waits(&mut self, lower: &Self) {
-        let Some(staged) = &mut self.staged else { return };
+    /// Looks what the stream below waits for; says whether it is as many bytes as before.
+    pub(super) fn sync_waits(&mut self, now: Time, lower: &Self) -> bool {
+        let Some(staged) = &mut self.staged else { return true };
         for direction in Direction::ALL {
-            let waits = &mut staged.below.waits[direction.index()];
+            let waits = &mut staged.waits_below[direction.index()];
             // A late timer finds the tokens there and nothing moved yet.
             *waits = lower.waits_for_tokens(direction)
                 || (*waits && lower.poll_operation(direction).is_some());
         }
+        let bytes = lower.bytes_to_leave();
+        let before = mem::replace(&mut staged.bytes_below, bytes);
+        if bytes < before {
+            self.deadlines.restart(now, Direction::Write);
+        }
+        if bytes != before {
+            self.update_deadlines(now);
+        }
+        bytes == before
+    }
+
+    /// Bytes of this stream and those below that wait for the peer, or for tokens.
+    fn bytes_to_leave(&self) -> usize {
+        let below = self.staged.as_ref().map_or(0, |staged| staged.bytes_below);
+        let runs = (self.suspended.of(Direction::Write) - Suspend::LIMITS).is_empty();
+        below + if runs { self.output.len() } else { 0 }
     }
 }

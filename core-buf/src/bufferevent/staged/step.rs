@@ -144,6 +144,7 @@ impl Bufferevent {
         self.note_events(now, progress);
         lower.handle_callback(now);
         self.finish_flushing();
+        self.sync_waits(now, lower);
         self.update_deadlines(now);
         moved
     }
