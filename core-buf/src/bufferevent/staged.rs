@@ -162,10 +162,14 @@ impl Bufferevent {
                 staged.ended = Some(end);
             }
         }
-        if write_failed {
+        let is_lost = write_failed && is_whole;
+        if is_lost && self.note_lost() {
+            // Nothing of the user's has passed, and there may be another connection for it.
+            self.end(Direction::Write);
+        } else if write_failed {
             self.abandon_output();
         }
-        if write_failed && is_whole {
+        if is_lost {
             self.end_reading(true);
         }
         if !told.is_empty() {

@@ -283,8 +283,10 @@ impl Core {
         let Some(session) = upper.transport.session_mut() else { return };
         if session.restart(now) {
             upper.bev.restart_stage(now, &mut under.bev);
-            self.update(key);
+        } else {
+            upper.bev.retry_stage(now);
         }
+        self.update(key);
     }
 
     /// Puts a session over a stream, which is closed if that fails: nothing passes unprotected.

@@ -148,3 +148,37 @@ fn what_is_resumed_is_what_the_configuration_keeps_and_a_ticket_is_offered_once(
         }
     }
 }
+
+#[test]
+fn a_connection_that_is_not_made_is_one_error_and_keeps_the_output_for_another() {
+    for version in VERSIONS {
+        let context = context(version);
+        let mut sim = Simulation::new(1);
+        let (told, addr) = (Notes::default(), "10.0.0.9:443".parse().expect("an address"));
+        let ssl = Ssl::new(&context).expect("an object");
+        let (noter, options) = (Noter(told.clone()), TlsOptions::new());
+        let client = sim.core().tls_socket(None, ssl, TlsState::Connecting, options, noter);
+        let client = client.expect("a session");
+        let refused = "EventFlags(ERROR) connection refused";
+        for round in 1..=2 {
+            let mut bev = sim.core().get(client).expect("it is open");
+            bev.connect(addr).expect("it can be tried");
+            bev.output().add(b"early");
+            drop(bev);
+            // As long as a handshake may take, and longer.
+            sim.run_for(Duration::from_secs(30));
+            assert_eq!(told.all(), vec![refused; round], "{version:?}");
+        }
+        assert_eq!(sim.core().stats().handshakes_failed, 0, "{version:?}: none was begun");
+        let listener = sim.core().listen(addr, Default::default(), move |conn| {
+            let ssl = Ssl::new(&context).expect("an object");
+            conn.tls(ssl, TlsState::Accepting, TlsOptions::new()).expect("it is new");
+            Keeper { notes: Notes::default(), echoes: true }
+        });
+        listener.expect("it is free");
+        sim.core().get(client).expect("it is open").connect(addr).expect("it can be tried");
+        sim.run_for(Duration::from_secs(1));
+        let mut bev = sim.core().get(client).expect("it is open");
+        assert_eq!(bev.input().pull_up(10), Some(&b"earlyearly"[..]), "{version:?}");
+    }
+}

@@ -31,6 +31,8 @@ pub(in crate::bufferevent) struct Own {
     rests: bool,
     /// The user has closed after the stage had told the end of writing: it may hear the peer's yet.
     lingers: bool,
+    /// The stream below has failed as a whole: there is nothing to say and nobody to hear.
+    lost: bool,
     deadline: Option<Time>,
 }
 
@@ -45,6 +47,7 @@ impl Own {
             used_up: false,
             rests: false,
             lingers: false,
+            lost: false,
             deadline: None,
         }
     }
@@ -122,6 +125,17 @@ impl Bufferevent {
         self.renew(now, Link::Awaited);
     }
 
+    /// As [`restart_stage`](Self::restart_stage), for a stage that was never called, as its
+    /// connection was not made: what is below is none of it.
+    pub fn retry_stage(&mut self, now: Time) {
+        let closing = self.is_closing();
+        let own = self.staged.as_mut().and_then(|staged| staged.own.as_mut());
+        if let Some(own) = own.filter(|own| own.lost && !closing) {
+            *own = Own::new();
+            self.renew(now, Link::Awaited);
+        }
+    }
+
     /// Has the stage called soon, though nothing else is to be done.
     pub fn call_stage(&mut self) {
         if let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) {
@@ -133,7 +147,11 @@ impl Bufferevent {
     pub(super) fn calls_stage(&self, staged: &Staged, direction: Direction) -> bool {
         let Some(own) = &staged.own else { return false };
         let suspended = self.suspended.of(direction);
-        if own.link != Link::Made || self.is_closed() || suspended.intersects(Suspend::LIMITS) {
+        if own.link != Link::Made
+            || own.lost
+            || self.is_closed()
+            || suspended.intersects(Suspend::LIMITS)
+        {
             return false;
         }
         match direction {
@@ -150,6 +168,16 @@ impl Bufferevent {
                 own.called || (bare && may_end && ends)
             }
         }
+    }
+
+    /// The stream below has failed as a whole; says whether the stage had not connected before.
+    pub(super) fn note_lost(&mut self) -> bool {
+        let Some(own) = self.staged.as_mut().and_then(|staged| staged.own.as_mut()) else {
+            return false;
+        };
+        own.lost = true;
+        own.deadline = None;
+        self.is_connecting()
     }
 
     /// What the user will still do.
