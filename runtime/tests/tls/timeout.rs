@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use sluicegate::openssl::ssl::Ssl;
+use sluicegate::sim::Simulation;
 use sluicegate::tls::Charge;
-use sluicegate::{Direction, Group, TlsOptions};
+use sluicegate::{Direction, Group, TlsOptions, TlsState};
 
 use crate::outer::sim::per_second;
-use crate::rig::VERSIONS;
+use crate::rig::{VERSIONS, context};
 use crate::wired::Wired;
 
 /// What the peer has sent of its first message before it falls silent.
@@ -63,6 +65,32 @@ fn a_close_during_the_handshake_waits_only_for_output_and_tells_nothing() {
         assert_eq!(wired.notes.all(), [""; 0], "{case}");
         assert_eq!(wired.got, b"", "{case}");
     });
+}
+
+#[test]
+fn a_close_before_the_connection_is_made_waits_only_for_output() {
+    for (has_output, layers) in [(false, 1), (true, 1), (false, 2), (true, 2)] {
+        let context = context(VERSIONS[1]);
+        let mut sim = Simulation::new(1);
+        let addr = "10.0.0.9:443".parse().expect("an address");
+        sim.silence(addr);
+        let mut id = sim.core().connect(addr, ()).expect("it can be tried");
+        for _ in 0..layers {
+            let ssl = Ssl::new(&context).expect("an object");
+            let (state, options) = (TlsState::Connecting, TlsOptions::new());
+            id = sim.core().tls_filter(id, ssl, state, options).expect("a session");
+        }
+        let mut bev = sim.core().get(id).expect("it is open");
+        if has_output {
+            bev.output().add(b"early");
+        }
+        bev.close_within(WITHIN);
+        drop(bev);
+        sim.run_for(MOMENT);
+        assert_eq!(sim.held().slots > 0, has_output, "{layers} layers");
+        sim.run_for(WITHIN);
+        assert_eq!(sim.held().slots, 0, "{layers} layers");
+    }
 }
 
 #[test]

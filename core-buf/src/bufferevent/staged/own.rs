@@ -222,8 +222,9 @@ impl Bufferevent {
         let Some(own) = own else { return false };
         let is_new = mem::replace(&mut own.link, link) != link;
         own.called |= is_new && link == Link::Made;
-        // There is nobody to take leave of.
-        let is_alone = link == Link::Missing && self.is_closing() && !self.is_closed();
+        // There is nobody to take leave of, nor will be anything to say.
+        let may_come = link != Link::Missing && (link == Link::Made || self.holds_output());
+        let is_alone = !may_come && self.is_closing() && !self.is_closed();
         if is_alone {
             self.close_now();
         }
