@@ -310,8 +310,10 @@ impl Bufferevent {
         }
     }
 
-    /// A stage stands over this stream: nobody asks how full its output is.
+    /// A stage stands over this stream: nobody asks how full its output is, nor waits for the low
+    /// mark of its input, as a record may be shorter.
     pub fn enter_stage(&mut self) {
+        self.marks.stand_under_stage(true);
         self.pending.mute_writes(true);
         self.forget_high();
     }
@@ -319,6 +321,7 @@ impl Bufferevent {
     /// Takes away what a stage over this stream has made it wait for: there is none any more.
     pub fn leave_stage(&mut self, now: Time) {
         self.suspended.lift(Direction::Read, Suspend::STAGE);
+        self.marks.stand_under_stage(false);
         self.pending.mute_writes(self.half_close.is_asked());
         if !self.input.is_empty() {
             self.pending.read();

@@ -46,6 +46,8 @@ pub(super) struct Watermarks {
     high_told: bool,
     /// One operation moves what there is, unless `max_single` is set.
     in_memory: bool,
+    /// A stage takes what comes: the low read mark is for a handler.
+    under_stage: bool,
 }
 
 impl Default for Watermarks {
@@ -61,6 +63,7 @@ impl Default for Watermarks {
             output_excused: false,
             high_told: false,
             in_memory: false,
+            under_stage: false,
         }
     }
 }
@@ -74,7 +77,7 @@ impl Watermarks {
     /// Whether the read callback is due: at the low mark, or when no more would come.
     #[inline]
     pub(super) fn input_is_due(&self, input_len: usize) -> bool {
-        input_len >= self.read_low || self.input_is_full(input_len)
+        input_len >= self.read_low || self.under_stage || self.input_is_full(input_len)
     }
 
     #[inline]
@@ -85,6 +88,10 @@ impl Watermarks {
     #[inline]
     pub(super) fn max_single(&self, direction: Direction) -> usize {
         self.max_single[direction.index()]
+    }
+
+    pub(super) fn stand_under_stage(&mut self, on: bool) {
+        self.under_stage = on;
     }
 
     /// How many bytes one read may take; 0 at the high mark.

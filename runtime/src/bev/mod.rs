@@ -147,7 +147,7 @@ impl<'a> BevMut<'a> {
     }
 
     /// Sets the read marks in bytes: the callback waits for `low`, reading rests at `high` (0:
-    /// never).
+    /// never). Of a bufferevent below a filter or session only `high` counts.
     pub fn set_read_watermark(&mut self, low: usize, high: usize) {
         self.bev().set_read_watermark(low, high);
     }

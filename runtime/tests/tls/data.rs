@@ -8,7 +8,7 @@ use sluicegate::tls::into_ssl;
 use sluicegate::{Charge, Group, PairOptions, TlsOptions, TlsState, TokenBucketConfig};
 
 use crate::rig::{Keeper, Notes, VERSIONS, context, over_pair};
-use crate::wired::Pipe;
+use crate::wired::{Pipe, Wired};
 
 #[test]
 fn an_echo_over_a_pair_and_a_clean_end() {
@@ -146,5 +146,20 @@ fn records_that_an_object_has_read_ahead_are_not_stranded() {
             assert_eq!(&found[..count], expected, "{version:?}");
             bev.input().drain(count);
         }
+    }
+}
+
+#[test]
+fn a_low_mark_below_holds_no_record_back() {
+    for (version, low) in VERSIONS.into_iter().flat_map(|it| [(it, 50), (it, 8_000)]) {
+        let mut wired = Wired::new(version, TlsOptions::new());
+        let bottom = wired.bottom;
+        let mut below = wired.sim.core().get(bottom).expect("it is open");
+        below.set_read_watermark(low, 0);
+        drop(below);
+        let mut wired = wired.opened();
+        wired.write(b"hello");
+        wired.run();
+        assert_eq!(wired.bev().input().first(), b"hello", "{version:?}, {low}");
     }
 }
