@@ -354,6 +354,7 @@ impl Bufferevent {
     /// write callback.
     pub fn enable(&mut self, now: Time, direction: Direction) {
         self.suspended.lift(direction, Suspend::USER);
+        self.note_enabled(direction);
         let writes = direction == Direction::Write && self.is_enabled(direction);
         if writes && self.output.is_empty() && !self.is_closing() {
             self.pending.write();

@@ -19,6 +19,7 @@ use std::io;
 
 use groups::{Direction, Time};
 
+use self::below::Stopped;
 use self::own::Own;
 use super::close::Life;
 use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
@@ -48,6 +49,7 @@ pub(super) struct Staged {
     own: Option<Own>,
     /// The streams below wait for tokens, or have got some and not moved by them yet.
     waits_below: [bool; 2],
+    stopped_below: [Stopped; 2],
     /// Bytes that wait in those for the peer, or for tokens.
     bytes_below: usize,
 }
@@ -107,7 +109,12 @@ impl Bufferevent {
                 Callback::Read => self.ready |= Readiness::READABLE,
                 // Nobody above asks when that output has drained.
                 Callback::Write => continue,
-                Callback::Event(event) => self.handle_below(now, event, lower),
+                Callback::Event(event) => {
+                    if event.flags.contains(EventFlags::TIMEOUT) {
+                        self.note_timeout(event.flags);
+                    }
+                    self.handle_below(now, event, lower);
+                }
             }
             told = true;
         }
@@ -203,6 +210,7 @@ impl Bufferevent {
         if ends {
             lower.shutdown_write(now);
         }
+        let goes_on = self.sync_stopped(now, lower);
         let rests = !self.wants_input();
         let was = lower.suspended.of(Direction::Read).contains(Suspend::STAGE);
         if rests != was {
@@ -220,7 +228,7 @@ impl Bufferevent {
         if told {
             self.trigger_event(EventFlags::FLUSHED, None);
         }
-        ((writable && !was_writable) || told || linked || counts, rests != was || ends)
+        ((writable && !was_writable) || told || linked || counts, rests != was || ends || goes_on)
     }
 
     // ---- what to do next ----

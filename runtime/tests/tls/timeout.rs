@@ -5,10 +5,10 @@ use std::time::Duration;
 use sluicegate::openssl::ssl::Ssl;
 use sluicegate::sim::Simulation;
 use sluicegate::tls::Charge;
-use sluicegate::{Direction, Group, TlsOptions, TlsState};
+use sluicegate::{Context, Direction, Event, EventFlags, Group, Handler, TlsOptions, TlsState};
 
 use crate::outer::sim::per_second;
-use crate::rig::{VERSIONS, context};
+use crate::rig::{Notes, VERSIONS, context};
 use crate::wired::Wired;
 
 /// What the peer has sent of its first message before it falls silent.
@@ -179,5 +179,33 @@ fn output_that_waits_for_tokens_below_is_not_held_against_the_peer() {
         assert_eq!((wired.got.as_slice(), wired.notes.all().len()), (&b"hello"[..], 1));
         wired.rest(3 * WITHIN);
         assert_eq!(wired.notes.all().len(), 1, "{version:?}: nothing waits");
+    }
+}
+
+/// Goes on after a timeout.
+struct Patient(Notes);
+impl Handler for Patient {
+    fn on_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        self.0.add(format!("{:?}", event.flags));
+        if event.flags.contains(EventFlags::TIMEOUT) {
+            cx.me().enable(Direction::Read);
+        }
+    }
+}
+
+#[test]
+fn a_timeout_that_was_set_below_is_over_when_the_handler_enables_reading() {
+    for version in VERSIONS {
+        let mut wired = Wired::open(version, TlsOptions::new());
+        let (bottom, notes) = (wired.bottom, Notes::default());
+        wired.bev().set_handler(Patient(notes.clone())).expect("it is on top");
+        let mut below = wired.sim.core().get(bottom).expect("it is open");
+        below.set_timeout(Direction::Read, Some(WITHIN));
+        drop(below);
+        wired.rest(2 * WITHIN + 2 * MOMENT);
+        assert_eq!(notes.all(), ["EventFlags(READING | TIMEOUT)"; 2], "{version:?}");
+        wired.write(b"hello");
+        wired.run();
+        assert_eq!(wired.bev().input().first(), b"hello", "{version:?}");
     }
 }

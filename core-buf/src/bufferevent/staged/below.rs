@@ -12,7 +12,17 @@ use std::mem;
 
 use groups::{Direction, Time};
 
-use crate::bufferevent::{Bufferevent, Suspend};
+use crate::bufferevent::{Bufferevent, EventFlags, Suspend};
+
+/// Whether a timeout has stopped a direction below.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stopped {
+    #[default]
+    No,
+    ByTimeout,
+    /// The application has enabled the direction again, which has still to be done below.
+    NoLonger,
+}
 
 impl Bufferevent {
     /// Whether a direction waits for tokens of ours, here or below.
@@ -39,6 +49,42 @@ impl Bufferevent {
             self.update_deadlines(now);
         }
         bytes == before
+    }
+
+    /// Remembers which directions a timeout has stopped below.
+    #[cold]
+    pub(super) fn note_timeout(&mut self, told: EventFlags) {
+        let Some(staged) = &mut self.staged else { return };
+        let sides = [EventFlags::READING, EventFlags::WRITING];
+        for (stopped, side) in staged.stopped_below.iter_mut().zip(sides) {
+            if told.contains(side) {
+                *stopped = Stopped::ByTimeout;
+            }
+        }
+    }
+
+    /// The application, who was told of a timeout, has enabled a direction here: it reaches nobody
+    /// else, so what the timeout has stopped below goes on as well.
+    pub(in crate::bufferevent) fn note_enabled(&mut self, direction: Direction) {
+        let stopped = self.staged.as_mut().map(|it| &mut it.stopped_below[direction.index()]);
+        if let Some(stopped) = stopped.filter(|stopped| **stopped == Stopped::ByTimeout) {
+            *stopped = Stopped::NoLonger;
+        }
+    }
+
+    /// Has the stream below go on where a timeout had stopped it; says whether there was such.
+    pub(super) fn sync_stopped(&mut self, now: Time, lower: &mut Self) -> bool {
+        let Some(staged) = &mut self.staged else { return false };
+        let mut goes_on = false;
+        for direction in Direction::ALL {
+            let stopped = &mut staged.stopped_below[direction.index()];
+            if *stopped == Stopped::NoLonger {
+                *stopped = Stopped::No;
+                lower.enable(now, direction);
+                goes_on = true;
+            }
+        }
+        goes_on
     }
 
     /// Bytes of this stream and those below that wait for the peer, or for tokens.
