@@ -226,7 +226,9 @@ impl Seam<'_> {
                 want = ready;
             }
         }
-        if !stream.bev.is_metered() {
+        // A handshake is nobody's to pay where plaintext is counted, and waits in no group's queue,
+        // as there would be no bound on the steps of all that get their grants at once.
+        if !stream.bev.is_metered() || stream.transport.shakes_hands() {
             self.carry(key, stream, lower, direction, want);
             return;
         }

@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use sluicegate::openssl::ssl::{Ssl, SslContext, SslVersion};
-use sluicegate::sim::{Faults, Simulation};
+use sluicegate::sim::{Faults, Peer, Simulation};
 use sluicegate::tls::TlsVersion;
 use sluicegate::{
-    BevId, BevMut, Context, Event, EventFlags, Handler, ListenOptions, PairOptions, TlsOptions,
-    TlsState,
+    BevId, BevMut, Charge, Context, Event, EventFlags, Group, Handler, ListenOptions, PairOptions,
+    TlsOptions, TlsState,
 };
 
-use crate::outer::sim::ADDR;
+use crate::outer::sim::{ADDR, per_second};
 use crate::outer::tls::{Configs, HOST};
 use crate::rig::{Keeper, Notes, VERSIONS, context};
 use crate::wired::Wired;
@@ -79,6 +79,49 @@ fn crowd(sim: &mut Simulation, context: &SslContext) -> Notes {
         over(b, TlsState::Accepting);
     }
     told
+}
+
+#[test]
+fn members_of_a_group_that_is_used_up_shake_hands_no_faster_and_no_slower() {
+    for version in VERSIONS {
+        let mut wired = connected(version);
+        let slow = per_second(1_000).with_burst(1_000).expect("valid");
+        let group = Group::builder(slow).clock(wired.sim.clock()).build().expect("valid");
+        let mut user = wired.bev();
+        user.join(&group).expect("a seat");
+        user.output().add(&[7; 10_000]);
+        drop(user);
+        wired.rest(Duration::from_secs(2));
+        let context = context(version);
+        let options = TlsOptions::new().charge(Charge::Plaintext);
+        let peers: Vec<Peer> = (0..CLIENTS as u16)
+            .map(|i| {
+                let (socket, peer) = wired.sim.socket(([10, 0, 0, 9], 4_000 + i).into());
+                let ssl = Ssl::new(&context).expect("an object");
+                let id = wired.sim.core().tls_socket(
+                    Some(socket),
+                    ssl,
+                    TlsState::Accepting,
+                    options,
+                    Keeper { notes: Notes::default(), echoes: false },
+                );
+                let mut bev = wired.sim.core().get(id.expect("a session")).expect("it is open");
+                bev.join(&group).expect("a seat");
+                peer
+            })
+            .collect();
+        wired.rest(Duration::from_millis(1));
+        for peer in peers {
+            wired.sim.write(peer, b"no TLS at all");
+        }
+        for turn in 0..=CLIENTS / STEPS_PER_TURN as usize + 1 {
+            let before = wired.sim.core().stats().handshakes_failed;
+            wired.sim.turn();
+            let made = wired.sim.core().stats().handshakes_failed - before;
+            assert!(made <= STEPS_PER_TURN, "{version:?}, turn {turn}: {made} at once");
+        }
+        assert_eq!(wired.sim.core().stats().handshakes_failed, CLIENTS as u64, "{version:?}");
+    }
 }
 
 /// Asks for new keys whenever there are some, and counts how often there were.

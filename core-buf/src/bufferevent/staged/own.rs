@@ -147,11 +147,10 @@ impl Bufferevent {
     pub(super) fn calls_stage(&self, staged: &Staged, direction: Direction) -> bool {
         let Some(own) = &staged.own else { return false };
         let suspended = self.suspended.of(direction);
-        if own.link != Link::Made
-            || own.lost
-            || self.is_closed()
-            || suspended.intersects(Suspend::LIMITS)
-        {
+        // Before it has connected nothing of the user's passes, which limits here are for.
+        let connects = suspended.contains(Suspend::CONNECTING);
+        let is_limited = suspended.intersects(Suspend::LIMITS) && !connects;
+        if own.link != Link::Made || own.lost || self.is_closed() || is_limited {
             return false;
         }
         match direction {
