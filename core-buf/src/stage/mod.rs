@@ -14,6 +14,7 @@ mod adapter;
 mod filter;
 
 use std::io;
+use std::time::Duration;
 
 use groups::Time;
 
@@ -129,4 +130,7 @@ pub trait Stage: Send {
     fn deadline(&self) -> Option<Time> {
         None
     }
+
+    /// Puts its deadline off: time has passed in which nobody could be heard.
+    fn delay(&mut self, _by: Duration) {}
 }

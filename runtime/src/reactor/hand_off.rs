@@ -252,6 +252,7 @@ impl Core {
             let transport = match over {
                 Some(mut over) => {
                     over.lower = lower;
+                    over.between.stage().delay(away);
                     Transport::Stage(over)
                 }
                 None => bottom.take().unwrap_or(Transport::Vacant),

@@ -7,7 +7,7 @@ use sluicegate::tls::{Charge, Shutdown};
 use sluicegate::{BevId, Direction, Group, TlsOptions, TlsState, TokenBucketConfig};
 
 use crate::restart::Stays;
-use crate::rig::{Ends, VERSIONS, allow_new_keys, context, context_with, over_pair};
+use crate::rig::{Ends, Keeper, VERSIONS, allow_new_keys, context, context_with, over_pair};
 use crate::wired::Wired;
 
 /// More than a session keeps while nobody reads.
@@ -419,4 +419,26 @@ fn a_flood_behind_a_goodbye_is_not_read_though_new_keys_were_begun() {
     let id = wired.bottom;
     let kept = wired.sim.core().get(id).expect("it is open").input().len();
     assert!(kept < 100_000, "{kept} bytes that nobody will get");
+}
+
+#[test]
+fn the_time_between_two_cores_is_not_taken_off_that_for_new_keys() {
+    let context = context(SslVersion::TLS1_2);
+    let (within, moment) = (Duration::from_secs(3), Duration::from_millis(10));
+    let options = TlsOptions::new().handshake_timeout(Some(within));
+    let mut wired = Wired::as_one(TlsState::Connecting, &context, options, |_| {}).opened();
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(moment);
+    let id = wired.id;
+    let detached = wired.sim.core().detach(id).expect("it may leave");
+    wired.rest(2 * within);
+    let keeper = Keeper { notes: wired.notes.clone(), echoes: false };
+    wired.id = wired.sim.core().attach(detached, keeper).expect("it may come");
+    wired.write(b"x");
+    wired.send();
+    wired.rest(within - 2 * moment);
+    assert_eq!(wired.notes.all(), ["EventFlags(CONNECTED)", "read 1"], "it has as much left");
+    wired.rest(2 * moment);
+    let last = wired.notes.all().pop().unwrap_or_default();
+    assert!(last.contains("did not finish the handshake"), "{last}");
 }

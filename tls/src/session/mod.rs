@@ -302,6 +302,10 @@ impl Stage for Session {
     fn deadline(&self) -> Option<Time> {
         self.deadline
     }
+
+    fn delay(&mut self, by: Duration) {
+        self.deadline = self.deadline.map(|at| at + by);
+    }
 }
 
 impl std::fmt::Debug for Session {
