@@ -56,7 +56,8 @@ impl TlsConfigBuilder<ClientChoices> {
 
     /// Resumes earlier sessions with a host. Default: yes.
     ///
-    /// Each core keeps at most [`TlsConfig::MAX_SESSIONS`] sessions, some kilobytes each.
+    /// Each core keeps at most [`TlsConfig::MAX_SESSIONS`] sessions, 64 of a host, some kilobytes
+    /// each.
     pub fn resume(mut self, resume: bool) -> Self {
         self.role.resume = resume;
         self

@@ -1,8 +1,10 @@
 //! The sessions a client may resume, by host, for one core's context.
 //!
 //! Owns at most [`MAX_SESSIONS`] of them; beyond, the oldest of the host that was used longest ago
-//! goes. A TLS 1.3 ticket is given out once (RFC 8446 appendix C.4: whoever sees a ticket twice
-//! knows that it is the same client); a TLS 1.2 session stays and is given out again.
+//! goes. Of one host it keeps [`MAX_OF_HOST`], the newest, so that none can send so many tickets
+//! that those of the others go. A TLS 1.3 ticket is given out once (RFC 8446 appendix C.4: whoever
+//! sees a ticket twice knows that it is the same client); a TLS 1.2 session stays and is given out
+//! again.
 //!
 //! A session is good for what its timeout says, counted from the last `now` seen before it came:
 //! OpenSSL hands sessions over without a time, and this is never too late.
@@ -109,6 +111,9 @@ impl Kept {
             self.count -= of_host.entries.len();
             of_host.entries.clear();
         }
+        if of_host.entries.len() == MAX_OF_HOST {
+            self.count -= usize::from(of_host.entries.pop_front().is_some());
+        }
         of_host.entries.push_back(entry);
         self.count += 1;
         self.touch(host);
@@ -165,3 +170,6 @@ impl Kept {
 
 /// The most sessions one core keeps.
 pub(crate) const MAX_SESSIONS: usize = 1_024;
+
+/// The most of them for one host, which decides how many tickets it sends.
+const MAX_OF_HOST: usize = 64;

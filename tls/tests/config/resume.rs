@@ -207,6 +207,17 @@ fn a_client_keeps_a_bounded_number_of_sessions() {
     assert!(resumes(connect(&server, &client, "h2.t.example")), "no more was dropped than came");
 }
 
+#[test]
+fn a_server_that_sends_many_tickets_drives_out_those_of_no_other() {
+    let (server, client) = both(TlsVersion::Tls13);
+    assert!(!resumes(connect(&server, &client, HOST)));
+    let mut floods = server.accept(0, Time::ZERO).expect("an object");
+    floods.set_num_tickets(TlsConfig::MAX_SESSIONS + 1).expect("it is for TLS 1.3");
+    let meets = client.connect(0, Time::ZERO, "b.t.example").expect("an object");
+    assert!(!resumes(Pair::shake_hands(floods, meets)));
+    assert!(resumes(connect(&server, &client, HOST)), "they were dropped");
+}
+
 /// OpenSSL then bars the session of that connection: under TLS 1.3 the last of its two tickets.
 #[test]
 fn a_connection_that_broke_off_leaves_only_its_other_tickets() {
