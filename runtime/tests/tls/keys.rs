@@ -6,7 +6,7 @@ use sluicegate::openssl::ssl::{SslOptions, SslVersion};
 use sluicegate::tls::{Charge, Shutdown};
 use sluicegate::{BevId, Direction, Group, TlsOptions, TlsState, TokenBucketConfig};
 
-use crate::restart::Stays;
+use crate::restart::{Noter, Stays};
 use crate::rig::{Ends, Keeper, VERSIONS, allow_new_keys, context, context_with, over_pair};
 use crate::wired::Wired;
 
@@ -441,4 +441,20 @@ fn the_time_between_two_cores_is_not_taken_off_that_for_new_keys() {
     wired.rest(2 * moment);
     let last = wired.notes.all().pop().unwrap_or_default();
     assert!(last.contains("did not finish the handshake"), "{last}");
+}
+
+#[test]
+fn a_reset_while_new_keys_are_made_is_told_once() {
+    let context = context(SslVersion::TLS1_2);
+    let connects = TlsState::Connecting;
+    let mut wired = Wired::as_one(connects, &context, TlsOptions::new(), |_| {}).opened();
+    let noter = Noter(wired.notes.clone());
+    wired.bev().set_handler(noter).expect("it is on top");
+    wired.bev().renegotiate().expect("it may");
+    wired.rest(Duration::from_millis(10));
+    let peer = wired.peer;
+    wired.sim.reset(peer);
+    wired.rest(Duration::from_secs(30));
+    let told = wired.notes.all();
+    assert_eq!(told[1..], ["EventFlags(READING | ERROR) connection reset"], "{told:?}");
 }

@@ -117,9 +117,10 @@ impl Session {
         let shakes = ffi::is_shaking_hands(self.ssl());
         progress.needs_input |= shakes && self.reads_on(leave);
         // What is kept aside waits for the user first, unless reading waits for output, which waits
-        // for the keys: they cannot come. Behind our goodbye nothing is answered.
+        // for the keys: they cannot come. Behind our goodbye nothing is answered, and behind an end
+        // that was told there is nothing to add, unless more is written.
         let waits_for_user = !self.held.is_empty() && !leave.reads_after_output;
-        if !shakes || waits_for_user || self.notified {
+        if !shakes || waits_for_user || self.notified || self.end_told {
             self.deadline = self.deadline.filter(|_| says_goodbye);
             return;
         }
