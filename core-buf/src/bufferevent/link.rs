@@ -15,11 +15,12 @@ use super::{Bufferevent, Readiness, Suspend};
 use crate::buffer::Buffer;
 
 /// How far the connection of a stream is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Link {
     /// There is none.
     Missing,
     /// It is being made: see [`Bufferevent::handle_connected`].
+    #[default]
     Awaited,
     /// It is there.
     Made,

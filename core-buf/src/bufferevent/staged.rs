@@ -22,12 +22,15 @@ use groups::{Direction, Time};
 use self::below::Stopped;
 use self::own::Own;
 use super::close::Life;
-use super::{Bufferevent, Callback, Event, EventFlags, Readiness, Suspend};
+use super::{Bufferevent, Callback, Event, EventFlags, Link, Readiness, Suspend};
 use crate::flush::FlushMode;
 
 /// What a stream over a stage remembers.
 #[derive(Debug, Default)]
 pub(super) struct Staged {
+    /// The connection of the stream below; not known before the first look, but made by then or
+    /// awaited.
+    link: Link,
     /// Bytes the stage has taken and not passed below.
     backlog: usize,
     /// Bytes of the output the stage has looked at and needs more than.

@@ -265,3 +265,29 @@ fn new_keys_where_they_cannot_be_made_are_a_typed_error() {
     assert!(plain.ssl().is_none() && plain.take_tls_error().is_none());
     assert_eq!(plain.allow_dirty_shutdown(), None);
 }
+
+#[test]
+fn a_handshake_over_a_filter_begins_no_sooner_than_the_connection_is_made() {
+    for version in VERSIONS {
+        let context = context(version);
+        let mut sim = Simulation::with_faults(3, Faults::none());
+        let notes = Notes::default();
+        let keeper = Keeper { notes: notes.clone(), echoes: false };
+        let bottom = sim.core().unconnected(keeper);
+        let filter = sim.core().filter(bottom, (), FilterOptions::new()).expect("it is open");
+        let ssl = Ssl::new(&context).expect("an object");
+        let (state, options) = (TlsState::Connecting, TlsOptions::new());
+        let top = sim.core().tls_filter(filter, ssl, state, options).expect("a session");
+        // Longer than a handshake may take.
+        sim.run_for(Duration::from_secs(30));
+        assert_eq!(notes.all(), [""; 0], "{version:?}");
+        let listener = sim.core().listen("10.0.0.9:443", Default::default(), move |conn| {
+            let ssl = Ssl::new(&context).expect("an object");
+            conn.tls(ssl, TlsState::Accepting, TlsOptions::new()).expect("it is new");
+        });
+        let addr = listener.expect("it is free").local_addr();
+        sim.core().get(top).expect("it is open").connect(addr).expect("it can be tried");
+        sim.run_for(Duration::from_secs(1));
+        assert_eq!(notes.all(), ["EventFlags(CONNECTED)"], "{version:?}");
+    }
+}

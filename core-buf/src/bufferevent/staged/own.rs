@@ -19,8 +19,6 @@ use crate::stage::{Outlook, Progress, Wait};
 /// What a stage that speaks on its own account has asked for.
 #[derive(Debug)]
 pub(in crate::bufferevent) struct Own {
-    /// The connection of the stream below.
-    link: Link,
     /// It is to be called whatever else is to be done.
     called: bool,
     /// It waits for bytes from below, whatever the user wants.
@@ -38,10 +36,7 @@ pub(in crate::bufferevent) struct Own {
 
 impl Own {
     fn new() -> Self {
-        // Not known before the first look: it may be there, or be made by then.
-        let link = Link::Awaited;
         Self {
-            link,
             called: false,
             needs_input: false,
             used_up: false,
@@ -150,7 +145,7 @@ impl Bufferevent {
         // Before it has connected nothing of the user's passes, which limits here are for.
         let connects = suspended.contains(Suspend::CONNECTING);
         let is_limited = suspended.intersects(Suspend::LIMITS) && !connects;
-        if own.link != Link::Made || own.lost || self.is_closed() || is_limited {
+        if staged.link != Link::Made || own.lost || self.is_closed() || is_limited {
             return false;
         }
         match direction {
@@ -217,9 +212,10 @@ impl Bufferevent {
     /// this one has to be looked at again.
     pub(super) fn sync_link(&mut self, now: Time, lower: &Self) -> bool {
         let link = lower.link();
-        let own = self.staged.as_mut().and_then(|staged| staged.own.as_mut());
-        let Some(own) = own else { return false };
-        let is_new = mem::replace(&mut own.link, link) != link;
+        let Some(staged) = &mut self.staged else { return false };
+        let is_new = mem::replace(&mut staged.link, link) != link;
+        // A stream over a filter passes it up.
+        let Some(own) = &mut staged.own else { return is_new };
         own.called |= is_new && link == Link::Made;
         // There is nobody to take leave of, nor will be anything to say.
         let may_come = link != Link::Missing && (link == Link::Made || self.holds_output());
@@ -235,8 +231,8 @@ impl Bufferevent {
 
     /// Whether a direction waits for the peer to shake hands.
     pub(in crate::bufferevent) fn awaits_handshake(&self) -> bool {
-        let own = self.staged.as_ref().and_then(|staged| staged.own.as_ref());
-        self.is_connecting() && own.is_some_and(|own| own.link != Link::Missing)
+        let staged = self.staged.as_ref().filter(|staged| staged.own.is_some());
+        self.is_connecting() && staged.is_some_and(|staged| staged.link != Link::Missing)
     }
 
     /// When the stage wants to be called.
@@ -270,14 +266,14 @@ impl Bufferevent {
     /// How far the connection of this stream is.
     fn link(&self) -> Link {
         let reasons = self.suspended.of(Direction::Write);
+        // One over a stage has no connection where the stream below has none.
+        let below = self.staged.as_ref().map_or(Link::Made, |staged| staged.link);
         if reasons.contains(Suspend::UNCONNECTED) {
             Link::Missing
         } else if reasons.contains(Suspend::CONNECTING) {
-            // One that waits for a stage has no connection where that has none.
-            let own = self.staged.as_ref().and_then(|staged| staged.own.as_ref());
-            own.map_or(Link::Awaited, |own| own.link.min(Link::Awaited))
+            below.min(Link::Awaited)
         } else {
-            Link::Made
+            below
         }
     }
 }

@@ -66,7 +66,7 @@ fn callbacks(stream: &mut Bufferevent) -> Vec<String> {
 
 #[test]
 fn a_stream_over_a_stage_takes_this_much_more() {
-    assert_eq!(size_of::<Staged>(), 112);
+    assert_eq!(size_of::<Staged>(), 120);
 }
 
 #[test]
