@@ -86,7 +86,6 @@ impl Bufferevent {
         unread: Option<&mut Buffer>,
     ) -> usize {
         let (finishes, outlook) = (self.finishes(), self.outlook());
-        let reads_after_output = self.suspended.of(Direction::Read).contains(Suspend::OUTPUT);
         let hidden = unread.as_ref().map_or(0, |unread| unread.len());
         let leave = self.leave(direction, limit);
         self.note_call();
@@ -116,15 +115,12 @@ impl Bufferevent {
             write: pass.filter(|_| direction == Direction::Write),
             ended: staged.ended.as_ref().filter(|end| end.is_final).map(End::how),
             outlook,
-            reads_after_output,
+            reads_after_output: self.suspended.of(Direction::Read).contains(Suspend::OUTPUT),
         });
         if let Some(unread) = unread {
             self.output.append(unread);
         }
-        let wait = match direction {
-            Direction::Read => progress.read,
-            Direction::Write => progress.write,
-        };
+        let wait = [progress.read, progress.write][direction.index()];
         // What has not passed as a whole goes on in the same mode.
         let is_part = wait == Wait::Room || (wait == Wait::Input && !self.output.is_empty());
         let slot = if is_part { &mut staged.flushes } else { &mut staged.passed };
