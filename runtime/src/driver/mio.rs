@@ -31,6 +31,9 @@ use crate::socket::Socket;
 /// Most events one poll brings; more stay in the kernel for the next.
 const EVENTS_PER_POLL: usize = 1024;
 
+/// Places in one page of the table of sockets.
+const PAGE: usize = 64;
+
 /// The token of the waker, which no key can have: slots end far below.
 const WAKE: Token = Token(usize::MAX);
 
@@ -39,7 +42,7 @@ pub(crate) struct MioDriver {
     poll: Poll,
     events: Events,
     waker: Arc<MioWaker>,
-    sockets: Vec<Entry>,
+    sockets: Table,
     clock: Clock,
     calls: SystemCalls,
 }
@@ -52,6 +55,28 @@ enum Entry {
     Stream(Stream),
     /// Few, and much larger than streams, of which a table has many.
     Listener(Box<Door>),
+}
+
+/// What stands under each key, in pages that neither move nor are copied to grow.
+#[derive(Default)]
+struct Table(Vec<Option<Box<[Entry; PAGE]>>>);
+
+impl Table {
+    fn find(&mut self, key: Key) -> Option<&mut Entry> {
+        let slot = key.slot as usize;
+        Some(&mut self.0.get_mut(slot / PAGE)?.as_mut()?[slot % PAGE])
+    }
+
+    /// The place of a key, which is made if there is none.
+    fn make(&mut self, key: Key) -> &mut Entry {
+        let slot = key.slot as usize;
+        if slot / PAGE >= self.0.len() {
+            self.0.resize_with(slot / PAGE + 1, || None);
+        }
+        let page =
+            self.0[slot / PAGE].get_or_insert_with(|| Box::new([const { Entry::None }; PAGE]));
+        &mut page[slot % PAGE]
+    }
 }
 
 struct MioWaker(Waker);
@@ -76,7 +101,7 @@ impl MioDriver {
             poll,
             events: Events::with_capacity(EVENTS_PER_POLL),
             waker,
-            sockets: Vec::new(),
+            sockets: Table::default(),
             clock: Clock::process(),
             calls: SystemCalls::default(),
         })
@@ -103,15 +128,11 @@ impl MioDriver {
     }
 
     fn put(&mut self, key: Key, socket: Entry) {
-        let index = key.slot as usize;
-        if index >= self.sockets.len() {
-            self.sockets.resize_with(index + 1, || Entry::None);
-        }
-        self.sockets[index] = socket;
+        *self.sockets.make(key) = socket;
     }
 
     fn stream(&mut self, key: Key) -> io::Result<&mut Stream> {
-        match self.sockets.get_mut(key.slot as usize) {
+        match self.sockets.find(key) {
             Some(Entry::Stream(stream)) => Ok(stream),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -120,7 +141,7 @@ impl MioDriver {
     /// A listener that is about to be asked for a connection.
     fn listener(&mut self, key: Key) -> io::Result<&Door> {
         self.calls.accepts += 1;
-        match self.sockets.get(key.slot as usize) {
+        match self.sockets.find(key) {
             Some(Entry::Listener(listener)) => Ok(listener),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -250,12 +271,12 @@ impl Driver for MioDriver {
     }
 
     fn detach(&mut self, key: Key) -> io::Result<Socket> {
-        let Some(Entry::Stream(stream)) = self.sockets.get_mut(key.slot as usize) else {
+        let Some(Entry::Stream(stream)) = self.sockets.find(key) else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         self.calls.others += 1;
         self.poll.registry().deregister(stream)?;
-        let Entry::Stream(stream) = std::mem::take(&mut self.sockets[key.slot as usize]) else {
+        let Entry::Stream(stream) = std::mem::take(self.sockets.make(key)) else {
             unreachable!("it was looked at just now")
         };
         Ok(stream.into_socket())
@@ -267,7 +288,7 @@ impl Driver for MioDriver {
     }
 
     fn close(&mut self, key: Key) {
-        if let Some(socket) = self.sockets.get_mut(key.slot as usize) {
+        if let Some(socket) = self.sockets.find(key) {
             if !matches!(socket, Entry::None) {
                 self.calls.others += 1;
             }
