@@ -163,6 +163,12 @@ impl Bufferevent {
         }
     }
 
+    /// Whether deadlines come and go here, by timeouts or a limit of its own.
+    #[inline]
+    pub fn has_recurring_deadlines(&self) -> bool {
+        !self.deadlines.is_empty() || self.limits.has_own()
+    }
+
     /// Sets, or with `None` removes, the time the peer has to act in a direction.
     ///
     /// Reading, it has to send; writing, to take what waits, or to accept the connection.

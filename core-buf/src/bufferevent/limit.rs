@@ -76,6 +76,11 @@ impl Limits {
     }
 
     #[inline]
+    pub(super) fn has_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    #[inline]
     pub(super) fn next_deadline(&self) -> Option<Time> {
         self.own.as_ref()?.next_deadline()
     }

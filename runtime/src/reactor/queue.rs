@@ -84,12 +84,17 @@ impl Core {
                 if passed_over { &mut self.passed_over } else { &mut self.again }.push(key.slot);
             }
         }
-        if let Some(deadline) = stream.bev.poll_deadline()
-            && stream.timer.is_none_or(|(_, at)| deadline < at)
+        let deadline = stream.bev.poll_deadline();
+        let is_late = deadline.is_some_and(|due| stream.timer.is_none_or(|(_, at)| due < at));
+        // A timer that fires too early is left where a deadline may soon need it; not that of a
+        // handshake, of which there would be one for each connection of some seconds.
+        let is_idle = deadline.is_none() && !stream.bev.has_recurring_deadlines();
+        if (is_late || is_idle)
+            && let Some((timer, _)) = stream.timer.take()
         {
-            if let Some((timer, _)) = stream.timer.take() {
-                self.wheel.cancel(timer);
-            }
+            self.wheel.cancel(timer);
+        }
+        if let Some(deadline) = deadline.filter(|_| is_late) {
             stream.timer = Some((self.wheel.arm(deadline, Timer::Stream(key)), deadline));
         }
         if (stream.bev.has_callbacks() || stream.tells_drain())

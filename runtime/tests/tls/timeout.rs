@@ -34,6 +34,15 @@ fn silent(test: impl Fn(&str, Wired, bool)) {
 }
 
 #[test]
+fn a_handshake_that_was_made_leaves_no_timer_behind() {
+    let mut wired = Wired::new(VERSIONS[0], TlsOptions::new());
+    wired.rest(Duration::from_millis(5));
+    assert_eq!(wired.sim.core().stats().timers, 1, "the handshake has a deadline");
+    let mut wired = wired.opened();
+    assert_eq!(wired.sim.core().stats().timers, 0);
+}
+
+#[test]
 fn the_streams_timeouts_run_during_the_handshake() {
     for (direction, told) in [
         (Direction::Read, "EventFlags(READING | TIMEOUT)"),
