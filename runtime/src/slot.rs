@@ -7,6 +7,8 @@
 //! Invariants: a slot given up is reused only after [`Slots::reap`], hence never within the batch
 //! of events that may still name it; one whose generation would wrap is never reused.
 
+mod pages;
+
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use core_buf::{Bufferevent, Membership};
 use groups::Time;
 
+pub(crate) use self::pages::Pages;
 use crate::balance::{AcceptMode, Chooser};
 use crate::dial::Dial;
 use crate::handler::Handler;
@@ -24,9 +27,6 @@ use crate::reactor::{Accepted, Factory, Over};
 use crate::timer::TimerKey;
 use crate::watchdog::Label;
 use crate::wire::Plug;
-
-/// Slots in one page.
-const PAGE: usize = 64;
 
 /// What a bufferevent moves its bytes through.
 #[derive(Debug)]
@@ -248,10 +248,9 @@ impl Slot {
 }
 
 /// All slots of one core.
-#[expect(clippy::vec_box, reason = "a page never moves, however many there are")]
 #[derive(Default)]
 pub(crate) struct Slots {
-    pages: Vec<Box<[Slot; PAGE]>>,
+    pages: Pages<Slot>,
     free: Vec<u32>,
     given_up: Vec<u32>,
     live: usize,
@@ -302,8 +301,7 @@ impl Slots {
 
     /// The occupied slot of a name, unless the name is stale.
     pub(crate) fn find(&mut self, key: Key) -> Option<&mut Slot> {
-        let page = self.pages.get_mut(key.slot as usize / PAGE)?;
-        let slot = &mut page[key.slot as usize % PAGE];
+        let slot = self.pages.get_mut(key.slot)?;
         let live = slot.generation == key.generation && !matches!(slot.occupant, Occupant::None);
         live.then_some(slot)
     }
@@ -317,8 +315,7 @@ impl Slots {
 
     /// The stream of a name, to look at only.
     pub(crate) fn look(&self, key: Key) -> Option<&Stream> {
-        let page = self.pages.get(key.slot as usize / PAGE)?;
-        let slot = &page[key.slot as usize % PAGE];
+        let slot = self.pages.get(key.slot)?;
         match &slot.occupant {
             Occupant::Stream(stream) if slot.generation == key.generation => Some(stream),
             _ => None,
@@ -340,15 +337,7 @@ impl Slots {
         first: Key,
         second: Key,
     ) -> Option<(&mut Stream, &mut Stream)> {
-        let (a, b) = (first.slot as usize, second.slot as usize);
-        let (slot_a, slot_b) = if a / PAGE == b / PAGE {
-            let page = self.pages.get_mut(a / PAGE)?;
-            let [slot_a, slot_b] = page.get_disjoint_mut([a % PAGE, b % PAGE]).ok()?;
-            (slot_a, slot_b)
-        } else {
-            let [page_a, page_b] = self.pages.get_disjoint_mut([a / PAGE, b / PAGE]).ok()?;
-            (&mut page_a[a % PAGE], &mut page_b[b % PAGE])
-        };
+        let (slot_a, slot_b) = self.pages.two_mut(first.slot, second.slot)?;
         if slot_a.generation != first.generation || slot_b.generation != second.generation {
             return None;
         }
@@ -371,16 +360,16 @@ impl Slots {
     }
 
     pub(crate) fn at(&self, slot: u32) -> &Slot {
-        &self.pages[slot as usize / PAGE][slot as usize % PAGE]
+        self.pages.get(slot).expect(MADE)
     }
 
     pub(crate) fn at_mut(&mut self, slot: u32) -> &mut Slot {
-        &mut self.pages[slot as usize / PAGE][slot as usize % PAGE]
+        self.pages.get_mut(slot).expect(MADE)
     }
 
     /// The names of all occupied slots.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let slots = self.pages.iter().flat_map(|page| page.iter()).enumerate();
+        let slots = self.pages.iter().enumerate();
         let live = slots.filter(|(_, slot)| !matches!(slot.occupant, Occupant::None));
         live.map(|(i, slot)| Key { slot: i as u32, generation: slot.generation }).collect()
     }
@@ -391,21 +380,23 @@ impl Slots {
     }
 
     fn grow(&mut self) {
-        let first = (self.pages.len() * PAGE) as u32;
-        let vacant = |_| Slot {
+        let vacant = || Slot {
             generation: NonZeroU32::MIN,
             queued: Queued::default(),
             priority: Priority::default(),
             occupant: Occupant::None,
         };
-        self.pages.push(Box::new(std::array::from_fn(vacant)));
         // Low numbers first, so that a core's live slots stay together.
-        self.free.extend((first..first + PAGE as u32).rev());
+        self.free.extend(self.pages.grow(vacant).rev());
     }
 }
 
+/// A number of a slot comes from a slot.
+const MADE: &str = "a slot that was numbered is there";
+
 #[cfg(test)]
 mod tests {
+    use super::pages::PAGE;
     use super::*;
 
     #[test]

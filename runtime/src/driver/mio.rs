@@ -26,13 +26,11 @@ use super::{Driver, Listening, Ready, SystemCalls, WakeDriver};
 use crate::clock::Clock;
 use crate::id::Key;
 use crate::listen;
+use crate::slot::Pages;
 use crate::socket::Socket;
 
 /// Most events one poll brings; more stay in the kernel for the next.
 const EVENTS_PER_POLL: usize = 1024;
-
-/// Places in one page of the table of sockets.
-const PAGE: usize = 64;
 
 /// The token of the waker, which no key can have: slots end far below.
 const WAKE: Token = Token(usize::MAX);
@@ -42,7 +40,7 @@ pub(crate) struct MioDriver {
     poll: Poll,
     events: Events,
     waker: Arc<MioWaker>,
-    sockets: Table,
+    sockets: Pages<Entry>,
     clock: Clock,
     calls: SystemCalls,
 }
@@ -55,28 +53,6 @@ enum Entry {
     Stream(Stream),
     /// Few, and much larger than streams, of which a table has many.
     Listener(Box<Door>),
-}
-
-/// What stands under each key, in pages that neither move nor are copied to grow.
-#[derive(Default)]
-struct Table(Vec<Option<Box<[Entry; PAGE]>>>);
-
-impl Table {
-    fn find(&mut self, key: Key) -> Option<&mut Entry> {
-        let slot = key.slot as usize;
-        Some(&mut self.0.get_mut(slot / PAGE)?.as_mut()?[slot % PAGE])
-    }
-
-    /// The place of a key, which is made if there is none.
-    fn make(&mut self, key: Key) -> &mut Entry {
-        let slot = key.slot as usize;
-        if slot / PAGE >= self.0.len() {
-            self.0.resize_with(slot / PAGE + 1, || None);
-        }
-        let page =
-            self.0[slot / PAGE].get_or_insert_with(|| Box::new([const { Entry::None }; PAGE]));
-        &mut page[slot % PAGE]
-    }
 }
 
 struct MioWaker(Waker);
@@ -101,7 +77,7 @@ impl MioDriver {
             poll,
             events: Events::with_capacity(EVENTS_PER_POLL),
             waker,
-            sockets: Table::default(),
+            sockets: Pages::default(),
             clock: Clock::process(),
             calls: SystemCalls::default(),
         })
@@ -128,11 +104,17 @@ impl MioDriver {
     }
 
     fn put(&mut self, key: Key, socket: Entry) {
-        *self.sockets.make(key) = socket;
+        loop {
+            if let Some(place) = self.sockets.get_mut(key.slot) {
+                *place = socket;
+                return;
+            }
+            self.sockets.grow(Entry::default);
+        }
     }
 
     fn stream(&mut self, key: Key) -> io::Result<&mut Stream> {
-        match self.sockets.find(key) {
+        match self.sockets.get_mut(key.slot) {
             Some(Entry::Stream(stream)) => Ok(stream),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -141,7 +123,7 @@ impl MioDriver {
     /// A listener that is about to be asked for a connection.
     fn listener(&mut self, key: Key) -> io::Result<&Door> {
         self.calls.accepts += 1;
-        match self.sockets.find(key) {
+        match self.sockets.get_mut(key.slot) {
             Some(Entry::Listener(listener)) => Ok(listener),
             _ => Err(io::ErrorKind::NotConnected.into()),
         }
@@ -271,12 +253,13 @@ impl Driver for MioDriver {
     }
 
     fn detach(&mut self, key: Key) -> io::Result<Socket> {
-        let Some(Entry::Stream(stream)) = self.sockets.find(key) else {
+        let place = self.sockets.get_mut(key.slot).ok_or(io::ErrorKind::NotConnected)?;
+        let Entry::Stream(stream) = place else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         self.calls.others += 1;
         self.poll.registry().deregister(stream)?;
-        let Entry::Stream(stream) = std::mem::take(self.sockets.make(key)) else {
+        let Entry::Stream(stream) = std::mem::take(place) else {
             unreachable!("it was looked at just now")
         };
         Ok(stream.into_socket())
@@ -288,7 +271,7 @@ impl Driver for MioDriver {
     }
 
     fn close(&mut self, key: Key) {
-        if let Some(socket) = self.sockets.find(key) {
+        if let Some(socket) = self.sockets.get_mut(key.slot) {
             if !matches!(socket, Entry::None) {
                 self.calls.others += 1;
             }
