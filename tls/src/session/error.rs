@@ -9,7 +9,7 @@
 use std::io;
 use std::time::Duration;
 
-use openssl::error::Error;
+use openssl::error::{Error, ErrorStack};
 use openssl::ssl::{ErrorCode, SslRef};
 use openssl::x509::X509VerifyResult;
 
@@ -99,6 +99,17 @@ impl TlsError {
     pub(crate) fn stalled_handshake(after: Duration) -> Self {
         let detail = format!("did not finish the handshake within {after:?}");
         Self::Peer { code: 0, detail: detail.into() }
+    }
+
+    /// OpenSSL could not make what an object stands between.
+    pub(super) fn from_stack(stack: &ErrorStack) -> Self {
+        Self::OpenSsl { code: first_code(stack), detail: stack.to_string().into() }
+    }
+
+    /// OpenSSL does not begin new keys, though nothing is in their way.
+    pub(super) fn refused_keys(stack: &ErrorStack) -> Self {
+        let detail = format!("this session cannot have new keys: {stack}").into();
+        Self::Local { code: first_code(stack), detail }
     }
 
     /// New keys and the bound on output have waited for each other.
@@ -194,6 +205,11 @@ impl TlsError {
             reason => Self::Peer { code, detail: said(deed(reason)) },
         }
     }
+}
+
+/// The code of the first error, which is the cause; 0 if there is none.
+fn first_code(stack: &ErrorStack) -> u64 {
+    stack.errors().first().map_or(0, Error::code)
 }
 
 /// What the peer did where there is a remedy, or which kind of thing.

@@ -54,7 +54,7 @@ impl Session {
             Ok(true) => {
                 // Asked before, OpenSSL would begin in the middle of what has arrived.
                 if !self.ask_for_keys() {
-                    self.give_up(local_refusal(), progress);
+                    self.give_up(TlsError::refused_keys(&ErrorStack::get()), progress);
                     return;
                 }
                 self.rekeying = Some(Rekeying::Begun);
@@ -171,11 +171,4 @@ impl Session {
         }
         Wait::Input
     }
-}
-
-/// OpenSSL does not begin, though nothing was in its way.
-fn local_refusal() -> TlsError {
-    let stack = ErrorStack::get();
-    let code = stack.errors().first().map_or(0, |error| error.code());
-    TlsError::Local { code, detail: format!("this session cannot have new keys: {stack}").into() }
 }

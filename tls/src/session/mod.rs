@@ -110,10 +110,7 @@ impl Session {
         ffi::read_by_record(&ssl);
         // Of an object that goes on: what was said, and heard, before.
         let said = ffi::said(&ssl);
-        let link = Linked::new(ssl).map_err(|stack| {
-            let detail = stack.to_string().into_boxed_str();
-            TlsError::OpenSsl { code: stack.errors().first().map_or(0, |e| e.code()), detail }
-        })?;
+        let link = Linked::new(ssl).map_err(|stack| TlsError::from_stack(&stack))?;
         let (shutdown, allow_dirty_shutdown, handshake_timeout) = options.parts();
         Ok(Self {
             link,
