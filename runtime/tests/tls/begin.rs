@@ -9,7 +9,7 @@ use sluicegate::{
     BevId, BevMut, Direction, FilterOptions, ListenOptions, PairOptions, TlsOptions, TlsState,
 };
 
-use crate::rig::{Ends, Keeper, Notes, VERSIONS, context, over_pair};
+use crate::rig::{Ends, Keeper, Notes, VERSIONS, context, count, over_pair};
 use crate::wired::Wired;
 
 /// What the two ends of TLS stand on.
@@ -194,7 +194,7 @@ fn a_session_taken_off_and_put_back_open_loses_no_byte() {
         let told = wired.notes.all();
         assert_eq!(wired.bev().input().len(), 19_000, "{version:?}: {told:?}");
         assert_eq!(wired.got.len(), 30_000, "{version:?}: {told:?}");
-        let connected = told.iter().filter(|it| it.contains("CONNECTED")).count();
+        let connected = count(&told, "CONNECTED");
         assert_eq!(connected, 1, "{version:?}: not for an open one: {told:?}");
     }
 }
@@ -232,7 +232,7 @@ fn new_keys_lose_no_byte_in_flight_also_where_nobody_reads() {
         let waits = version == SslVersion::TLS1_2 && !reads;
         let again = ends.sim.core().get(ids[by]).expect("it is open").renegotiate();
         assert_eq!(again.is_err(), waits, "{case}: {again:?}");
-        let connected = ends.told[by].all().iter().filter(|it| it.contains("CONNECTED")).count();
+        let connected = count(&ends.told[by].all(), "CONNECTED");
         assert_eq!(connected, if waits { 1 } else { 2 }, "{case}");
         for id in ids {
             ends.sim.core().get(id).expect("it is open").enable(Direction::Read);
@@ -243,7 +243,7 @@ fn new_keys_lose_no_byte_in_flight_also_where_nobody_reads() {
         assert_eq!(client.input().len(), 80_000, "{case}: {:?}", ends.told[0].all());
         drop(client);
         let told = ends.told[by].all();
-        let connected = told.iter().filter(|it| it.contains("CONNECTED")).count();
+        let connected = count(&told, "CONNECTED");
         assert_eq!(connected, if waits { 2 } else { 3 }, "{case}: {told:?}");
         assert!(!told.iter().any(|it| it.contains("ERROR")), "{case}: {told:?}");
     }

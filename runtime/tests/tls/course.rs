@@ -22,7 +22,7 @@ use sluicegate::{Context, Direction, Event, EventFlags, Handler};
 
 use self::operation::{Op, Plan, SECOND, draw};
 use crate::outer::sim::per_second;
-use crate::rig::{Notes, VERSIONS, allow_new_keys, context, context_with};
+use crate::rig::{Notes, VERSIONS, allow_new_keys, context, context_with, count};
 use crate::wired::Wired;
 
 /// Courses of one run of this test.
@@ -279,12 +279,9 @@ impl Machine {
             Op::Rekey => wired.ask_for_keys(),
             Op::Goodbye => self.said |= wired.tls.shutdown().is_ok(),
             Op::Raw(bytes) => wired.outgoing().extend(bytes),
-            Op::Send(8) => wired.send(),
             Op::Send(eighths) => {
                 let count = wired.outgoing().len() * eighths / 8;
-                let rest = wired.outgoing().split_off(count);
-                wired.send();
-                wired.outgoing().extend(rest);
+                wired.send_first(count);
             }
             Op::Receive => wired.receive(),
             Op::Exchange => wired.exchange(),
@@ -329,10 +326,6 @@ impl Machine {
             assert!(taken <= most, "{op:?}: {taken} bytes from the peer, {given} to the user");
         }
     }
-}
-
-fn count(told: &[String], what: &str) -> usize {
-    told.iter().filter(|note| note.contains(what)).count()
 }
 
 fn ends_reading(note: &str) -> bool {

@@ -7,7 +7,7 @@ use sluicegate::sim::Simulation;
 use sluicegate::{Context, Event, Handler, PairOptions, TlsOptions, TlsState};
 
 use crate::forge::{DATA, HANDSHAKE, forged};
-use crate::rig::{Notes, VERSIONS, context};
+use crate::rig::{Notes, VERSIONS, context, count};
 
 /// Notes what it is told, and never closes.
 struct Noter(Notes);
@@ -78,7 +78,7 @@ fn an_object_that_goes_on_knows_what_was_said_and_heard() {
             let spent = sim.core().stats().turns - turns;
             assert!(spent < 50, "{version:?} {i}: {spent} turns");
             assert!(!told[i].all().iter().any(|it| it.contains("ERROR")), "{:?}", told[i].all());
-            let eofs = told[i].all().iter().filter(|it| it.contains("EOF")).count();
+            let eofs = count(&told[i].all(), "EOF");
             assert_eq!(eofs, 2, "{version:?} {i}: before and after: {:?}", told[i].all());
             sim.core().get(again).expect("it is open").shutdown_write();
             sim.run_for(Duration::from_millis(5));

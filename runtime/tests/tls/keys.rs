@@ -7,15 +7,11 @@ use sluicegate::tls::{Charge, Shutdown};
 use sluicegate::{BevId, Direction, Group, TlsOptions, TlsState, TokenBucketConfig};
 
 use crate::restart::{Noter, Stays};
-use crate::rig::{Ends, Keeper, VERSIONS, allow_new_keys, context, context_with, over_pair};
+use crate::rig::{Ends, Keeper, VERSIONS, allow_new_keys, context, context_with, count, over_pair};
 use crate::wired::Wired;
 
 /// More than a session keeps while nobody reads.
 const MUCH: usize = 200_000;
-
-fn count(told: &[String], what: &str) -> usize {
-    told.iter().filter(|note| note.contains(what)).count()
-}
 
 fn on(ends: &mut Ends, id: BevId, what: impl FnOnce(&mut sluicegate::BevMut<'_>)) {
     what(&mut ends.sim.core().get(id).expect("it is open"));
@@ -105,13 +101,11 @@ fn new_keys_begin_also_in_the_middle_of_a_record_that_nobody_reads() {
         let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
         wired.bev().set_read_watermark(0, 10);
         wired.write(&[7; 1_000]);
-        let rest = wired.outgoing().len() / 2;
-        let rest = if is_cut { wired.outgoing().split_off(rest) } else { Vec::new() };
-        wired.send();
+        let all = wired.outgoing().len();
+        wired.send_first(if is_cut { all / 2 } else { all });
         wired.rest(Duration::from_millis(5));
         wired.bev().renegotiate().expect("it may");
         wired.rest(Duration::from_millis(5));
-        wired.outgoing().extend(rest);
         wired.run();
         let told = wired.notes.all();
         assert_eq!(count(&told, "CONNECTED"), 2, "cut {is_cut}: {told:?}");
@@ -259,14 +253,12 @@ fn an_end_behind_the_wish_for_new_keys_ends_it_too_and_fails_nobody() {
     let mut wired = Wired::open(SslVersion::TLS1_2, TlsOptions::new());
     wired.write(&[7; 1_000]);
     let half = wired.outgoing().len() / 2;
-    let rest = wired.outgoing().split_off(half);
-    wired.send();
+    wired.send_first(half);
     wired.rest(Duration::from_millis(5));
     // They cannot begin in the middle of a record.
     wired.bev().renegotiate().expect("it may");
     wired.bev().shutdown_write();
     wired.rest(Duration::from_millis(5));
-    wired.outgoing().extend(rest);
     wired.run();
     let told = wired.notes.all();
     assert_eq!(told[1..], ["read 1000"], "new keys are of no use any more");
@@ -282,13 +274,13 @@ fn an_end_behind_the_wish_for_new_keys_waits_for_none_that_cannot_begin() {
     for _ in 0..3 {
         wired.write(&[7; 1_000]);
     }
-    let rest = wired.outgoing().split_off(500);
-    wired.send();
+    wired.send_first(500);
     wired.rest(Duration::from_millis(5));
     wired.bev().renegotiate().expect("it may");
     // Each piece ends a record and begins another, so a handshake would meet what is on its way.
-    for piece in rest.chunks(1_000) {
-        wired.sim.write(wired.peer, piece);
+    while !wired.outgoing().is_empty() {
+        let piece = wired.outgoing().len().min(1_000);
+        wired.send_first(piece);
         wired.rest(Duration::from_millis(5));
         wired.bev().shutdown_write();
     }
@@ -307,13 +299,11 @@ fn new_keys_that_both_want_are_made_once_and_writing_goes_on() {
         let mut wired = Wired::as_one(state, &context, TlsOptions::new(), |_| {}).opened();
         wired.ask_for_keys();
         let half = wired.outgoing().len() / 2;
-        let rest = wired.outgoing().split_off(half);
-        wired.send();
+        wired.send_first(half);
         wired.rest(Duration::from_millis(5));
         // They cannot begin in the middle of a record, which is the peer's wish for them.
         wired.bev().renegotiate().expect("it may");
         wired.rest(Duration::from_millis(5));
-        wired.outgoing().extend(rest);
         wired.run();
         wired.bev().output().add(b"and on");
         wired.run();

@@ -7,7 +7,7 @@ use sluicegate::sim::Simulation;
 use sluicegate::tls::{Certificate, TlsVersion};
 use sluicegate::{Context, Event, Handler, TlsConfig, TlsOptions, TlsState};
 
-use crate::rig::{Keeper, Notes, VERSIONS, context};
+use crate::rig::{Keeper, Notes, VERSIONS, context, count};
 
 #[test]
 fn another_connection_begins_with_a_handshake() {
@@ -36,7 +36,7 @@ fn another_connection_begins_with_a_handshake() {
             drop(bev);
             sim.run_for(Duration::from_millis(50));
             assert_eq!(sim.core().get(client).expect("it is open").input().len(), 5 * round);
-            let connected = told.all().iter().filter(|it| it.contains("CONNECTED")).count();
+            let connected = count(&told.all(), "CONNECTED");
             assert_eq!((connected, told.all().len()), (round, 2 * round), "{:?}", told.all());
         }
     }

@@ -43,6 +43,11 @@ pub(crate) fn allow_new_keys(builder: &mut SslContextBuilder) {
     builder.set_options(SslOptions::from_bits_retain(1 << 8));
 }
 
+/// How often it was told of something.
+pub(crate) fn count(told: &[String], what: &str) -> usize {
+    told.iter().filter(|note| note.contains(what)).count()
+}
+
 /// What a handler was told, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Notes(Rc<RefCell<Vec<String>>>);

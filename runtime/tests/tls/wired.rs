@@ -187,8 +187,13 @@ impl Wired {
 
     /// Sends what there is room for.
     pub(crate) fn send(&mut self) {
+        self.send_first(self.tls.get_ref().outgoing.len());
+    }
+
+    /// As [`send`](Self::send), no more than the first `count` bytes: the rest is still to be sent.
+    pub(crate) fn send_first(&mut self, count: usize) {
         let outgoing = &mut self.tls.get_mut().outgoing;
-        let count = self.sim.write(self.peer, outgoing);
+        let count = self.sim.write(self.peer, &outgoing[..count]);
         outgoing.drain(..count);
         self.crossed[0] += count;
     }
