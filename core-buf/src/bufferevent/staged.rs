@@ -8,8 +8,9 @@
 //! was, so at most one read waits below; the lower output stays within its `max_output`, but for a
 //! flush; the end of the stream is told after the last byte.
 //! Source: libevent 2.1.12 bufferevent_filter.c. Differs: a filter is finished before it closes,
-//! what waits below is used as soon as there is room for it, an end never overtakes bytes, and a
-//! write timeout runs only while something waits.
+//! what waits below is used as soon as there is room for it whatever the low mark there, an end
+//! never overtakes bytes, and a write timeout runs while something waits here or below, and only
+//! then.
 
 mod below;
 mod own;
